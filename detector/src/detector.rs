@@ -1,0 +1,129 @@
+//! Letterbox, network, decode and NMS put together.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+
+use crate::{BoundingBox, LoadError, Model, decode, letterbox, nms};
+
+/// What is kept of what the network says.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// The least confidence, `0..=1`.
+    pub confidence: f32,
+    /// Boxes of one class that overlap by more than this IoU are one object.
+    pub iou: f32,
+    /// The most detections in one image.
+    pub max_detections: usize,
+}
+
+impl Default for Thresholds {
+    /// YOLOv5's defaults: confidence 0.25, IoU 0.45; 300 detections.
+    fn default() -> Self {
+        Self { confidence: 0.25, iou: 0.45, max_detections: 300 }
+    }
+}
+
+/// One object found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// The class's number in the model.
+    pub class_id: usize,
+    /// The class's name.
+    pub class: Arc<str>,
+    /// `0..=1`.
+    pub confidence: f32,
+    /// Where, in pixels of the image that was given.
+    pub bounding_box: BoundingBox,
+}
+
+/// How long the parts of one detection took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Image to input tensor.
+    pub preprocess: Duration,
+    /// The network.
+    pub inference: Duration,
+    /// Raw output to detections.
+    pub postprocess: Duration,
+}
+
+/// The network failed on an image.
+#[derive(Debug, thiserror::Error)]
+#[error("the model {model} failed on an image of {width} x {height}: {reason}")]
+pub struct DetectError {
+    model: String,
+    width: u32,
+    height: u32,
+    reason: String,
+}
+
+/// A model and its thresholds. Immutable: share it between threads.
+#[derive(Debug)]
+pub struct Detector {
+    model: Model,
+    thresholds: Thresholds,
+}
+
+impl Detector {
+    /// Load the model in this ONNX file.
+    ///
+    /// # Errors
+    /// See [`Model::load`].
+    pub fn load(path: &Path, thresholds: Thresholds) -> Result<Self, LoadError> {
+        Ok(Self { model: Model::load(path)?, thresholds })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The objects in an upright image, the most confident first.
+    ///
+    /// # Errors
+    /// [`DetectError`] if the network can't be run.
+    pub fn detect(&self, image: &RgbImage) -> Result<Vec<Detection>, DetectError> {
+        self.detect_timed(image).map(|(detections, _)| detections)
+    }
+
+    /// [`detect`](Self::detect), and how long each part took.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub fn detect_timed(&self, image: &RgbImage) -> Result<(Vec<Detection>, Timings), DetectError> {
+        let start = Instant::now();
+        let (width, height) = self.model.input_size();
+        let mut input = vec![0.0; 3 * width as usize * height as usize];
+        let letterbox = letterbox::fill(image, &mut input, width, height);
+        let preprocessed = Instant::now();
+        let output = self.model.run(input).map_err(|error| DetectError {
+            model: self.model.name().into(),
+            width: image.width(),
+            height: image.height(),
+            reason: format!("{error:#}"),
+        })?;
+        let inferred = Instant::now();
+        let candidates = decode::candidates(&output, self.model.layout(), self.thresholds.confidence);
+        let kept = nms::suppress(candidates, self.thresholds.iou, self.thresholds.max_detections);
+        let names = self.model.class_names();
+        let detections = kept
+            .into_iter()
+            .map(|candidate| Detection {
+                class_id: candidate.class_id,
+                class: Arc::clone(&names[candidate.class_id]),
+                confidence: candidate.confidence,
+                bounding_box: letterbox.to_image(&candidate.bounding_box),
+            })
+            .collect();
+        let timings = Timings {
+            preprocess: preprocessed - start,
+            inference: inferred - preprocessed,
+            postprocess: inferred.elapsed(),
+        };
+        Ok((detections, timings))
+    }
+}

@@ -1,0 +1,27 @@
+//! An image in, labels out: a YOLO detector on [tract](tract_onnx), in pure Rust.
+//!
+//! This crate knows nothing of AWS, of tokio or of the network. The road of one photo:
+//!
+//! 1. [`photo::decode`]: bytes (JPEG, PNG, WebP, GIF, BMP) to an upright RGB image, within [`photo::Limits`];
+//! 2. [`letterbox`]: the image to the network's input tensor, and the way back;
+//! 3. [`Model::run`](model::Model::run): the network;
+//! 4. [`decode`]: raw outputs (YOLOv5's layout or YOLOv8's and later) to candidate boxes;
+//! 5. [`nms`]: candidates to detections;
+//! 6. [`annotate`]: boxes and names drawn on the image.
+//!
+//! [`Detector`] puts 2 to 5 together.
+
+pub mod annotate;
+pub mod bounding_box;
+mod coco;
+pub mod decode;
+mod detector;
+pub mod letterbox;
+pub mod model;
+pub mod nms;
+pub mod photo;
+
+pub use bounding_box::BoundingBox;
+pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
+pub use image::RgbImage;
+pub use model::{LoadError, Model};

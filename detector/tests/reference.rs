@@ -1,0 +1,123 @@
+//! The detector agrees with ONNX Runtime on real photos, with the real model.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use detector::decode::{self, Layout};
+use detector::{BoundingBox, Detection, Detector, RgbImage, Thresholds, letterbox, nms, photo};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Reference {
+    images: BTreeMap<String, Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    width: u32,
+    height: u32,
+    labels: Vec<Label>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    class: String,
+    confidence: f32,
+    cx: f32,
+    cy: f32,
+    width: f32,
+    height: f32,
+}
+
+fn photos() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/photos")
+}
+
+fn photo(name: &str) -> RgbImage {
+    let bytes = std::fs::read(photos().join(name)).expect("photo");
+    photo::decode(&bytes, &photo::Limits::default()).expect("decode")
+}
+
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| {
+    let model = models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model");
+    Detector::load(&model, Thresholds::default()).expect("load")
+});
+
+#[test]
+fn agrees_with_the_reference() {
+    let json = std::fs::read(photos().join("yolo12n.json")).expect("reference");
+    let reference: Reference = serde_json::from_slice(&json).expect("reference");
+    assert!(!reference.images.is_empty());
+    for (name, expected) in &reference.images {
+        let image = photo(name);
+        assert_eq!(image.dimensions(), (expected.width, expected.height), "{name}");
+        let found = DETECTOR.detect(&image).expect("detect");
+        let classes = |names: Vec<&str>| {
+            let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(
+            classes(found.iter().map(|d| &*d.class).collect()),
+            classes(expected.labels.iter().map(|l| l.class.as_str()).collect()),
+            "{name}: {found:?}"
+        );
+        for label in &expected.labels {
+            let (width, height) = (expected.width as f32, expected.height as f32);
+            let there = BoundingBox::from_centre(
+                label.cx * width,
+                label.cy * height,
+                label.width * width,
+                label.height * height,
+            );
+            let (iou, confidence) = found
+                .iter()
+                .filter(|detection| *detection.class == *label.class)
+                .map(|detection| (detection.bounding_box.iou(&there), detection.confidence))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .expect("one of the class");
+            assert!(iou >= 0.95, "{name}: {} has IoU {iou}", label.class);
+            assert!(
+                (confidence - label.confidence).abs() <= 0.02,
+                "{name}: {} has confidence {confidence}, expected {}",
+                label.class,
+                label.confidence
+            );
+        }
+    }
+}
+
+/// The same raw outputs, rewritten into YOLOv5's rows with objectness, give the same detections.
+#[test]
+fn both_layouts_give_the_same_detections() {
+    let image = photo("coffee.png");
+    let model = DETECTOR.model();
+    let (width, height) = model.input_size();
+    let mut input = vec![0.0; 3 * width as usize * height as usize];
+    let letterbox = letterbox::fill(&image, &mut input, width, height);
+    let columns = model.run(input).expect("run");
+    let Layout::Columns { boxes, classes } = model.layout() else { panic!("{:?}", model.layout()) };
+    let mut rows = Vec::with_capacity(boxes * (5 + classes));
+    for i in 0..boxes {
+        let column = |row: usize| columns[row * boxes + i];
+        rows.extend((0..4).map(column));
+        rows.push(1.0);
+        rows.extend((4..4 + classes).map(column));
+    }
+    let layout = Layout::of_shape(&[1, boxes, 5 + classes]).expect("a layout");
+    assert_eq!(layout, Layout::RowsWithObjectness { boxes, classes });
+    let thresholds = Thresholds::default();
+    let candidates = decode::candidates(&rows, layout, thresholds.confidence);
+    let from_rows: Vec<Detection> = nms::suppress(candidates, thresholds.iou, thresholds.max_detections)
+        .into_iter()
+        .map(|c| Detection {
+            class_id: c.class_id,
+            class: model.class_names()[c.class_id].clone(),
+            confidence: c.confidence,
+            bounding_box: letterbox.to_image(&c.bounding_box),
+        })
+        .collect();
+    assert!(!from_rows.is_empty());
+    assert_eq!(from_rows, DETECTOR.detect(&image).expect("detect"));
+}
