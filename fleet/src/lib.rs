@@ -1,1 +1,23 @@
-//! fleet
+//! What polybot, yolo-worker and metric-streamer share. It knows none of them.
+//!
+//! - [`Job`]: what polybot puts on the queue; [`Prediction`]: what a worker records.
+//! - [`JobQueue`], [`ImageStore`], [`PredictionStore`]: SQS, S3 and DynamoDB, in this system's words.
+//! - [`aws`], [`settings`], [`telemetry`], [`shutdown`]: what each service does the same way.
+
+pub mod aws;
+mod error;
+pub mod images;
+pub mod job;
+pub mod prediction;
+pub mod predictions;
+pub mod queue;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use error::AwsError;
+pub use images::ImageStore;
+pub use job::Job;
+pub use prediction::{Label, Prediction, Status};
+pub use predictions::PredictionStore;
+pub use queue::JobQueue;

@@ -1,0 +1,39 @@
+//! One error for every AWS call: what was tried, on what, and why it failed.
+
+use std::error::Error as StdError;
+
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
+
+/// An AWS call that failed, after the retries that [`aws`](crate::aws) sets.
+#[derive(Debug, thiserror::Error)]
+#[error("{tried} failed: {reason}")]
+pub struct AwsError {
+    /// What was tried and on what, for example "sending a job to <queue url>".
+    tried: String,
+    /// The service's error code, where it answered with one.
+    code: Option<String>,
+    /// The whole chain of causes, in words.
+    reason: String,
+}
+
+impl AwsError {
+    /// Wrap an SDK's error.
+    pub fn new<E>(tried: impl Into<String>, error: E) -> Self
+    where
+        E: StdError + ProvideErrorMetadata,
+    {
+        let code = error.code().map(str::to_owned);
+        Self { tried: tried.into(), code, reason: DisplayErrorContext(&error).to_string() }
+    }
+
+    /// An answer that does not hold what the call promises.
+    pub fn unexpected(tried: impl Into<String>, reason: impl ToString) -> Self {
+        Self { tried: tried.into(), code: None, reason: reason.to_string() }
+    }
+
+    /// The service's error code, for example `NoSuchKey`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+}

@@ -1,0 +1,129 @@
+//! The photos, over S3.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::AwsError;
+
+const ORIGINALS: &str = "images/original/";
+const PREDICTED: &str = "images/predicted/";
+
+/// The key of a photo as the user sent it; `extension` without the dot, letters and digits only.
+#[must_use]
+pub fn original_key(prediction_id: Uuid, extension: &str) -> String {
+    format!("{ORIGINALS}{prediction_id}.{extension}")
+}
+
+/// The key of the annotated photo.
+#[must_use]
+pub fn predicted_key(prediction_id: Uuid) -> String {
+    format!("{PREDICTED}{prediction_id}.jpg")
+}
+
+/// Whether `key` is one that [`original_key`] makes for this prediction.
+#[must_use]
+pub fn is_original_of(key: &str, prediction_id: Uuid) -> bool {
+    key.strip_prefix(ORIGINALS)
+        .and_then(|name| name.strip_prefix(prediction_id.to_string().as_str()))
+        .and_then(|rest| rest.strip_prefix('.'))
+        .is_some_and(|ext| (1..=5).contains(&ext.len()) && ext.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    /// The bucket has no such object.
+    #[error("there is no object {key} in the bucket {bucket}")]
+    NotFound {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+    /// The object is larger than the caller accepts.
+    #[error("the object {key} has {bytes} bytes; at most {limit} are accepted")]
+    TooLarge {
+        /// The key.
+        key: String,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// S3 did not answer, or not with the object.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+/// The bucket.
+#[derive(Clone, Debug)]
+pub struct ImageStore {
+    client: Client,
+    bucket: String,
+}
+
+impl ImageStore {
+    /// The bucket of this name.
+    #[must_use]
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    /// Store an object; one that is there is replaced.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), AwsError> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(|error| AwsError::new(format!("storing {key} in {}", self.bucket), error))?;
+        Ok(())
+    }
+
+    /// Read an object of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`GetError`].
+    pub async fn get(&self, key: &str, limit: u64) -> Result<Bytes, GetError> {
+        let tried = || format!("reading {key} from {}", self.bucket);
+        let response = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = response.map_err(|error| {
+            if error.as_service_error().is_some_and(|error| error.is_no_such_key()) {
+                GetError::NotFound { bucket: self.bucket.clone(), key: key.into() }
+            } else {
+                AwsError::new(tried(), error).into()
+            }
+        })?;
+        let bytes = object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        if bytes > limit {
+            return Err(GetError::TooLarge { key: key.into(), bytes, limit });
+        }
+        let body = object.body.collect().await.map_err(|error| AwsError::unexpected(tried(), error))?;
+        Ok(body.into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_original_key_is_recognised() {
+        let id = Uuid::now_v7();
+        assert!(is_original_of(&original_key(id, "jpg"), id));
+        assert!(is_original_of(&original_key(id, "webp"), id));
+        assert!(!is_original_of(&original_key(Uuid::now_v7(), "jpg"), id));
+        assert!(!is_original_of(&predicted_key(id), id));
+        for bad in ["", ".", "/../x", ".j/pg", ".abcdef"] {
+            assert!(!is_original_of(&format!("images/original/{id}{bad}"), id), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What is known of one photo: queued, done or failed.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How long a record is kept: 30 days, in seconds.
+pub const RETENTION: i64 = 30 * 24 * 3600;
+
+/// How far a prediction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The photo is stored, the job on the queue or about to be.
+    Queued,
+    /// The labels are known.
+    Done,
+    /// It can't be done; `failure` says why.
+    Failed,
+}
+
+/// One object found; centre and size as fractions of the image, as in YOLO label files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// The class's name.
+    pub class: String,
+    /// The centre, as a fraction of the image's width.
+    pub cx: f32,
+    /// The centre, as a fraction of the image's height.
+    pub cy: f32,
+    /// As a fraction of the image's width.
+    pub width: f32,
+    /// As a fraction of the image's height.
+    pub height: f32,
+    /// `0..=1`.
+    pub confidence: f32,
+}
+
+/// The record of one photo, in DynamoDB and as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// UUIDv7; the table's partition key.
+    pub prediction_id: Uuid,
+    /// How far it is.
+    pub status: Status,
+    /// The Telegram chat to answer in.
+    pub chat_id: i64,
+    /// The Telegram message to answer to.
+    pub message_id: i32,
+    /// The S3 key of the photo.
+    pub original_img_path: String,
+    /// The S3 key of the annotated photo, once done.
+    #[serde(default)]
+    pub predicted_img_path: Option<String>,
+    /// What was found, the most confident first.
+    #[serde(default)]
+    pub labels: Vec<Label>,
+    /// Seconds since the epoch: when it was queued, then when it was finished.
+    pub time: i64,
+    /// The model that found it.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Why it failed, in words for the user.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Seconds since the epoch: when the user was told.
+    #[serde(default)]
+    pub delivered_at: Option<i64>,
+    /// Seconds since the epoch: when DynamoDB may drop the record.
+    pub expires_at: i64,
+    /// The Telegram message that says "being processed", to remove when the answer comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_message_id: Option<i32>,
+}
+
+impl Prediction {
+    /// A new record, queued `now` (seconds since the epoch).
+    #[must_use]
+    pub fn queued(prediction_id: Uuid, chat_id: i64, message_id: i32, original_img_path: String, now: i64) -> Self {
+        Self {
+            prediction_id,
+            status: Status::Queued,
+            chat_id,
+            message_id,
+            original_img_path,
+            predicted_img_path: None,
+            labels: Vec::new(),
+            time: now,
+            model: None,
+            failure: None,
+            delivered_at: None,
+            expires_at: now + RETENTION,
+            status_message_id: None,
+        }
+    }
+}
+
+/// Seconds since the epoch, now.
+#[must_use]
+pub fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}

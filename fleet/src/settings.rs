@@ -1,0 +1,84 @@
+//! Settings are flags with the same name as an environment variable; a missing one is named in one sentence.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser};
+
+/// Where a service listens.
+#[derive(Args, Clone, Debug)]
+pub struct Telemetry {
+    /// `json` for machines, `pretty` for people
+    #[arg(long, env = "LOG_FORMAT", default_value = "json", value_parser = ["json", "pretty"])]
+    pub log_format: String,
+}
+
+/// Read the settings of a service from flags and environment.
+///
+/// # Errors
+/// What to print and the exit code: help and version (0), or a sentence that names the first missing or wrong setting (2).
+pub fn parse<S: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<S, (String, u8)> {
+    S::try_parse_from(args).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (error.render().ansi().to_string(), 0),
+        ErrorKind::MissingRequiredArgument => {
+            (missing_setting(&error).unwrap_or_else(|| error.render().to_string()), 2)
+        }
+        _ => (error.render().to_string(), 2),
+    })
+}
+
+/// "BUCKET_NAME is not set": clap lists every missing flag as `--bucket-name <BUCKET_NAME>`; the first will do.
+fn missing_setting(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = missing.first()?.split_whitespace().next()?.to_owned();
+    let variable = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
+    Some(format!(
+        "error: {variable} is not set. Set the environment variable {variable} or pass {flag}; --help lists all settings\n"
+    ))
+}
+
+/// Parse the settings or end the process as [`parse`] says.
+#[must_use]
+pub fn parse_or_exit<S: Parser>(args: impl IntoIterator<Item = OsString>) -> S {
+    parse(args).unwrap_or_else(|(message, code)| {
+        if code == 0 {
+            print!("{message}");
+        } else {
+            eprint!("{message}");
+        }
+        std::process::exit(code.into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Settings {
+        #[arg(long)]
+        bucket_name: String,
+        #[arg(long)]
+        sqs_queue_url: String,
+    }
+
+    fn parsed(args: &[&str]) -> Result<Settings, (String, u8)> {
+        parse(std::iter::once("service").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_first_missing_setting_is_named() {
+        let (message, code) = parsed(&[]).expect_err("missing");
+        assert!(message.starts_with("error: BUCKET_NAME is not set"), "{message}");
+        assert_eq!(code, 2);
+        let (message, _) = parsed(&["--bucket-name", "b"]).expect_err("missing");
+        assert!(message.starts_with("error: SQS_QUEUE_URL is not set"), "{message}");
+        let settings = parsed(&["--bucket-name", "b", "--sqs-queue-url", "u"]).expect("complete");
+        assert_eq!((settings.bucket_name, settings.sqs_queue_url), ("b".into(), "u".into()));
+    }
+
+    #[test]
+    fn help_is_no_error() {
+        assert_eq!(parsed(&["--help"]).expect_err("help").1, 0);
+    }
+}

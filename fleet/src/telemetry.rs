@@ -1,0 +1,32 @@
+//! Logs on standard error, metrics for Prometheus.
+//!
+//! `RUST_LOG` chooses what is logged (default `info`). A log line carries its fields; the same thing has the same name
+//! everywhere: `prediction_id`, `chat_id`, `duration_ms`.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// Seconds; the upper bounds of the buckets of every histogram whose name ends in `_seconds`.
+const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Log from now on: one JSON object a line, or for people if `format` is `pretty`. A second call does nothing.
+pub fn log_to_stderr(format: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = if format == "pretty" {
+        builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+}
+
+/// Collect metrics from now on; the handle renders them as text for `/metrics`.
+///
+/// # Errors
+/// If metrics are being collected already.
+pub fn collect_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?.install_recorder()
+}
