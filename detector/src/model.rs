@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
 
 use crate::coco;
 use crate::decode::Layout;
@@ -66,13 +67,8 @@ impl Model {
         let onnx = tract_onnx::onnx();
         let proto = onnx.proto_model_for_read(&mut std::io::BufReader::new(file)).map_err(onnx_error)?;
         let names_in_file = class_names(&proto);
-        let mut graph = onnx
-            .model_for_proto_model_with_model_template(
-                &proto,
-                InferenceModel::default(),
-                path.parent().and_then(Path::to_str),
-            )
-            .map_err(onnx_error)?;
+        let mut graph =
+            onnx.model_for_proto_model_with_model_template(&proto, InferenceModel::default()).map_err(onnx_error)?;
         drop(proto);
         if graph.input_outlets().map_err(onnx_error)?.len() != 1 {
             return Err(not_a_detector(format!("{} inputs", graph.inputs.len())));

@@ -13,6 +13,7 @@ pub mod predictions;
 pub mod queue;
 pub mod settings;
 pub mod shutdown;
+mod summary;
 pub mod telemetry;
 
 pub use error::AwsError;
@@ -21,3 +22,4 @@ pub use job::Job;
 pub use prediction::{Label, Prediction, Status};
 pub use predictions::PredictionStore;
 pub use queue::JobQueue;
+pub use summary::summary;

@@ -196,6 +196,33 @@ impl PredictionStore {
         .await
     }
 
+    /// Predictions of this status, finished (or queued) at `until` or before, whose user was not told; at most `limit`, the
+    /// oldest first. From the sparse index, which may be a moment behind.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn undelivered(&self, status: Status, until: i64, limit: i32) -> Result<Vec<Uuid>, AwsError> {
+        let tried = || format!("looking for undelivered predictions in {}", self.table);
+        let found = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(UNDELIVERED_INDEX)
+            .key_condition_expression("undelivered = :status AND #time <= :until")
+            .expression_attribute_names("#time", "time")
+            .expression_attribute_values(":status", status_value(status))
+            .expression_attribute_values(":until", number(until))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| AwsError::new(tried(), error))?;
+        let id = |item: &HashMap<String, AttributeValue>| {
+            let id = item.get("prediction_id").and_then(|id| id.as_s().ok()).and_then(|id| Uuid::parse_str(id).ok());
+            id.ok_or_else(|| AwsError::unexpected(tried(), "an item has no prediction_id"))
+        };
+        found.items().iter().map(id).collect()
+    }
+
     async fn update<const N: usize>(
         &self,
         what: &str,
@@ -223,9 +250,7 @@ impl PredictionStore {
         match call.send().await {
             Ok(_) => Ok(Written::Now),
             Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(Written::NotAsExpected)
             }

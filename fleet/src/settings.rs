@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser};
 
-/// Where a service listens.
+/// How a service reports on itself.
 #[derive(Args, Clone, Debug)]
 pub struct Telemetry {
     /// `json` for machines, `pretty` for people

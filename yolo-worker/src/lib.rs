@@ -1,1 +1,24 @@
-//! yolo-worker
+//! The queue side: takes jobs from SQS, detects, records, calls polybot back.
+//!
+//! A worker keeps nothing between jobs, so it may be killed at any instant: a message is deleted last, when the result
+//! is durable; until then it reappears after its visibility timeout.
+
+mod bench;
+mod callback;
+mod cli;
+mod consumer;
+mod detect;
+mod heartbeat;
+mod http;
+mod inference;
+mod pipeline;
+mod service;
+mod settings;
+
+pub use callback::Callback;
+pub use cli::main;
+pub use consumer::Consumer;
+pub use inference::InferencePool;
+pub use pipeline::Pipeline;
+pub use service::run;
+pub use settings::Settings;

@@ -1,1 +1,17 @@
-//! local
+//! The whole fleet on one machine: embedded AWS, a Telegram sandbox, and the three services as processes of their own,
+//! which run exactly as they will in production.
+//!
+//! The services are this same executable, started again with a hidden command, so that they can be killed like
+//! instances.
+
+mod child;
+mod cli;
+mod detect;
+mod resources;
+mod stack;
+mod up;
+
+pub use child::{Child, LogLine};
+pub use cli::main;
+pub use resources::Resources;
+pub use stack::{Options, Stack};

@@ -1,0 +1,97 @@
+//! Every route in one screen.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Deserialize;
+use teloxide::types::Update;
+use uuid::Uuid;
+
+use crate::{DeliverError, Delivered, Delivery, Updates, secret};
+
+/// Telegram's updates are a few kilobytes.
+const MAX_UPDATE: usize = 1 << 20;
+
+/// What the routes need.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) updates: Updates,
+    pub(crate) delivery: Delivery,
+    pub(crate) webhook_secret: String,
+    pub(crate) results_secret: String,
+}
+
+pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/webhook", post(webhook).layer(DefaultBodyLimit::max(MAX_UPDATE)))
+        .route("/results", get(results).post(results))
+        .with_state(context)
+        .route("/", get(|| async { "ok" }))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/metrics", get(move || async move { metrics.render() }))
+}
+
+/// An update from Telegram. 200 only after what it asks for is durable; anything else and Telegram sends it again.
+async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    let shown = headers.get("x-telegram-bot-api-secret-token").and_then(|value| value.to_str().ok());
+    if !secret::equal(shown.unwrap_or_default(), &context.webhook_secret) {
+        return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
+    }
+    let update: Update = match serde_json::from_slice(&body) {
+        Ok(update) => update,
+        Err(error) => {
+            tracing::warn!(%error, "an update can't be read");
+            return (StatusCode::BAD_REQUEST, "this is no update".into());
+        }
+    };
+    let update_id = update.id.0;
+    match context.updates.handle(update).await {
+        Ok(()) => (StatusCode::OK, String::new()),
+        Err(error) => {
+            tracing::error!(%error, update_id, "an update failed; Telegram will deliver it again");
+            (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ResultsQuery {
+    #[serde(rename = "predictionId")]
+    prediction_id: Option<String>,
+}
+
+/// A worker says that a prediction is finished.
+async fn results(
+    State(context): State<Arc<Context>>,
+    Query(query): Query<ResultsQuery>,
+    headers: HeaderMap,
+) -> (StatusCode, String) {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = authorization.and_then(|value| value.strip_prefix("Bearer "));
+    if !secret::equal(shown.unwrap_or_default(), &context.results_secret) {
+        return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
+    }
+    let Some(id) = query.prediction_id.filter(|id| !id.is_empty()) else {
+        return (StatusCode::BAD_REQUEST, "predictionId is missing".into());
+    };
+    let Ok(prediction_id) = Uuid::parse_str(&id) else {
+        return (StatusCode::NOT_FOUND, "there is no such prediction".into());
+    };
+    match context.delivery.deliver(prediction_id).await {
+        Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
+        Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),
+        Ok(Delivered::Refused) => (StatusCode::OK, "refused by Telegram".into()),
+        Ok(Delivered::InProgress) => (StatusCode::ACCEPTED, "being delivered".into()),
+        Err(error @ DeliverError::Unknown(_)) => (StatusCode::NOT_FOUND, error.to_string()),
+        Err(error @ DeliverError::NotFinished(_)) => (StatusCode::CONFLICT, error.to_string()),
+        Err(error) => {
+            tracing::warn!(%prediction_id, %error, "not delivered; the sweep will try again");
+            (StatusCode::BAD_GATEWAY, "not delivered; it will be tried again".into())
+        }
+    }
+}

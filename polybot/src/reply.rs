@@ -1,0 +1,85 @@
+//! Every sentence that a user reads.
+
+use fleet::{Label, Prediction, Status, summary};
+
+/// How to use the bot.
+pub const HELP: &str = "Hello! Send me a photo and I find the objects in it: you get the photo back with a box around \
+                        each and a summary. A caption is not needed; \"predict\" says the same.";
+
+/// While the photo waits for a worker.
+pub const BEING_PROCESSED: &str = "Your photo is being processed…";
+
+/// The photo can't be downloaded from Telegram because of its size.
+pub const TOO_LARGE: &str = "Your photo is too large: Telegram lets me download at most 20 MB.";
+
+/// A message with neither text nor photo.
+pub const NO_PHOTO: &str = "I can read photos and texts only. Send me a photo and I find the objects in it.";
+
+/// The answer to a finished prediction.
+#[must_use]
+pub fn answer(prediction: &Prediction) -> String {
+    match prediction.status {
+        Status::Failed => failed(prediction.failure.as_deref().unwrap_or("something went wrong; please try again")),
+        Status::Queued => BEING_PROCESSED.into(),
+        Status::Done => found(&prediction.labels),
+    }
+}
+
+/// What was found.
+fn found(labels: &[Label]) -> String {
+    if labels.is_empty() { "I see nothing I know in this photo.".into() } else { format!("I see {}.", summary(labels)) }
+}
+
+/// Why there is no result.
+#[must_use]
+pub fn failed(reason: &str) -> String {
+    format!("Sorry, I could not process your photo: {}.", reason.trim_end_matches('.'))
+}
+
+/// A caption that is no command.
+#[must_use]
+pub fn unknown_caption(caption: &str) -> String {
+    format!(
+        "I do not know what to do with \"{}\". Send the photo without a caption, or with \"predict\".",
+        short(caption)
+    )
+}
+
+/// A text that is no command.
+#[must_use]
+pub fn unknown_text(text: &str) -> String {
+    format!("You wrote: \"{}\". Send me a photo and I find the objects in it; /help says more.", short(text))
+}
+
+/// A user's text, cut so that it can be quoted.
+fn short(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(MOST).collect();
+    if chars.next().is_some() { start + "…" } else { start }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers() {
+        let mut prediction = Prediction::queued(uuid::Uuid::nil(), 1, 2, "k".into(), 0);
+        prediction.status = Status::Done;
+        assert_eq!(answer(&prediction), "I see nothing I know in this photo.");
+        let bus = Label { class: "bus".into(), cx: 0.5, cy: 0.5, width: 1.0, height: 1.0, confidence: 0.9 };
+        prediction.labels = vec![bus];
+        assert_eq!(answer(&prediction), "I see 1 bus.");
+        prediction.status = Status::Failed;
+        prediction.failure = Some("this is not an image.".into());
+        assert_eq!(answer(&prediction), "Sorry, I could not process your photo: this is not an image.");
+    }
+
+    #[test]
+    fn quotes_are_cut_between_characters() {
+        let long = "ä".repeat(1000);
+        let reply = unknown_text(&long);
+        assert!(reply.chars().count() < 400 && reply.contains('…'));
+    }
+}

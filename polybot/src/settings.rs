@@ -1,0 +1,43 @@
+//! What the service needs to know.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
+use reqwest::Url;
+
+/// The Telegram bot: takes photos, queues them for the workers, answers with what they found.
+#[derive(Parser, Clone)]
+#[command(name = "polybot", version)]
+pub struct Settings {
+    /// The bot's token
+    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new(),
+          required_unless_present = "telegram_secret_id")]
+    pub telegram_token: Option<String>,
+    /// The Secrets Manager secret that holds the token: plain, or JSON with the key TELEGRAM_TOKEN
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub telegram_secret_id: Option<String>,
+    /// The S3 bucket for the photos
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub bucket_name: String,
+    /// The address of the SQS queue for the jobs
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub sqs_queue_url: String,
+    /// The DynamoDB table for the predictions
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub dynamodb_table: String,
+    /// The secret that a worker has to show at /results
+    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
+    pub results_secret: String,
+    /// The public address of this bot, to which Telegram delivers updates; without it the bot asks for them
+    #[arg(long, env)]
+    pub telegram_app_url: Option<Url>,
+    /// The Bot API's address
+    #[arg(long, env, default_value = "https://api.telegram.org")]
+    pub telegram_api_url: Url,
+    /// Where the routes are served
+    #[arg(long, env, default_value = "0.0.0.0:8443")]
+    pub listen_addr: SocketAddr,
+    #[command(flatten)]
+    pub telemetry: fleet::settings::Telemetry,
+}

@@ -1,0 +1,30 @@
+//! The program alone names the first setting that is missing.
+
+use std::process::Command;
+
+#[test]
+fn the_first_missing_setting_is_named() {
+    let said = |settings: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_polybot")).env_clear().envs(settings.iter().copied()).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let mut settings = Vec::new();
+    for (name, value) in [
+        ("TELEGRAM_TOKEN", "1:secret-token"),
+        ("BUCKET_NAME", "b"),
+        ("SQS_QUEUE_URL", "http://127.0.0.1/1/q"),
+        ("DYNAMODB_TABLE", "t"),
+        ("RESULTS_SECRET", "s"),
+    ] {
+        let words = said(&settings);
+        assert!(words.starts_with(&format!("error: {name} is not set")), "{words}");
+        assert_eq!(words.lines().count(), 1, "{words}");
+        settings.push((name, value));
+    }
+    // An empty value is as good as none, and no secret is repeated.
+    settings[1].1 = "";
+    let words = said(&settings);
+    assert!(words.contains("BUCKET_NAME") && !words.contains("secret-token"), "{words}");
+}

@@ -1,0 +1,74 @@
+//! The program as a person uses it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fleet::Prediction;
+use image::GenericImageView;
+
+fn photo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name)
+}
+
+fn local(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_local"))
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn detect_prints_the_summary_and_writes_the_photo() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let output = local(dir.path(), &["detect", photo("chelsea.png").to_str().expect("a path")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "I see 1 cat.\nchelsea.detected.jpg\n");
+    let annotated = image::open(dir.path().join("chelsea.detected.jpg")).expect("the annotated photo");
+    assert_eq!(annotated.dimensions(), (451, 300));
+}
+
+#[test]
+fn detect_prints_the_prediction_as_json() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let photo = photo("motorcycle_left.png");
+    let output = local(dir.path(), &["detect", photo.to_str().expect("a path"), "--json", "--out", "found.jpg"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let prediction: Prediction = serde_json::from_slice(&output.stdout).expect("a Prediction");
+    assert_eq!(prediction.labels[0].class, "motorcycle");
+    assert_eq!(prediction.original_img_path, format!("images/original/{}.png", prediction.prediction_id));
+    let predicted = format!("images/predicted/{}.jpg", prediction.prediction_id);
+    assert_eq!(prediction.predicted_img_path, Some(predicted));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for key in ["status", "chat_id", "message_id", "time", "model", "failure", "delivered_at", "expires_at"] {
+        assert!(json.get(key).is_some(), "{key} is missing in {json}");
+    }
+    assert!(dir.path().join("found.jpg").is_file());
+}
+
+#[test]
+fn what_is_no_photo_is_one_sentence() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    std::fs::write(dir.path().join("notes.jpg"), "this is a text").expect("write");
+    for (photo, expected) in [("notes.jpg", "not an image"), ("missing.jpg", "can't read missing.jpg")] {
+        let output = local(dir.path(), &["detect", photo]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.starts_with("error: ") && said.contains(expected) && said.lines().count() == 1, "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn no_answer_in_time_says_how_far_the_photo_came() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let output = local(dir.path(), &["detect", photo("chelsea.png").to_str().expect("a path"), "--timeout", "0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("error: no answer within 0 s: the photo was sent"), "{said}");
+}

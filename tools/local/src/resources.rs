@@ -1,0 +1,146 @@
+//! What the services find in AWS: made in the embedded one as `infra/` makes it in the real one.
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, TimeToLiveSpecification,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use fleet::Prediction;
+use fleet::predictions::UNDELIVERED_INDEX;
+
+/// The names of what was made.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// The bucket of the photos.
+    pub bucket: String,
+    /// The queue of the jobs.
+    pub queue_url: String,
+    /// The queue of the jobs that failed too often.
+    pub dead_letter_queue_url: String,
+    /// The table of the predictions.
+    pub table: String,
+    /// The workers' Auto Scaling group.
+    pub group: String,
+    /// The secret with the bot's token.
+    pub secret: String,
+}
+
+/// How often a job is received before it goes to the dead-letter queue.
+const MAX_RECEIVES: u32 = 5;
+
+impl Resources {
+    /// Make everything; `workers` is the group's size.
+    pub(crate) async fn create(config: &SdkConfig, telegram_token: &str, workers: i32) -> anyhow::Result<Self> {
+        let bucket = "polybot-images";
+        let images = aws_sdk_s3::Client::new(config);
+        images.create_bucket().bucket(bucket).send().await.context("can't create the bucket")?;
+        let (queue_url, dead_letter_queue_url) = queues(&aws_sdk_sqs::Client::new(config)).await?;
+        let table = "polybot-predictions";
+        predictions(&aws_sdk_dynamodb::Client::new(config), table).await?;
+        let secret = "polybot/telegram";
+        aws_sdk_secretsmanager::Client::new(config)
+            .create_secret()
+            .name(secret)
+            .secret_string(serde_json::json!({"TELEGRAM_TOKEN": telegram_token}).to_string())
+            .send()
+            .await
+            .context("can't create the secret")?;
+        let group = "polybot-workers";
+        aws_sdk_autoscaling::Client::new(config)
+            .create_auto_scaling_group()
+            .auto_scaling_group_name(group)
+            .min_size(0)
+            .max_size(workers.max(4))
+            .desired_capacity(workers)
+            .availability_zones("us-east-1a")
+            .send()
+            .await
+            .context("can't create the Auto Scaling group")?;
+        Ok(Self {
+            bucket: bucket.into(),
+            queue_url,
+            dead_letter_queue_url,
+            table: table.into(),
+            group: group.into(),
+            secret: secret.into(),
+        })
+    }
+}
+
+async fn queues(client: &aws_sdk_sqs::Client) -> anyhow::Result<(String, String)> {
+    let create = async |name: &str, attributes: Vec<(QueueAttributeName, String)>| {
+        let mut call = client.create_queue().queue_name(name);
+        for (attribute, value) in attributes {
+            call = call.attributes(attribute, value);
+        }
+        let created = call.send().await.with_context(|| format!("can't create the queue {name}"))?;
+        created.queue_url.with_context(|| format!("the queue {name} has no address"))
+    };
+    let dead_letters = create("polybot-dead-letters", vec![]).await?;
+    let attributes = client
+        .get_queue_attributes()
+        .queue_url(&dead_letters)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .context("can't read the dead-letter queue")?;
+    let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn));
+    let arn = arn.context("the dead-letter queue has no ARN")?;
+    let redrive = serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES}).to_string();
+    let jobs = create(
+        "polybot-jobs",
+        vec![
+            (QueueAttributeName::VisibilityTimeout, "60".into()),
+            (QueueAttributeName::ReceiveMessageWaitTimeSeconds, "20".into()),
+            (QueueAttributeName::RedrivePolicy, redrive),
+        ],
+    );
+    Ok((jobs.await?, dead_letters))
+}
+
+async fn predictions(client: &aws_sdk_dynamodb::Client, table: &str) -> anyhow::Result<()> {
+    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("prediction_id", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("undelivered", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("time", ScalarAttributeType::N)?)
+        .key_schema(key("prediction_id", KeyType::Hash)?)
+        .global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name(UNDELIVERED_INDEX)
+                .key_schema(key("undelivered", KeyType::Hash)?)
+                .key_schema(key("time", KeyType::Range)?)
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .build()?,
+        )
+        .send()
+        .await
+        .context("can't create the table")?;
+    let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build()?;
+    client
+        .update_time_to_live()
+        .table_name(table)
+        .time_to_live_specification(expiry)
+        .send()
+        .await
+        .context("can't set the table's time to live")?;
+    Ok(())
+}
+
+/// The record of the photo in this message. By a scan: a tool may, the services never do.
+pub(crate) async fn prediction_of(
+    client: &aws_sdk_dynamodb::Client,
+    table: &str,
+    chat_id: i64,
+    message_id: i32,
+) -> anyhow::Result<Option<Prediction>> {
+    let scanned = client.scan().table_name(table).send().await.context("can't read the predictions")?;
+    let all: Vec<Prediction> = serde_dynamo::from_items(scanned.items().to_vec())?;
+    Ok(all.into_iter().find(|found| found.chat_id == chat_id && found.message_id == message_id))
+}

@@ -1,0 +1,84 @@
+//! Tells polybot that a prediction is finished.
+
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode, Url};
+use uuid::Uuid;
+
+/// The longest one call may take: polybot sends a photo to Telegram meanwhile.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Waits between tries; after the last try polybot's sweep finds the result.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
+
+/// Polybot's `/results`.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    client: Client,
+    url: Url,
+    secret: String,
+}
+
+/// Polybot was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackError {
+    /// It answered, but not with success.
+    #[error("polybot answered {0}")]
+    Refused(StatusCode),
+    /// It can't be reached.
+    #[error("polybot can't be reached: {0}")]
+    Unreachable(String),
+}
+
+impl Callback {
+    /// Calls go to this address with this secret.
+    ///
+    /// # Errors
+    /// If no HTTP client can be made.
+    pub fn new(url: Url, secret: String) -> reqwest::Result<Self> {
+        let client = Client::builder().connect_timeout(Duration::from_secs(3)).timeout(TIMEOUT).build()?;
+        Ok(Self { client, url, secret })
+    }
+
+    /// Tell polybot; tries again a little where that can help.
+    ///
+    /// # Errors
+    /// [`CallbackError`] of the last try. Nothing is lost: polybot's sweep will find the prediction.
+    pub async fn finished(&self, prediction_id: Uuid) -> Result<(), CallbackError> {
+        let mut backoff = BACKOFF.into_iter();
+        loop {
+            let Err(error) = self.call(prediction_id).await else { return Ok(()) };
+            let worth_another_try = match &error {
+                CallbackError::Refused(status) => status.is_server_error(),
+                CallbackError::Unreachable(_) => true,
+            };
+            match backoff.next().filter(|_| worth_another_try) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn call(&self, prediction_id: Uuid) -> Result<(), CallbackError> {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .query(&[("predictionId", prediction_id.to_string())])
+            .bearer_auth(&self.secret)
+            .send();
+        let response = request.await.map_err(|error| CallbackError::Unreachable(in_words(error)))?;
+        let status = response.status();
+        if status.is_success() { Ok(()) } else { Err(CallbackError::Refused(status)) }
+    }
+}
+
+/// The error with its causes.
+fn in_words(error: reqwest::Error) -> String {
+    use std::error::Error;
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,51 @@
+//! Keeps a message invisible while its job waits or runs.
+
+use std::time::Duration;
+
+use fleet::JobQueue;
+use tokio::time::Instant;
+
+/// The longest an extension may take; it is begun at least this long before the message would reappear.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// Extend the message again and again. Returns only when it can't be kept: then another worker may get the job, and this
+/// one should give it up.
+pub(crate) async fn keep_invisible(queue: &JobQueue, receipt: &str, timeout: Duration) {
+    // `received` is a little late: the message has been invisible since before the receive returned. Half the timeout
+    // leaves room for that.
+    let mut deadline = Instant::now() + timeout;
+    loop {
+        tokio::time::sleep(next_extension(timeout)).await;
+        let begun = Instant::now();
+        let extension = tokio::time::timeout_at(deadline, queue.set_visibility(receipt, timeout)).await;
+        match extension {
+            Ok(Ok(())) => deadline = begun + timeout,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a message can't be kept invisible");
+                return;
+            }
+            Err(_) => {
+                tracing::warn!("a message could not be extended in time");
+                return;
+            }
+        }
+    }
+}
+
+/// At half the timeout, and early enough for one request before the end.
+fn next_extension(timeout: Duration) -> Duration {
+    (timeout / 2).min(timeout.saturating_sub(REQUEST_TIME)).max(timeout / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extends_at_half_time_and_one_request_before_the_end() {
+        let seconds = Duration::from_secs;
+        assert_eq!(next_extension(seconds(60)), seconds(30));
+        assert_eq!(next_extension(seconds(16)), seconds(6));
+        assert_eq!(next_extension(seconds(4)), seconds(1));
+    }
+}

@@ -1,0 +1,80 @@
+//! The threads that detect: heavy work never runs on the async runtime.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use tokio::sync::oneshot;
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// A fixed number of threads that take tasks in order. Dropping the last handle ends them after their tasks.
+#[derive(Clone, Debug)]
+pub struct InferencePool {
+    tasks: mpsc::Sender<Task>,
+}
+
+/// The task panicked; the thread goes on with the next one.
+#[derive(Debug, thiserror::Error)]
+#[error("the detection panicked")]
+pub struct Panicked;
+
+impl InferencePool {
+    /// Start `threads` threads.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        let (tasks, receiver) = mpsc::channel::<Task>();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..threads {
+            let receiver = Arc::clone(&receiver);
+            std::thread::Builder::new().name(format!("inference-{number}")).spawn(move || {
+                loop {
+                    // The lock is held while waiting for a task, not while running it.
+                    let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    match task {
+                        Ok(task) => task(),
+                        Err(mpsc::RecvError) => return,
+                    }
+                }
+            })?;
+        }
+        Ok(Self { tasks })
+    }
+
+    /// Run `task` on one of the threads.
+    ///
+    /// # Errors
+    /// [`Panicked`] if it panics; nobody else is affected.
+    pub async fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+        let (answer, answered) = oneshot::channel();
+        let task = Box::new(move || {
+            // Whoever asked may have given up; then nobody wants the answer.
+            let _ = answer.send(catch_unwind(AssertUnwindSafe(task)));
+        });
+        self.tasks.send(task).map_err(|_| Panicked)?;
+        answered.await.map_err(|_| Panicked)?.map_err(|_| Panicked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_costs_only_its_own_task() {
+        let pool = InferencePool::new(1).expect("threads");
+        assert!(pool.run(|| panic!("on purpose")).await.is_err());
+        assert_eq!(pool.run(|| 2 + 2).await.expect("answer"), 4);
+    }
+
+    #[tokio::test]
+    async fn as_many_tasks_as_threads_run_side_by_side() {
+        let pool = InferencePool::new(2).expect("threads");
+        let barrier = Arc::new(std::sync::Barrier::new(2));
+        let meet = |barrier: Arc<std::sync::Barrier>| move || barrier.wait().is_leader();
+        // Each waits for the other: with one thread this would never end.
+        let (one, other) = tokio::join!(pool.run(meet(barrier.clone())), pool.run(meet(barrier)));
+        assert_ne!(one.expect("one"), other.expect("other"));
+    }
+}

@@ -1,0 +1,260 @@
+//! One job: fetch, detect, annotate, record, call back. Every step may run twice.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use detector::photo::{self, Limits};
+use detector::{Detection, Detector, RgbImage, annotate};
+use fleet::images::{self, GetError};
+use fleet::job::JobError;
+use fleet::prediction::now;
+use fleet::predictions::{Findings, Written};
+use fleet::{AwsError, ImageStore, Job, Label, Prediction, PredictionStore, Status};
+use image::codecs::jpeg::JpegEncoder;
+use serde::Deserialize;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::inference::Panicked;
+use crate::{Callback, InferencePool};
+
+/// JPEG quality of the annotated photo; Telegram recompresses it anyway.
+const QUALITY: u8 = 88;
+
+/// What a job needs.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The photos.
+    pub images: ImageStore,
+    /// The records.
+    pub predictions: PredictionStore,
+    /// Polybot.
+    pub callback: Callback,
+    /// The model.
+    pub detector: Arc<Detector>,
+    /// The threads it runs on.
+    pub inference: InferencePool,
+    /// What a photo may cost.
+    pub limits: Limits,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Detected and recorded now.
+    Done,
+    /// It can't succeed; recorded, the user is told.
+    Failed,
+    /// It was finished before; only called back.
+    Repeated,
+    /// It may succeed later; the message stays.
+    Retry,
+}
+
+impl Outcome {
+    /// Its name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Repeated => "repeated",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// Why a job did not come to a result.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It never will; a sentence for the user.
+    #[error("{0}")]
+    Permanent(String),
+    /// It may, later.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+/// A photo with its findings drawn on it.
+struct Detected {
+    labels: Vec<Label>,
+    annotated_jpeg: Vec<u8>,
+}
+
+impl Pipeline {
+    /// One message's body to its outcome. Never fails: what goes wrong is logged here and told by the outcome.
+    pub(crate) async fn process(&self, body: &str) -> Outcome {
+        let started = Instant::now();
+        let job = match Job::from_json(body) {
+            Ok(job) => job,
+            Err(error) => return self.refuse(body, &error).await,
+        };
+        let span = tracing::info_span!("job", prediction_id = %job.prediction_id, chat_id = job.chat_id);
+        async {
+            let outcome = match self.finish(&job).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    tracing::warn!(%error, "the job failed and will be tried again");
+                    return Outcome::Retry;
+                }
+            };
+            self.call_back(job.prediction_id).await;
+            let duration = started.elapsed();
+            metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
+            tracing::info!(outcome = outcome.name(), duration_ms = duration.as_millis() as u64, "job finished");
+            outcome
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// The job's result made durable, if it is not yet.
+    async fn finish(&self, job: &Job) -> Result<Outcome, AwsError> {
+        match self.predictions.get(job.prediction_id).await? {
+            Some(Prediction { status: Status::Done | Status::Failed, .. }) => return Ok(Outcome::Repeated),
+            Some(_) => {}
+            // A job put on the queue without a record, as load generators do.
+            None => {
+                let record =
+                    Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
+                let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
+            }
+        }
+        let (written, outcome) = match self.detect(job).await {
+            Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, now()).await?, Outcome::Done),
+            Err(Failure::Permanent(failure)) => {
+                tracing::info!(failure, "the job can't succeed");
+                (self.predictions.fail(job.prediction_id, &failure, now()).await?, Outcome::Failed)
+            }
+            Err(Failure::Aws(error)) => return Err(error),
+        };
+        Ok(match written {
+            Written::Now => outcome,
+            Written::NotAsExpected => Outcome::Repeated,
+        })
+    }
+
+    async fn detect(&self, job: &Job) -> Result<Findings, Failure> {
+        let stage = Stage::start("fetch");
+        let photo = match self.images.get(&job.image_key, self.limits.max_bytes as u64).await {
+            Ok(photo) => photo,
+            Err(GetError::Aws(error)) => return Err(error.into()),
+            Err(error @ GetError::NotFound { .. }) => {
+                tracing::error!(%error, "the job's photo is gone");
+                return Err(Failure::Permanent("your photo is no longer stored; please send it again".into()));
+            }
+            Err(error @ GetError::TooLarge { .. }) => return Err(Failure::Permanent(error.to_string())),
+        };
+        stage.end();
+        let stage = Stage::start("detect");
+        let (detector, limits) = (Arc::clone(&self.detector), self.limits);
+        let detected = self.inference.run(move || detect_and_annotate(&detector, &photo, &limits)).await;
+        let detected = detected
+            .unwrap_or_else(|Panicked| Err("something in this photo breaks the detector; it was reported".into()));
+        let detected = detected.map_err(Failure::Permanent)?;
+        stage.end();
+        let stage = Stage::start("store");
+        let predicted_img_path = images::predicted_key(job.prediction_id);
+        self.images.put(&predicted_img_path, detected.annotated_jpeg.into(), "image/jpeg").await?;
+        stage.end();
+        Ok(Findings { predicted_img_path, labels: detected.labels, model: self.detector.model().name().into() })
+    }
+
+    async fn call_back(&self, prediction_id: Uuid) {
+        let stage = Stage::start("call_back");
+        match self.callback.finished(prediction_id).await {
+            Ok(()) => stage.end(),
+            Err(error) => {
+                metrics::counter!("worker_callback_failures_total").increment(1);
+                tracing::warn!(%error, "polybot was not called back; its sweep will find the result");
+            }
+        }
+    }
+
+    /// A message that is no job of this version: its user is told, if it names a prediction; else it stays until SQS
+    /// moves it to the dead-letter queue, where a person can look at it.
+    async fn refuse(&self, body: &str, error: &JobError) -> Outcome {
+        #[derive(Deserialize)]
+        struct Named {
+            prediction_id: Uuid,
+        }
+        tracing::error!(%error, "a message was refused");
+        let Ok(Named { prediction_id }) = serde_json::from_str(body) else { return Outcome::Retry };
+        let failure = "this photo was queued by another version of the service; please send it again";
+        match self.predictions.fail(prediction_id, failure, now()).await {
+            Ok(Written::Now) => {
+                self.call_back(prediction_id).await;
+                Outcome::Failed
+            }
+            Ok(Written::NotAsExpected) => match self.predictions.get(prediction_id).await {
+                Ok(Some(_)) => Outcome::Repeated,
+                Ok(None) | Err(_) => Outcome::Retry,
+            },
+            Err(error) => {
+                tracing::warn!(%error, "the refusal was not recorded and will be tried again");
+                Outcome::Retry
+            }
+        }
+    }
+}
+
+/// A photo's bytes to labels and the annotated JPEG. Heavy: not on the async runtime.
+///
+/// The error is a sentence for the user.
+fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits) -> Result<Detected, String> {
+    let mut image = photo::decode(photo, limits).map_err(|error| error.to_string())?;
+    let (detections, timings) = detector.detect_timed(&image).map_err(|error| {
+        tracing::error!(%error, "the detector failed");
+        "the detector failed on this photo; it was reported".to_owned()
+    })?;
+    for (stage, duration) in
+        [("preprocess", timings.preprocess), ("inference", timings.inference), ("postprocess", timings.postprocess)]
+    {
+        metrics::histogram!("worker_stage_seconds", "stage" => stage).record(duration.as_secs_f64());
+    }
+    let labels = labels(&detections, &image);
+    annotate::annotate(&mut image, &detections);
+    Ok(Detected { labels, annotated_jpeg: to_jpeg(&image)? })
+}
+
+/// Detections as labels: centre and size as fractions of the image.
+pub(crate) fn labels(detections: &[Detection], image: &RgbImage) -> Vec<Label> {
+    let (width, height) = (image.width() as f32, image.height() as f32);
+    let label = |detection: &Detection| {
+        let bounding_box = &detection.bounding_box;
+        Label {
+            class: detection.class.to_string(),
+            cx: (bounding_box.left + bounding_box.right) / 2.0 / width,
+            cy: (bounding_box.top + bounding_box.bottom) / 2.0 / height,
+            width: bounding_box.width() / width,
+            height: bounding_box.height() / height,
+            confidence: detection.confidence,
+        }
+    };
+    detections.iter().map(label).collect()
+}
+
+/// The image as JPEG.
+pub(crate) fn to_jpeg(image: &RgbImage) -> Result<Vec<u8>, String> {
+    let mut jpeg = Cursor::new(Vec::new());
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    image.write_with_encoder(encoder).map_err(|error| format!("the annotated photo can't be written: {error}"))?;
+    Ok(jpeg.into_inner())
+}
+
+/// Times one stage; recorded only when it ends well.
+struct Stage {
+    name: &'static str,
+    started: Instant,
+}
+
+impl Stage {
+    fn start(name: &'static str) -> Self {
+        Self { name, started: Instant::now() }
+    }
+
+    fn end(self) {
+        metrics::histogram!("worker_stage_seconds", "stage" => self.name).record(self.started.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,59 @@
+//! What the service needs to know.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+/// The settings of the service: flags, or environment variables of the same name.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// The S3 bucket with the photos
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub bucket_name: String,
+    /// The address of the SQS queue with the jobs
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub sqs_queue_url: String,
+    /// The DynamoDB table with the predictions
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub dynamodb_table: String,
+    /// Polybot's /results, as this worker reaches it
+    #[arg(long, env)]
+    pub polybot_results_url: reqwest::Url,
+    /// The secret that polybot's /results asks for
+    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
+    pub results_secret: String,
+    /// A model of models.toml by name, or the path of an ONNX file
+    #[arg(long, env, default_value = models::DEFAULT)]
+    pub model: String,
+    /// Where /healthz and /metrics are served
+    #[arg(long, env, default_value = "0.0.0.0:8081")]
+    pub listen_addr: SocketAddr,
+    /// Detections side by side, each on one thread [default: the number of cores]
+    #[arg(long, env)]
+    pub threads: Option<NonZeroUsize>,
+    /// The queue's visibility timeout, in seconds; a message is extended at half of it
+    #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=43_200))]
+    pub visibility_timeout: u64,
+    /// How long one receive waits for a message, in seconds
+    #[arg(long, env, default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=20))]
+    pub receive_wait: u64,
+    #[command(flatten)]
+    pub telemetry: fleet::settings::Telemetry,
+}
+
+impl Settings {
+    /// Detections side by side.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// How long a received message stays invisible.
+    #[must_use]
+    pub fn visibility_timeout(&self) -> Duration {
+        Duration::from_secs(self.visibility_timeout)
+    }
+}
