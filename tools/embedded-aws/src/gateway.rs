@@ -1,0 +1,187 @@
+//! The HTTP side: connections, which service a request is for, and what fault rules do to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use winterbaume_core::{MockRequest, MockService};
+use winterbaume_dynamodb::DynamoDbService;
+use winterbaume_s3::S3Service;
+use winterbaume_secretsmanager::SecretsManagerService;
+
+use crate::REGION;
+use crate::auto_scaling::AutoScaling;
+use crate::aws_chunked;
+use crate::call::Call;
+use crate::calls::Calls;
+use crate::cloudwatch::CloudWatch;
+use crate::failure::Failure;
+use crate::faults::{End, Faults};
+use crate::reply::Reply;
+use crate::service::Service;
+use crate::sqs::Sqs;
+
+/// Larger than any photo that the fleet lets through, and small enough for memory.
+const LARGEST_BODY: usize = 64 << 20;
+/// How long a stopping endpoint waits for answers under way.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+
+pub(crate) struct Gateway {
+    pub(crate) s3: S3Service,
+    pub(crate) dynamo_db: DynamoDbService,
+    pub(crate) secrets_manager: SecretsManagerService,
+    pub(crate) sqs: Sqs,
+    pub(crate) cloudwatch: CloudWatch,
+    pub(crate) auto_scaling: AutoScaling,
+    pub(crate) faults: Faults,
+    pub(crate) calls: Calls,
+}
+
+/// The connection is to be closed without an answer: a fault rule said so.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault rule closed the connection")]
+struct Cut;
+
+/// Serves connections until told to stop.
+pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, tasks: TaskTracker, stopping: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tasks.spawn(connection(Arc::clone(&gateway), stream, stopping.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others will be closed meanwhile.
+                tracing::warn!(%error, "the embedded AWS could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream, stopping: CancellationToken) {
+    // Small answers must not wait for more to say.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.serve(request).await }
+    });
+    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(STOP_GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        // A client that was killed, or a fault rule: both are part of the game.
+        tracing::debug!(%error, "a connection to the embedded AWS broke");
+    }
+}
+
+impl Gateway {
+    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+        let (parts, body) = request.into_parts();
+        let body = match Limited::new(body, LARGEST_BODY).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())),
+        };
+        let call = match Call::read(parts, body) {
+            Ok(call) => call,
+            Err(message) => {
+                tracing::warn!(message, "the embedded AWS can't tell what is asked");
+                return Ok(plain(StatusCode::FORBIDDEN, message));
+            }
+        };
+        self.calls.record(call.service, &call.operation);
+        let verdict = self.faults.judge(call.service, &call.operation);
+        if !verdict.delay.is_zero() {
+            tokio::time::sleep(verdict.delay).await;
+        }
+        let (service, bodiless) = (call.service, call.method == Method::HEAD);
+        let reply = match verdict.end {
+            Some(End::Drop) => return Err(Cut),
+            Some(End::Fail(failure)) => failure.render(service),
+            Some(End::DropAfter) => {
+                self.answer(call).await;
+                return Err(Cut);
+            }
+            None => self.answer(call).await,
+        };
+        Ok(response(reply, bodiless))
+    }
+
+    async fn answer(&self, call: Call) -> Reply {
+        let service = call.service;
+        let reply = match service {
+            Service::S3 => self.s3(call).await,
+            Service::DynamoDb => Ok(delegate(&self.dynamo_db, call).await),
+            Service::SecretsManager => Ok(delegate(&self.secrets_manager, call).await),
+            Service::Sqs => self.sqs.handle(&call).await,
+            Service::CloudWatch => self.cloudwatch.handle(&call),
+            Service::AutoScaling => self.auto_scaling.handle(&call),
+        };
+        reply.unwrap_or_else(|failure| failure.render(service))
+    }
+
+    async fn s3(&self, mut call: Call) -> Result<Reply, Failure> {
+        aws_chunked::decode(&mut call.headers, &mut call.body)
+            .map_err(|e| Failure::bad("IncompleteBody", e.to_string()))?;
+        Ok(delegate(&self.s3, call).await)
+    }
+}
+
+/// Hands the call to a `winterbaume` service, which reads its region from the host that AWS would have.
+async fn delegate(service: &impl MockService, call: Call) -> Reply {
+    let host = call.service.signing_name();
+    let request = MockRequest {
+        method: call.method.to_string(),
+        uri: format!("https://{host}.{REGION}.amazonaws.com{}", call.target),
+        headers: call.headers,
+        body: call.body,
+    };
+    let reply = service.handle(request).await;
+    if reply.status == 501 || reply.status == 404 && reply.body.is_empty() && call.operation == "Unknown" {
+        tracing::warn!(service = %call.service, operation = call.operation, "the embedded AWS does not offer this operation");
+    }
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Reply { status, headers: reply.headers, body: reply.body }
+}
+
+fn response(reply: Reply, bodiless: bool) -> Response<Full<Bytes>> {
+    let mut headers = reply.headers;
+    // An answer to HEAD has no body and may well tell the length of the object; all others are measured by hyper.
+    if !bodiless {
+        headers.remove(hyper::header::CONTENT_LENGTH);
+    }
+    headers.remove(hyper::header::TRANSFER_ENCODING);
+    if !headers.contains_key("x-amzn-requestid")
+        && let Ok(id) = uuid::Uuid::now_v7().to_string().parse()
+    {
+        headers.insert("x-amzn-requestid", id);
+    }
+    let mut response = Response::new(Full::new(if bodiless { Bytes::new() } else { reply.body }));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn plain(status: StatusCode, message: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(message.into()));
+    *response.status_mut() = status;
+    response
+}
