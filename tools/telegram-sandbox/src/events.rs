@@ -31,7 +31,6 @@ pub enum EventKind {
     /// The bot edited a message, which is now so.
     Edited(ChatMessage),
     /// The bot deleted a message.
-    #[serde(rename_all = "snake_case")]
     Deleted {
         /// The chat it was in.
         chat_id: i64,

@@ -30,6 +30,10 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
+    pub(crate) fn new(limits: Option<RateLimits>) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// Takes room for `messages` into `chat_id`, or tells how many seconds to wait.
     pub(crate) fn take(&mut self, chat_id: i64, messages: usize, now: Instant) -> Result<(), u64> {
         let Some(limits) = self.limits else { return Ok(()) };
@@ -58,7 +62,7 @@ mod tests {
     #[test]
     fn one_a_second_into_a_chat_and_so_many_overall() {
         let limits = Some(RateLimits { per_second: 3, per_chat_per_second: 1 });
-        let mut limiter = Limiter { limits, ..Limiter::default() };
+        let mut limiter = Limiter::new(limits);
         let start = Instant::now();
         assert_eq!(limiter.take(1, 1, start), Ok(()));
         assert_eq!(limiter.take(1, 1, start), Err(1));

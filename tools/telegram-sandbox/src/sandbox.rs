@@ -117,11 +117,8 @@ impl Sandbox {
         mut wanted: impl FnMut(&ChatMessage) -> bool,
         timeout: Duration,
     ) -> Result<ChatMessage, Timeout> {
-        let mut found = None;
-        let wanted = |event: &Event| {
-            found = event.sent().or_else(|| event.edited()).filter(|message| wanted(message)).cloned();
-            found.is_some()
-        };
+        let wanted =
+            |event: &Event| event.sent().or_else(|| event.edited()).is_some_and(|message| wanted(message));
         let event = self.wait_for(wanted, timeout).await?;
         Ok(match event.kind {
             EventKind::Sent(message) | EventKind::Edited(message) => message,

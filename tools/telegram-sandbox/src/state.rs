@@ -74,7 +74,7 @@ impl World {
             presses: HashMap::new(),
             commands: HashMap::new(),
             faults: Faults::default(),
-            limiter: Limiter { limits: options.limits, ..Limiter::default() },
+            limiter: Limiter::new(options.limits),
             calls: HashMap::new(),
             events: Vec::new(),
             last_message_id: 0,
