@@ -1,0 +1,30 @@
+//! What a sandbox is started with.
+
+use crate::RateLimits;
+
+/// How to start a [`crate::Sandbox`]. The default is a well-behaved Telegram without rate limits.
+#[derive(Clone, Debug)]
+pub struct SandboxOptions {
+    /// The bot's token; calls with any other are answered 401.
+    pub token: String,
+    /// The bot's username, without `@`.
+    pub bot_username: String,
+    /// The bot's name, as people see it.
+    pub bot_name: String,
+    /// Sending faster than this is answered 429. Off by default, so that tests are not slowed.
+    pub limits: Option<RateLimits>,
+    /// Post each update to the webhook twice at the same moment, as Telegram may after a lost answer.
+    pub deliver_twice: bool,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self {
+            token: "7000000001:SANDBOX-not-a-real-token-0123456789".into(),
+            bot_username: "polybot_sandbox_bot".into(),
+            bot_name: "Polybot".into(),
+            limits: None,
+            deliver_twice: false,
+        }
+    }
+}
