@@ -213,9 +213,8 @@ async fn the_backlog_is_published() {
     let mut names: Vec<_> = listed.metrics().iter().filter_map(|metric| metric.metric_name()).collect();
     names.sort_unstable();
     assert_eq!(names, ["BacklogInFlight", "BacklogPerInstance", "BacklogVisible", "InServiceInstances"]);
-    let dimensions = |metric: &aws_sdk_cloudwatch::types::Metric| {
-        metric.dimensions().iter().map(|d: &Dimension| d.name().unwrap_or_default().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(dimensions(&listed.metrics()[0]), ["QueueName", "AutoScalingGroupName"]);
+    let mut dimensions: Vec<_> = listed.metrics()[0].dimensions().iter().filter_map(Dimension::name).collect();
+    dimensions.sort_unstable();
+    assert_eq!(dimensions, ["AutoScalingGroupName", "QueueName"]);
     stack.stop().await;
 }

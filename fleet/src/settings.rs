@@ -21,16 +21,21 @@ pub fn parse<S: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<S, (
     S::try_parse_from(args).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (error.render().ansi().to_string(), 0),
         ErrorKind::MissingRequiredArgument => {
-            (missing_setting(&error).unwrap_or_else(|| error.render().to_string()), 2)
+            (missing_setting(&error, &S::command()).unwrap_or_else(|| error.render().to_string()), 2)
         }
         _ => (error.render().to_string(), 2),
     })
 }
 
-/// "BUCKET_NAME is not set": clap lists every missing flag as `--bucket-name <BUCKET_NAME>`; the first will do.
-fn missing_setting(error: &clap::Error) -> Option<String> {
+/// "BUCKET_NAME is not set": clap lists every missing flag as `--bucket-name <BUCKET_NAME>`; the first as the settings
+/// are declared will do.
+fn missing_setting(error: &clap::Error, command: &clap::Command) -> Option<String> {
     let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return None };
-    let flag = missing.first()?.split_whitespace().next()?.to_owned();
+    let missing: Vec<&str> = missing.iter().filter_map(|usage| usage.split_whitespace().next()).collect();
+    let declared = command.get_arguments().filter_map(|argument| argument.get_long());
+    let mut declared = declared.map(|long| format!("--{long}"));
+    let flag =
+        declared.find(|flag| missing.contains(&flag.as_str())).or_else(|| Some((*missing.first()?).to_owned()))?;
     let variable = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
     Some(format!(
         "error: {variable} is not set. Set the environment variable {variable} or pass {flag}; --help lists all settings\n"

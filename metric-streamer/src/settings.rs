@@ -22,6 +22,7 @@ pub struct Settings {
     /// Where /healthz and /metrics are served
     #[arg(long, env, default_value = "0.0.0.0:9090")]
     pub listen_addr: SocketAddr,
+    /// How the service reports on itself
     #[command(flatten)]
     pub telemetry: fleet::settings::Telemetry,
 }

@@ -38,6 +38,7 @@ pub struct Settings {
     /// Where the routes are served
     #[arg(long, env, default_value = "0.0.0.0:8443")]
     pub listen_addr: SocketAddr,
+    /// How the service reports on itself
     #[command(flatten)]
     pub telemetry: fleet::settings::Telemetry,
 }

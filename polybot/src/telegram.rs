@@ -11,7 +11,7 @@ use teloxide::types::{AllowedUpdate, ChatId, FileId, InputFile, MessageId, Reply
 use teloxide::{ApiError, Bot, DownloadError, RequestError};
 
 /// What a bot may download, in bytes.
-pub const MAX_DOWNLOAD: usize = 20_000_000;
+const MAX_DOWNLOAD: usize = 20_000_000;
 /// How long one request for updates waits for them.
 const POLL: u32 = 25;
 /// What polybot wants to hear of.
@@ -139,7 +139,7 @@ impl Telegram {
         Ok(())
     }
 
-    /// Download a file of at most [`MAX_DOWNLOAD`] bytes.
+    /// Download a file of at most 20 MB.
     ///
     /// # Errors
     /// [`TelegramError`]; [`is_too_large`](TelegramError::is_too_large) if it is larger.

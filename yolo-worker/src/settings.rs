@@ -40,6 +40,7 @@ pub struct Settings {
     /// How long one receive waits for a message, in seconds
     #[arg(long, env, default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=20))]
     pub receive_wait: u64,
+    /// How the service reports on itself
     #[command(flatten)]
     pub telemetry: fleet::settings::Telemetry,
 }

@@ -61,7 +61,8 @@ async fn a_message_is_sent_received_and_deleted() {
     assert_eq!(sqs.get_queue_url().queue_name("jobs").send().await.unwrap().queue_url(), Some(url.as_str()));
     let body = "{\"text\": \"ümläut & <xml>\"}";
     let value = MessageAttributeValue::builder().data_type("String").string_value("v").build().unwrap();
-    let sent = sqs.send_message().queue_url(&url).message_body(body).message_attributes("k", value).send().await.unwrap();
+    let sent =
+        sqs.send_message().queue_url(&url).message_body(body).message_attributes("k", value).send().await.unwrap();
     assert_eq!(counts(&sqs, &url).await, [1, 0, 0]);
     let got = receive(&sqs, &url, 30, 0).await;
     assert_eq!(got[0].body(), Some(body));
@@ -94,7 +95,8 @@ async fn a_visibility_that_ran_out_is_counted_and_wakes_a_long_poll() {
 
     // The first receipt no longer speaks for the message.
     let old = first[0].receipt_handle().unwrap();
-    let refused = sqs.change_message_visibility().queue_url(&url).receipt_handle(old).visibility_timeout(40).send().await;
+    let refused =
+        sqs.change_message_visibility().queue_url(&url).receipt_handle(old).visibility_timeout(40).send().await;
     assert!(refused.unwrap_err().into_service_error().is_message_not_inflight());
     sqs.delete_message().queue_url(&url).receipt_handle(old).send().await.unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;

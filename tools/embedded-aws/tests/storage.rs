@@ -62,9 +62,8 @@ fn text(value: &str) -> AttributeValue {
 
 async fn predictions(aws: &EmbeddedAws) -> aws_sdk_dynamodb::Client {
     let db = aws_sdk_dynamodb::Client::new(&aws.sdk_config().await);
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
-    };
+    let attribute =
+        |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
     let index = GlobalSecondaryIndex::builder()
         .index_name("undelivered")

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use detector::photo;
@@ -11,6 +12,9 @@ use fleet::Status;
 use crate::cli::DetectArgs;
 use crate::resources::prediction_of;
 use crate::{Options, Stack};
+
+/// How long the record may lag behind the answer.
+const SETTLE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: DetectArgs) -> anyhow::Result<()> {
     let bytes = readable_photo(&args.photo)?;
@@ -31,8 +35,7 @@ pub(crate) async fn run(args: DetectArgs) -> anyhow::Result<()> {
         std::fs::write(&out, photo).with_context(|| format!("can't write {}", out.display()))?;
         if args.json {
             eprintln!("the annotated photo is {}", out.display());
-        }
-        if !args.json {
+        } else {
             writeln!(stdout, "{}\n{}", answer.words, out.display())?;
         }
     } else if !args.json {
@@ -79,6 +82,12 @@ async fn send(stack: &Stack, args: &DetectArgs, bytes: Vec<u8>) -> anyhow::Resul
         args.timeout(),
     );
     let Ok(answer) = answered.await else { bail!(no_answer(stack, args)) };
+    // The record is complete a moment after the user has the answer.
+    if let Some((polybot, _)) = stack.polybots.first() {
+        let delivered = polybot.logged(|line| line.message() == "delivered");
+        // Where there is no record, nothing is delivered; then this ends by itself.
+        let _ = tokio::time::timeout(SETTLE, delivered).await;
+    }
     let client = aws_sdk_dynamodb::Client::new(&stack.config);
     let prediction = prediction_of(&client, &stack.resources.table, chat_id, message_id).await?;
     let failed = answer.photo().is_none();

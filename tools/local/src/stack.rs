@@ -183,6 +183,8 @@ fn start_worker(
         ("POLYBOT_RESULTS_URL", results_url(polybot)),
         ("RESULTS_SECRET", RESULTS_SECRET.into()),
         ("MODEL", options.model.clone()),
+        // A worker finishes its receive before it stops; here somebody is waiting for that.
+        ("RECEIVE_WAIT", "1".into()),
     ];
     Child::start(&options.executable, "yolo-worker", environment(aws, settings))
 }
