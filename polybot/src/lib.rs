@@ -5,6 +5,7 @@
 pub mod command;
 mod delivery;
 mod detection;
+pub mod filters;
 mod http;
 mod polling;
 pub mod reply;

@@ -1,10 +1,19 @@
-//! Every sentence that a user reads.
+//! Every sentence that a user reads, but those that say what is wrong with a caption: they are the `Display` of
+//! [`command::CaptionError`] and [`filters::ConcatError`](crate::filters::ConcatError), beside what they speak of.
 
 use fleet::{Label, Prediction, Status, summary};
 
-/// How to use the bot.
-pub const HELP: &str = "Hello! Send me a photo and I find the objects in it: you get the photo back with a box around \
-                        each and a summary. A caption is not needed; \"predict\" says the same.";
+use crate::command;
+
+/// How to use the bot, from the same table as the grammar.
+#[must_use]
+pub fn help() -> String {
+    format!(
+        "Hello! Send me a photo and I find the objects in it: you get the photo back with a box around each and a \
+         summary.\n\nWith one of these captions I do something else. What is in brackets may be left out:\n\n{}",
+        command::help()
+    )
+}
 
 /// While the photo waits for a worker.
 pub const BEING_PROCESSED: &str = "Your photo is being processed…";
@@ -36,15 +45,6 @@ pub fn failed(reason: &str) -> String {
     format!("Sorry, I could not process your photo: {}.", reason.trim_end_matches('.'))
 }
 
-/// A caption that is no command.
-#[must_use]
-pub fn unknown_caption(caption: &str) -> String {
-    format!(
-        "I do not know what to do with \"{}\". Send the photo without a caption, or with \"predict\".",
-        short(caption)
-    )
-}
-
 /// A text that is no command.
 #[must_use]
 pub fn unknown_text(text: &str) -> String {
@@ -52,7 +52,7 @@ pub fn unknown_text(text: &str) -> String {
 }
 
 /// A user's text, cut so that it can be quoted.
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     const MOST: usize = 200;
     let mut chars = text.chars();
     let start: String = chars.by_ref().take(MOST).collect();
@@ -74,6 +74,13 @@ mod tests {
         prediction.status = Status::Failed;
         prediction.failure = Some("this is not an image.".into());
         assert_eq!(answer(&prediction), "Sorry, I could not process your photo: this is not an image.");
+    }
+
+    #[test]
+    fn help_fits_into_a_message() {
+        let help = help();
+        assert!(help.contains("predict") && help.contains("median"));
+        assert!(help.chars().count() <= 4096, "{}", help.chars().count());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use teloxide::types::{Message, Update, UpdateKind};
 
-use crate::command::{self, Caption, Text};
+use crate::command::{self, Command, Text};
 use crate::detection::DetectionError;
 use crate::{Detection, reply};
 
@@ -30,12 +30,15 @@ impl Updates {
         // Telegram lists the sizes from the smallest to the largest.
         let answer = if let Some(largest) = message.photo().and_then(<[_]>::last) {
             match command::caption(message.caption()) {
-                Caption::Detect => return self.detection.accept(chat_id, message_id, &largest.file.id).await,
-                Caption::Unknown(caption) => reply::unknown_caption(&caption),
+                Ok(Command::Detect { .. }) => {
+                    return self.detection.accept(chat_id, message_id, &largest.file.id).await;
+                }
+                Ok(command @ (Command::Filter(_) | Command::Concat(_))) => format!("I can not do \"{command}\" yet."),
+                Err(error) => error.to_string(),
             }
         } else if let Some(text) = message.text() {
             match command::text(text) {
-                Text::Help => reply::HELP.into(),
+                Text::Help => reply::help(),
                 Text::Other(text) => reply::unknown_text(&text),
             }
         } else {

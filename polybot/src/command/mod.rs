@@ -1,0 +1,139 @@
+//! The grammar of captions and texts. Pure: text in, command out, or the sentence that says what is wrong with it.
+//!
+//! All that it knows stands in one table ([`TABLE`]); so do the help text, Telegram's command menu and the table in
+//! `docs/CONVERSATION.md`.
+
+mod caption_error;
+mod given;
+mod nearest;
+mod table;
+mod usage;
+mod words;
+
+use std::fmt;
+
+pub use crate::filters::{Axis, Concat, Direction, Filter, Turn};
+pub use caption_error::CaptionError;
+pub use table::{Argument, Entry, Kind, TABLE, Word};
+pub use usage::{help, markdown, menu};
+
+use given::Given;
+use words::words;
+
+/// What a photo's caption asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// Find the objects in the photo.
+    Detect {
+        /// Say how sure the detector is of each.
+        confidences: bool,
+    },
+    /// Change the photo.
+    Filter(Filter),
+    /// Join the photos of an album.
+    Concat(Concat),
+}
+
+/// What a text message asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// How to use the bot.
+    Help,
+    /// Anything else; the text as it was written.
+    Other(String),
+}
+
+/// Words that ask for help, with or without a slash before them.
+pub const HELP: [&str; 3] = ["start", "help", "hello"];
+
+/// What a caption asks for. None at all means detection, and so does one that only addresses somebody. Case, spaces,
+/// hyphens and the order of words do not matter, nor does a slash before or `@somebot` after the first.
+///
+/// # Errors
+/// [`CaptionError`], a sentence for the user, if it is no command or its arguments are not.
+pub fn caption(caption: Option<&str>) -> Result<Command, CaptionError> {
+    let text = caption.unwrap_or_default();
+    if text.split_whitespace().all(|word| word.starts_with('@')) {
+        return Ok(Command::Detect { confidences: false });
+    }
+    let words = words(text);
+    let (entry, rest) = name(&words)?.ok_or_else(|| CaptionError::unknown(text, &words))?;
+    let given = Given::read(entry, &rest)?;
+    (entry.command)(&given)
+}
+
+/// What a text asks for.
+#[must_use]
+pub fn text(text: &str) -> Text {
+    let words = words(text);
+    let asks = |word: &String| HELP.contains(&word.as_str());
+    let is_help = match words.as_slice() {
+        [] => false,
+        [word] => asks(word),
+        // Telegram's links to a bot send "/start something".
+        [word, ..] => text.trim_start().starts_with('/') && asks(word),
+    };
+    if is_help { Text::Help } else { Text::Other(text.trim().to_owned()) }
+}
+
+/// The command that is named, wherever its name stands, and the other words.
+fn name(words: &[String]) -> Result<Option<(&'static Entry, Vec<&str>)>, CaptionError> {
+    let mut found: Option<&'static Entry> = None;
+    let mut rest = Vec::new();
+    let mut left = words;
+    while let [word, others @ ..] = left {
+        let named = words::longest(left, |joined| TABLE.iter().find(|entry| entry.is_called(joined)));
+        match (named, found) {
+            (None, _) => {
+                rest.push(word.as_str());
+                left = others;
+            }
+            (Some((entry, _)), Some(first)) if entry.name != first.name => {
+                return Err(CaptionError::OneAtATime { first: first.name, second: entry.name });
+            }
+            (Some((entry, after)), _) => {
+                found = Some(entry);
+                left = after;
+            }
+        }
+    }
+    Ok(found.map(|entry| (entry, rest)))
+}
+
+/// The caption that asks for it, with all its arguments; read again it gives the same command. A way to hand a command
+/// to another instance.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Detect { confidences: false } => f.write_str("predict"),
+            Self::Detect { confidences: true } => f.write_str("predict confidence"),
+            Self::Filter(filter) => match filter {
+                Filter::Blur { level } => write!(f, "blur {level}"),
+                Filter::Contour => f.write_str("contour"),
+                Filter::Rotate { direction, turn } => {
+                    let direction = match direction {
+                        Direction::Clockwise => "clockwise",
+                        Direction::AntiClockwise => "anti-clockwise",
+                    };
+                    write!(f, "rotate {direction} {}", turn.degrees())
+                }
+                Filter::SaltAndPepper { level } => write!(f, "salt and pepper {level}"),
+                Filter::Segment => f.write_str("segment"),
+                Filter::Grayscale => f.write_str("grayscale"),
+                Filter::Sharpen => f.write_str("sharpen"),
+                Filter::Edges => f.write_str("edges"),
+                Filter::Invert => f.write_str("invert"),
+                Filter::Median { radius } => write!(f, "median {radius}"),
+            },
+            Self::Concat(concat) => f.write_str(match concat {
+                Concat::LeftToRight => "concat horizontal left-to-right",
+                Concat::RightToLeft => "concat horizontal right-to-left",
+                Concat::TopToBottom => "concat vertical top-to-bottom",
+                Concat::BottomToTop => "concat vertical bottom-to-top",
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Every command: its names, its arguments and what it means.
+
+use super::given::Given;
+use super::words::is_name;
+use super::{CaptionError, Command};
+use crate::filters::{Concat, Direction, Filter, Turn};
+
+/// A command.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Other names.
+    pub aliases: &'static [&'static str],
+    /// What can be said beside its name, in any order.
+    pub arguments: &'static [Argument],
+    /// What it does, in one line.
+    pub description: &'static str,
+    /// A caption, and what it means.
+    pub example: (&'static str, Command),
+    /// What it means with these arguments.
+    pub(super) command: fn(&Given) -> Result<Command, CaptionError>,
+}
+
+/// Something that can be said beside a command's name.
+#[derive(Debug)]
+pub struct Argument {
+    /// What it is.
+    pub name: &'static str,
+    /// What it can be.
+    pub kind: Kind,
+}
+
+/// What an argument can be.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A whole number.
+    Whole {
+        /// The smallest.
+        from: u32,
+        /// The largest.
+        to: u32,
+        /// Where none is given.
+        default: u32,
+    },
+    /// A number.
+    Fraction {
+        /// The smallest.
+        from: u32,
+        /// The largest.
+        to: u32,
+        /// Where none is given.
+        default: f32,
+    },
+    /// One of several words.
+    Choice {
+        /// The words.
+        options: &'static [Word],
+        /// Where none is given.
+        default: &'static str,
+    },
+    /// Its name, or nothing.
+    Flag {
+        /// Other words for it.
+        aliases: &'static [&'static str],
+    },
+}
+
+/// A word that can be chosen.
+#[derive(Debug)]
+pub struct Word {
+    /// The word.
+    pub word: &'static str,
+    /// Other words for it.
+    pub aliases: &'static [&'static str],
+}
+
+impl Entry {
+    /// Its name, then the others.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// Whether words joined without anything between them are one of its names.
+    pub(super) fn is_called(&self, joined: &str) -> bool {
+        self.names().any(|name| is_name(joined, name))
+    }
+}
+
+impl Kind {
+    /// Whether any number may be it.
+    pub(super) fn is_number(self) -> bool {
+        matches!(self, Self::Whole { .. } | Self::Fraction { .. })
+    }
+}
+
+const fn word(word: &'static str, aliases: &'static [&'static str]) -> Word {
+    Word { word, aliases }
+}
+
+/// Every command. Hyphens and spaces in names may be left out, or be written as one another.
+pub const TABLE: &[Entry] = &[
+    Entry {
+        name: "predict",
+        aliases: &["detect"],
+        arguments: &[Argument { name: "confidence", kind: Kind::Flag { aliases: &["confidences"] } }],
+        description: "Find the objects in the photo, if you like with how sure I am of each. The same as no caption.",
+        example: ("predict with confidence", Command::Detect { confidences: true }),
+        command: |given| Ok(Command::Detect { confidences: given.flag(0) }),
+    },
+    Entry {
+        name: "blur",
+        aliases: &[],
+        arguments: &[Argument { name: "level", kind: Kind::Whole { from: 1, to: 100, default: 16 } }],
+        description: "Blur the photo.",
+        example: ("blur 30", Command::Filter(Filter::Blur { level: 30 })),
+        command: |given| Ok(Command::Filter(Filter::Blur { level: given.whole(0) })),
+    },
+    Entry {
+        name: "contour",
+        aliases: &[],
+        arguments: &[],
+        description: "Show where neighbouring points differ.",
+        example: ("contour", Command::Filter(Filter::Contour)),
+        command: |_| Ok(Command::Filter(Filter::Contour)),
+    },
+    Entry {
+        name: "rotate",
+        aliases: &[],
+        arguments: &[
+            Argument {
+                name: "direction",
+                kind: Kind::Choice {
+                    options: &[
+                        word("clockwise", &[]),
+                        word("anti-clockwise", &["counter-clockwise"]),
+                    ],
+                    default: "clockwise",
+                },
+            },
+            Argument {
+                name: "number of degrees",
+                kind: Kind::Choice {
+                    options: &[word("90", &[]), word("180", &[]), word("270", &[])],
+                    default: "90",
+                },
+            },
+        ],
+        description: "Turn the photo.",
+        example: (
+            "rotate anti-clockwise 90",
+            Command::Filter(Filter::Rotate { direction: Direction::AntiClockwise, turn: Turn::Quarter }),
+        ),
+        command: |given| {
+            let direction = match given.choice(0) {
+                "clockwise" => Direction::Clockwise,
+                _ => Direction::AntiClockwise,
+            };
+            let turn = match given.choice(1) {
+                "90" => Turn::Quarter,
+                "180" => Turn::Half,
+                _ => Turn::ThreeQuarters,
+            };
+            Ok(Command::Filter(Filter::Rotate { direction, turn }))
+        },
+    },
+    Entry {
+        name: "salt and pepper",
+        aliases: &["salt pepper", "salt n pepper"],
+        arguments: &[Argument { name: "level", kind: Kind::Fraction { from: 0, to: 1, default: 0.05 } }],
+        description: "Strew white and black grains over the photo; level is their share.",
+        example: ("salt and pepper 0.1", Command::Filter(Filter::SaltAndPepper { level: 0.1 })),
+        command: |given| Ok(Command::Filter(Filter::SaltAndPepper { level: given.fraction(0) })),
+    },
+    Entry {
+        name: "segment",
+        aliases: &[],
+        arguments: &[],
+        description: "Make light parts white and dark parts black.",
+        example: ("segment", Command::Filter(Filter::Segment)),
+        command: |_| Ok(Command::Filter(Filter::Segment)),
+    },
+    Entry {
+        name: "concat",
+        aliases: &["concatenate"],
+        arguments: &[
+            Argument {
+                name: "direction",
+                kind: Kind::Choice {
+                    options: &[word("horizontal", &["horizontally"]), word("vertical", &["vertically"])],
+                    default: "horizontal",
+                },
+            },
+            Argument {
+                name: "order",
+                kind: Kind::Choice {
+                    options: &[
+                        word("left-to-right", &[]),
+                        word("right-to-left", &[]),
+                        word("top-to-bottom", &[]),
+                        word("bottom-to-top", &[]),
+                    ],
+                    default: "left-to-right, or top-to-bottom if vertical",
+                },
+            },
+        ],
+        description: "Join the 2 to 10 photos of an album.",
+        example: ("concat vertical bottom-to-top", Command::Concat(Concat::BottomToTop)),
+        command: concat,
+    },
+    Entry {
+        name: "grayscale",
+        aliases: &["greyscale", "gray", "grey"],
+        arguments: &[],
+        description: "Take the colours away.",
+        example: ("grayscale", Command::Filter(Filter::Grayscale)),
+        command: |_| Ok(Command::Filter(Filter::Grayscale)),
+    },
+    Entry {
+        name: "sharpen",
+        aliases: &[],
+        arguments: &[],
+        description: "Make the photo crisper.",
+        example: ("sharpen", Command::Filter(Filter::Sharpen)),
+        command: |_| Ok(Command::Filter(Filter::Sharpen)),
+    },
+    Entry {
+        name: "edges",
+        aliases: &["edge", "canny"],
+        arguments: &[],
+        description: "Draw the outlines in white on black.",
+        example: ("edges", Command::Filter(Filter::Edges)),
+        command: |_| Ok(Command::Filter(Filter::Edges)),
+    },
+    Entry {
+        name: "invert",
+        aliases: &["negative"],
+        arguments: &[],
+        description: "Make a negative.",
+        example: ("invert", Command::Filter(Filter::Invert)),
+        command: |_| Ok(Command::Filter(Filter::Invert)),
+    },
+    Entry {
+        name: "median",
+        aliases: &[],
+        arguments: &[Argument { name: "radius", kind: Kind::Whole { from: 1, to: 10, default: 2 } }],
+        description: "Take grains away and keep the outlines.",
+        example: ("median 3", Command::Filter(Filter::Median { radius: 3 })),
+        command: |given| Ok(Command::Filter(Filter::Median { radius: given.whole(0) })),
+    },
+];
+
+/// The order says the direction too; where both are given they have to agree.
+fn concat(given: &Given) -> Result<Command, CaptionError> {
+    let vertical = given.chosen(0).map(|direction| direction == "vertical");
+    let (order, is_vertical) = match (given.chosen(1), vertical) {
+        (Some("left-to-right"), _) | (None, Some(false) | None) => (Concat::LeftToRight, false),
+        (Some("right-to-left"), _) => (Concat::RightToLeft, false),
+        (Some("top-to-bottom"), _) | (None, Some(true)) => (Concat::TopToBottom, true),
+        (Some(_), _) => (Concat::BottomToTop, true),
+    };
+    match (vertical, given.chosen(1)) {
+        (Some(false), Some(given)) if is_vertical => Err(CaptionError::Contradiction {
+            direction: "horizontal",
+            orders: "left-to-right or right-to-left",
+            given,
+        }),
+        (Some(true), Some(given)) if !is_vertical => Err(CaptionError::Contradiction {
+            direction: "vertical",
+            orders: "top-to-bottom or bottom-to-top",
+            given,
+        }),
+        _ => Ok(Command::Concat(order)),
+    }
+}
