@@ -2,7 +2,7 @@
 //!
 //! This crate knows nothing of AWS, of tokio or of the network. The road of one photo:
 //!
-//! 1. [`photo::decode`]: bytes (JPEG, PNG, WebP, GIF, BMP) to an upright RGB image, within [`photo::Limits`];
+//! 1. [`photo::decode`] (a crate of its own, as polybot needs it without a model): bytes to an upright RGB image;
 //! 2. [`letterbox`]: the image to the network's input tensor, and the way back;
 //! 3. [`Model::run`](model::Model::run): the network;
 //! 4. [`decode`]: raw outputs (YOLOv5's layout or YOLOv8's and later) to candidate boxes;
@@ -19,9 +19,9 @@ mod detector;
 pub mod letterbox;
 pub mod model;
 pub mod nms;
-pub mod photo;
 
 pub use bounding_box::BoundingBox;
 pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
 pub use image::RgbImage;
 pub use model::{LoadError, Model};
+pub use photo;

@@ -70,6 +70,12 @@ pub struct Prediction {
     /// The Telegram message that says "being processed", to remove when the answer comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_message_id: Option<i32>,
+    /// The album that the photo is part of; the album is answered as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub album: Option<String>,
+    /// The user wants to know how sure the detector is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confidences: bool,
 }
 
 impl Prediction {
@@ -90,6 +96,8 @@ impl Prediction {
             delivered_at: None,
             expires_at: now + RETENTION,
             status_message_id: None,
+            album: None,
+            confidences: false,
         }
     }
 }

@@ -10,7 +10,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Telegram, TelegramError, reply};
+use crate::album_store::{AlbumId, AlbumStore};
+use crate::albums::Albums;
+use crate::{Telegram, TelegramError, buttons, reply};
 
 /// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
 const LEASE: i64 = 90;
@@ -32,6 +34,8 @@ pub struct Delivery {
     pub images: ImageStore,
     /// The records.
     pub predictions: PredictionStore,
+    /// The albums, each answered as one.
+    pub albums: AlbumStore,
 }
 
 /// What became of a call to deliver.
@@ -43,6 +47,8 @@ pub enum Delivered {
     Before,
     /// Another call is telling the user right now.
     InProgress,
+    /// Its album is answered when the other photos of it are finished.
+    WithItsAlbum,
     /// Telegram will never take it, as when the user blocked the bot; recorded as delivered.
     Refused,
 }
@@ -78,6 +84,9 @@ impl Delivery {
         if prediction.status == Status::Queued {
             return Err(DeliverError::NotFinished(prediction_id));
         }
+        if let Some(album) = prediction.album.as_deref().and_then(AlbumId::from_record) {
+            return self.deliver_album(&album).await;
+        }
         let leased_until = now() + LEASE;
         if self.predictions.lease(prediction_id, now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
@@ -112,7 +121,8 @@ impl Delivery {
         if let Some(key) = prediction.predicted_img_path.as_deref().filter(|_| prediction.status == Status::Done) {
             match self.images.get(key, MAX_PHOTO).await {
                 Ok(photo) => {
-                    self.telegram.send_photo(chat_id, message_id, photo, &answer).await?;
+                    let buttons = buttons::under_result();
+                    self.telegram.send_photo(chat_id, message_id, photo, &answer, buttons).await?;
                     return Ok(());
                 }
                 Err(GetError::Aws(error)) => return Err(error.into()),
@@ -124,13 +134,90 @@ impl Delivery {
         Ok(())
     }
 
+    /// Tell the user of an album, if all its photos are finished.
+    async fn deliver_album(&self, id: &AlbumId) -> Result<Delivered, DeliverError> {
+        let album = self.albums.get(id).await?.unwrap_or_default();
+        let mut parts = Vec::with_capacity(album.parts.len());
+        for &part in &album.parts {
+            match self.predictions.get(part).await? {
+                Some(part) if part.status != Status::Queued => parts.push(part),
+                // Queued, or about to be.
+                _ => return Ok(Delivered::WithItsAlbum),
+            }
+        }
+        let leased_until = now() + LEASE;
+        let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
+            if !album.delivered {
+                return Ok(Delivered::InProgress);
+            }
+            // Told, but perhaps not marked on each part.
+            self.mark_all(&parts).await?;
+            return Ok(Delivered::Before);
+        };
+        let outcome = match self.tell_album(album.chat_id, &parts).await {
+            Ok(()) => Delivered::Now,
+            Err(DeliverError::Telegram(error)) if error.is_final() => {
+                tracing::warn!(album = id.as_str(), %error, "Telegram refuses the answer for good");
+                Delivered::Refused
+            }
+            Err(error) => {
+                if let Err(error) = self.albums.release(id, leased_until).await {
+                    tracing::warn!(album = id.as_str(), %error, "the lease was not given back; it ends by itself");
+                }
+                return Err(error);
+            }
+        };
+        self.albums.delivered(id, now()).await?;
+        self.mark_all(&parts).await?;
+        metrics::counter!("polybot_delivered_total").increment(parts.len() as u64);
+        tracing::info!(album = id.as_str(), photos = parts.len(), ?outcome, "album delivered");
+        if let Some(status_message_id) = album.status_message_id
+            && let Err(error) = self.telegram.delete_message(album.chat_id, status_message_id).await
+        {
+            tracing::warn!(album = id.as_str(), %error, "the message that says to wait was left behind");
+        }
+        Ok(outcome)
+    }
+
+    async fn mark_all(&self, parts: &[Prediction]) -> Result<(), AwsError> {
+        for part in parts {
+            let _ = self.predictions.mark_delivered(part.prediction_id, now()).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_album(&self, chat_id: i64, parts: &[Prediction]) -> Result<(), DeliverError> {
+        let Some(first) = parts.first() else { return Ok(()) };
+        let mut photos = Vec::with_capacity(parts.len());
+        for part in parts.iter().filter(|part| part.status == Status::Done) {
+            match self.images.get(part.predicted_img_path.as_deref().unwrap_or_default(), MAX_PHOTO).await {
+                Ok(photo) => photos.push(photo),
+                Err(GetError::Aws(error)) => return Err(error.into()),
+                Err(error) => tracing::error!(%error, "an annotated photo can't be sent"),
+            }
+        }
+        let answer = reply::album_answer(parts);
+        match photos.len() {
+            0 => {
+                self.telegram.send_text(chat_id, first.message_id, &answer).await?;
+            }
+            1 => self.telegram.send_photo(chat_id, first.message_id, photos.remove(0), &answer, Vec::new()).await?,
+            _ => self.telegram.send_album(chat_id, first.message_id, photos, &answer).await?,
+        }
+        Ok(())
+    }
+
     /// Deliver what is finished and nobody called back for, until `shutdown`.
-    pub async fn sweep(&self, shutdown: CancellationToken) {
+    /// Photos of albums that nobody acted on are acted on.
+    pub async fn sweep(&self, albums: &Albums, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.sweep_once().await,
+                _ = ticks.tick() => {
+                    albums.sweep().await;
+                    self.sweep_once().await;
+                }
                 () = shutdown.cancelled() => return,
             }
         }

@@ -22,9 +22,26 @@ pub struct Detection {
     pub queue: JobQueue,
 }
 
-/// The photo is not on the queue; trying again may help.
+/// One photo to detect.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The same at every try.
+    pub prediction_id: Uuid,
+    /// Where it was sent.
+    pub chat_id: i64,
+    /// The message with the photo.
+    pub message_id: i32,
+    /// Telegram's file.
+    pub file_id: FileId,
+    /// The answer says how sure the detector is.
+    pub confidences: bool,
+    /// The album it is part of.
+    pub album: Option<String>,
+}
+
+/// It was not done; trying again may help.
 #[derive(Debug, thiserror::Error)]
-pub enum DetectionError {
+pub enum HandleError {
     /// Telegram failed.
     #[error(transparent)]
     Telegram(#[from] TelegramError),
@@ -34,27 +51,28 @@ pub enum DetectionError {
 }
 
 impl Detection {
-    /// Take a photo. When it returns, the job is durable, or its sender knows why there is none.
+    /// Take a photo that is answered by itself. When it returns, the job is durable, or its sender knows why there is
+    /// none.
     ///
     /// # Errors
-    /// [`DetectionError`] if it has to be tried again.
-    pub async fn accept(&self, chat_id: i64, message_id: i32, file_id: &FileId) -> Result<(), DetectionError> {
-        let prediction_id = Uuid::now_v7();
+    /// [`HandleError`] if it has to be tried again.
+    pub async fn accept(&self, request: &Request) -> Result<(), HandleError> {
+        let (chat_id, message_id) = (request.chat_id, request.message_id);
         // The user reads it while the photo is under way. It is no part of the promise, so its failure is none either.
         let (stored, told) = tokio::join!(
-            self.store(prediction_id, file_id),
+            self.store(request.prediction_id, &request.file_id),
             self.telegram.send_text(chat_id, message_id, reply::BEING_PROCESSED)
         );
         let status_message_id = told.inspect_err(|error| tracing::warn!(%error, "the user was not told to wait")).ok();
         let outcome = match stored {
-            Ok(key) => self.enqueue(prediction_id, chat_id, message_id, key, status_message_id).await,
+            Ok(key) => self.enqueue(request, key, status_message_id).await,
             Err(error) => Err(error),
         };
         if let (Err(_), Some(status_message_id)) = (&outcome, status_message_id) {
             self.withdraw(chat_id, status_message_id).await;
         }
         match outcome {
-            Err(DetectionError::Telegram(error)) if error.is_too_large() => {
+            Err(HandleError::Telegram(error)) if error.is_too_large() => {
                 self.telegram.send_text(chat_id, message_id, reply::TOO_LARGE).await?;
                 Ok(())
             }
@@ -62,8 +80,17 @@ impl Detection {
         }
     }
 
+    /// Take a photo of an album, which is answered as one.
+    ///
+    /// # Errors
+    /// [`HandleError`] if it has to be tried again.
+    pub async fn accept_part(&self, request: &Request) -> Result<(), HandleError> {
+        let key = self.store(request.prediction_id, &request.file_id).await?;
+        self.enqueue(request, key, None).await
+    }
+
     /// From Telegram into the bucket; answers the key.
-    async fn store(&self, prediction_id: Uuid, file_id: &FileId) -> Result<String, DetectionError> {
+    async fn store(&self, prediction_id: Uuid, file_id: &FileId) -> Result<String, HandleError> {
         let photo = self.telegram.download(file_id).await?;
         let format = image::guess_format(&photo).ok();
         let extension = format.and_then(|format| format.extensions_str().first()).unwrap_or(&"img");
@@ -76,17 +103,18 @@ impl Detection {
     /// Recorded, then queued: a worker that is faster than the record would find none.
     async fn enqueue(
         &self,
-        prediction_id: Uuid,
-        chat_id: i64,
-        message_id: i32,
+        request: &Request,
         image_key: String,
         status_message_id: Option<i32>,
-    ) -> Result<(), DetectionError> {
+    ) -> Result<(), HandleError> {
+        let &Request { prediction_id, chat_id, message_id, confidences, .. } = request;
         let record = Prediction {
             status_message_id,
+            confidences,
+            album: request.album.clone(),
             ..Prediction::queued(prediction_id, chat_id, message_id, image_key.clone(), now())
         };
-        // The id is new, so it was written, now or in an attempt whose answer was lost.
+        // If there is one, an earlier try wrote it; it stands.
         let _ = self.predictions.insert(&record).await?;
         let submitted_at = OffsetDateTime::now_utc();
         let job = Job { version: job::VERSION, prediction_id, chat_id, message_id, image_key, submitted_at };
@@ -96,7 +124,8 @@ impl Detection {
         Ok(())
     }
 
-    async fn withdraw(&self, chat_id: i64, status_message_id: i32) {
+    /// Remove a message that says to wait.
+    pub(crate) async fn withdraw(&self, chat_id: i64, status_message_id: i32) {
         if let Err(error) = self.telegram.delete_message(chat_id, status_message_id).await {
             tracing::warn!(%error, "a message that says to wait was left behind");
         }

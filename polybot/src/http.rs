@@ -9,9 +9,10 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
-use teloxide::types::Update;
+use teloxide::types::{Message, Update};
 use uuid::Uuid;
 
+use crate::updates::Handled;
 use crate::{DeliverError, Delivered, Delivery, Updates, secret};
 
 /// Telegram's updates are a few kilobytes.
@@ -24,12 +25,18 @@ pub(crate) struct Context {
     pub(crate) delivery: Delivery,
     pub(crate) webhook_secret: String,
     pub(crate) results_secret: String,
+    /// Set where load tests are allowed.
+    pub(crate) load_test_secret: Option<String>,
 }
 
 pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router {
-    Router::new()
+    let mut routes = Router::new()
         .route("/webhook", post(webhook).layer(DefaultBodyLimit::max(MAX_UPDATE)))
-        .route("/results", get(results).post(results))
+        .route("/results", get(results).post(results));
+    if context.load_test_secret.is_some() {
+        routes = routes.route("/loadTest", post(load_test).layer(DefaultBodyLimit::max(MAX_UPDATE)));
+    }
+    routes
         .with_state(context)
         .route("/", get(|| async { "ok" }))
         .route("/healthz", get(|| async { "ok" }))
@@ -51,12 +58,36 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
     };
     let update_id = update.id.0;
     match context.updates.handle(update).await {
-        Ok(()) => (StatusCode::OK, String::new()),
+        Ok(Handled::Done) => (StatusCode::OK, String::new()),
+        Ok(Handled::Busy) => (StatusCode::CONFLICT, "being handled; try again".into()),
         Err(error) => {
             tracing::error!(%error, update_id, "an update failed; Telegram will deliver it again");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
         }
     }
+}
+
+/// A message as Telegram would bring it, from a load generator.
+async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    // The route is there only with a secret.
+    if !bearer(&headers).is_some_and(|shown| secret::equal(shown, context.load_test_secret.as_deref().unwrap_or(""))) {
+        return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
+    }
+    let message: Message = match serde_json::from_slice(&body) {
+        Ok(message) => message,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("this is no Telegram message: {error}")),
+    };
+    match context.updates.message(&message, Uuid::now_v7()).await {
+        Ok(()) => (StatusCode::OK, String::new()),
+        Err(error) => {
+            tracing::error!(%error, "a message of a load test failed");
+            (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 #[derive(Deserialize)]
@@ -71,9 +102,7 @@ async fn results(
     Query(query): Query<ResultsQuery>,
     headers: HeaderMap,
 ) -> (StatusCode, String) {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = authorization.and_then(|value| value.strip_prefix("Bearer "));
-    if !secret::equal(shown.unwrap_or_default(), &context.results_secret) {
+    if !secret::equal(bearer(&headers).unwrap_or_default(), &context.results_secret) {
         return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
     }
     let Some(id) = query.prediction_id.filter(|id| !id.is_empty()) else {
@@ -86,6 +115,7 @@ async fn results(
         Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
         Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),
         Ok(Delivered::Refused) => (StatusCode::OK, "refused by Telegram".into()),
+        Ok(Delivered::WithItsAlbum) => (StatusCode::ACCEPTED, "delivered with its album".into()),
         Ok(Delivered::InProgress) => (StatusCode::ACCEPTED, "being delivered".into()),
         Err(error @ DeliverError::Unknown(_)) => (StatusCode::NOT_FOUND, error.to_string()),
         Err(error @ DeliverError::NotFinished(_)) => (StatusCode::CONFLICT, error.to_string()),

@@ -2,22 +2,28 @@
 //!
 //! Instances keep nothing between requests, so any number of them can stand behind a load balancer.
 
+pub mod album_store;
+pub mod albums;
+pub mod buttons;
 pub mod command;
-mod delivery;
-mod detection;
+pub mod darkroom;
+pub mod delivery;
+pub mod detection;
 pub mod filters;
 mod http;
+pub mod incoming;
+pub mod ledger;
 mod polling;
 pub mod reply;
 mod secret;
 mod service;
 mod settings;
-mod telegram;
-mod updates;
+pub mod telegram;
+pub mod updates;
 
-pub use delivery::{DeliverError, Delivered, Delivery};
-pub use detection::Detection;
+use delivery::{DeliverError, Delivered, Delivery};
+use detection::Detection;
 pub use service::{main, run};
 pub use settings::Settings;
-pub use telegram::{Telegram, TelegramError};
-pub use updates::Updates;
+use telegram::{Telegram, TelegramError};
+use updates::Updates;

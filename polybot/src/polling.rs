@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::updates::Handled;
 use crate::{Telegram, Updates};
 
 /// Wait after a failed request or a failed update.
@@ -44,8 +45,10 @@ async fn handle_all(batch: Vec<teloxide::types::Update>, updates: &Updates, offs
     let mut failed = false;
     for (id, handled) in running {
         match handled.await {
-            Ok(Ok(())) if !failed => *offset = i32::try_from(id + 1).unwrap_or(i32::MAX),
-            Ok(Ok(())) => {}
+            Ok(Ok(Handled::Done)) if !failed => *offset = i32::try_from(id + 1).unwrap_or(i32::MAX),
+            Ok(Ok(Handled::Done)) => {}
+            // As after a restart in the middle of it; it is asked for again.
+            Ok(Ok(Handled::Busy)) => failed = true,
             Ok(Err(error)) => {
                 tracing::warn!(%error, update_id = id, "an update failed and will be tried again");
                 failed = true;

@@ -3,7 +3,8 @@
 
 use fleet::{Label, Prediction, Status, summary};
 
-use crate::command;
+use crate::command::{self, Command};
+use crate::filters::Filter;
 
 /// How to use the bot, from the same table as the grammar.
 #[must_use]
@@ -18,6 +19,22 @@ pub fn help() -> String {
 /// While the photo waits for a worker.
 pub const BEING_PROCESSED: &str = "Your photo is being processed…";
 
+/// While the photos of an album wait for workers.
+pub const ALBUM_BEING_PROCESSED: &str = "Your photos are being processed…";
+
+/// Why a photo was not processed, as part of a sentence.
+pub const TOO_LARGE_REASON: &str = "it is larger than the 20 MB that Telegram lets me download";
+
+/// `concat` under a single photo.
+pub const CONCAT_NEEDS_AN_ALBUM: &str =
+    "To join photos, send 2 to 10 of them together as one album, with \"concat\" as its caption.";
+
+/// A button whose photo can't be found, as when its message was deleted.
+pub const ORIGINAL_IS_GONE: &str = "The original photo is gone. Please send it again.";
+
+/// A button that this version does not know.
+pub const OLD_BUTTON: &str = "This button does not work any more. Please send the photo again.";
+
 /// The photo can't be downloaded from Telegram because of its size.
 pub const TOO_LARGE: &str = "Your photo is too large: Telegram lets me download at most 20 MB.";
 
@@ -30,8 +47,36 @@ pub fn answer(prediction: &Prediction) -> String {
     match prediction.status {
         Status::Failed => failed(prediction.failure.as_deref().unwrap_or("something went wrong; please try again")),
         Status::Queued => BEING_PROCESSED.into(),
-        Status::Done => found(&prediction.labels),
+        Status::Done => format!("{}{}", found(&prediction.labels), confidences(prediction)),
     }
+}
+
+/// The answer to an album: a line for each photo, numbered as they were sent.
+#[must_use]
+pub fn album_answer(parts: &[Prediction]) -> String {
+    let line = |(number, part): (usize, &Prediction)| format!("{}. {}", number + 1, answer(part));
+    parts.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// How sure the detector is of each, if the user asked for it.
+fn confidences(prediction: &Prediction) -> String {
+    if !prediction.confidences || prediction.labels.is_empty() {
+        return String::new();
+    }
+    let line = |label: &Label| format!("\n{}: {:.0} %", label.class, label.confidence * 100.0);
+    prediction.labels.iter().map(line).collect()
+}
+
+/// Under a photo that a filter has changed: the caption that does the same again.
+#[must_use]
+pub fn filtered(filter: &Filter) -> String {
+    Command::Filter(*filter).to_string()
+}
+
+/// A message with something that can't be read.
+#[must_use]
+pub fn not_an_image(what: &str) -> String {
+    format!("This is {what}; I can read JPEG, PNG, WebP, GIF and BMP images. Please send it as one of these.")
 }
 
 /// What was found.

@@ -1,6 +1,7 @@
 //! What the service needs to know.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
@@ -32,13 +33,30 @@ pub struct Settings {
     /// The public address of this bot, to which Telegram delivers updates; without it the bot asks for them
     #[arg(long, env)]
     pub telegram_app_url: Option<Url>,
+    /// A file with the self-signed certificate (PEM) of TELEGRAM_APP_URL, if it has one
+    #[arg(long, env, requires = "telegram_app_url")]
+    pub telegram_certificate: Option<PathBuf>,
     /// The Bot API's address
     #[arg(long, env, default_value = "https://api.telegram.org")]
     pub telegram_api_url: Url,
+    /// Seconds without a new photo after which an album is complete
+    #[arg(long, env, default_value_t = 2.0, value_parser = quiet)]
+    pub album_quiet: f64,
+    /// Serve /loadTest, which takes messages from load generators
+    #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, requires = "load_test_secret")]
+    pub load_test: bool,
+    /// The secret that a load generator has to show at /loadTest
+    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
+    pub load_test_secret: Option<String>,
     /// Where the routes are served
     #[arg(long, env, default_value = "0.0.0.0:8443")]
     pub listen_addr: SocketAddr,
     /// How the service reports on itself
     #[command(flatten)]
     pub telemetry: fleet::settings::Telemetry,
+}
+
+fn quiet(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
+    if (0.1..=60.0).contains(&seconds) { Ok(seconds) } else { Err("expected 0.1 to 60 seconds".into()) }
 }

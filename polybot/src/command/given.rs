@@ -112,7 +112,8 @@ fn chosen(entry: &'static Entry, joined: &str) -> Option<(usize, Meaning)> {
     let same = |word: &str| is_name(joined, word) || number(joined).is_some_and(|given| number(word) == Some(given));
     entry.arguments.iter().enumerate().find_map(|(place, argument)| match argument.kind {
         Kind::Choice { options, .. } => {
-            let option = options.iter().find(|option| same(option.word) || option.aliases.iter().any(|word| same(word)));
+            let option =
+                options.iter().find(|option| same(option.word) || option.aliases.iter().any(|word| same(word)));
             option.map(|option| (place, Meaning::Choice(option.word)))
         }
         Kind::Flag { aliases } => {

@@ -1,0 +1,352 @@
+//! Photos of one media group, gathered across instances, over DynamoDB.
+//!
+//! One item an album, in the table of the predictions under a key that no prediction has (`album#…`). It is open while photos
+//! arrive; whoever finds it quiet closes it and acts; then it has parts (predictions) and is answered as one, or it is
+//! answered at once. Every write is conditional.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+use aws_sdk_dynamodb::types::AttributeValue::{L, N, S};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use fleet::predictions::UNDELIVERED_INDEX;
+use fleet::{AwsError, prediction};
+use uuid::Uuid;
+
+/// The prefix of the attributes that hold a photo each; the message's id follows.
+const PHOTO: &str = "photo_";
+/// The value of the sparse index's key while an album waits to be acted on.
+const WAITING: &str = "album";
+
+/// Names an album: `album#<chat>#<media group>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlbumId(String);
+
+impl AlbumId {
+    /// The album of this media group in this chat.
+    #[must_use]
+    pub fn new(chat_id: i64, media_group: &str) -> Self {
+        Self(format!("album#{chat_id}#{media_group}"))
+    }
+
+    /// From a record that names it.
+    #[must_use]
+    pub fn from_record(text: &str) -> Option<Self> {
+        text.starts_with("album#").then(|| Self(text.to_owned()))
+    }
+
+    /// As records name it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is known of an album.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Album {
+    /// The chat it is in.
+    pub chat_id: i64,
+    /// Telegram's file of each photo, by message, in the order they were sent.
+    pub photos: Vec<(i32, String)>,
+    /// The caption of whichever photo has one.
+    pub caption: Option<String>,
+    /// The prediction of each photo, once it was acted on by detecting.
+    pub parts: Vec<Uuid>,
+    /// The message that says to wait.
+    pub status_message_id: Option<i32>,
+    /// Whether its user was told.
+    pub delivered: bool,
+}
+
+/// Whether a photo came in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is in the album.
+    InTime,
+    /// The album was acted on before.
+    TooLate,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct AlbumStore {
+    client: Client,
+    table: String,
+}
+
+impl AlbumStore {
+    /// In the table of this name.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Put a photo into its album; `arrival` (milliseconds since the epoch) is remembered as the last one's.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn add(
+        &self,
+        album: &AlbumId,
+        chat_id: i64,
+        photo: (i32, &str),
+        caption: Option<&str>,
+        arrival: i64,
+    ) -> Result<Added, AwsError> {
+        let (message_id, file_id) = photo;
+        let mut update = "SET #photo = :photo, chat_id = :chat, last_arrival = :arrival, undelivered = :waiting, \
+                          #time = :now, expires_at = :expires"
+            .to_owned();
+        if caption.is_some() {
+            update.push_str(", caption = :caption");
+        }
+        let now = arrival / 1000;
+        let mut call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("prediction_id", S(album.0.clone()))
+            .update_expression(update)
+            .condition_expression("attribute_not_exists(closed)")
+            .expression_attribute_names("#photo", format!("{PHOTO}{message_id}"))
+            .expression_attribute_names("#time", "time")
+            .expression_attribute_values(":photo", S(file_id.into()))
+            .expression_attribute_values(":chat", number(chat_id))
+            .expression_attribute_values(":arrival", number(arrival))
+            .expression_attribute_values(":waiting", S(WAITING.into()))
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":expires", number(now + prediction::RETENTION));
+        if let Some(caption) = caption {
+            call = call.expression_attribute_values(":caption", S(caption.into()));
+        }
+        let written = self.written("adding to", album, call.send().await)?;
+        Ok(if written.is_some() { Added::InTime } else { Added::TooLate })
+    }
+
+    /// Close the album and take the right to act on it until `until`, if nothing came after `arrival`.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn close(&self, album: &AlbumId, arrival: i64, until: i64) -> Result<Option<Album>, AwsError> {
+        self.update(
+            "closing",
+            album,
+            "SET closed = :until, lease_until = :until",
+            "attribute_not_exists(closed) AND last_arrival = :arrival",
+            &[(":until", number(until)), (":arrival", number(arrival))],
+        )
+        .await
+    }
+
+    /// Take the right to act on an album that whoever closed it, or should have, did not act on.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn take_over(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
+        self.update(
+            "taking over",
+            album,
+            "SET closed = :until, lease_until = :until",
+            "undelivered = :waiting AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+            &[(":until", number(until)), (":now", number(now)), (":waiting", S(WAITING.into()))],
+        )
+        .await
+    }
+
+    /// Give the album's photos their predictions; the first call decides which. Answers the ones that stand.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn name_parts(&self, album: &AlbumId, parts: &[Uuid]) -> Result<Vec<Uuid>, AwsError> {
+        let ids = L(parts.iter().map(|id| S(id.to_string())).collect());
+        let named = self
+            .update(
+                "naming the parts of",
+                album,
+                "SET parts = if_not_exists(parts, :parts)",
+                "attribute_exists(prediction_id)",
+                &[(":parts", ids)],
+            )
+            .await?;
+        Ok(named.map(|album| album.parts).unwrap_or_default())
+    }
+
+    /// The album was acted on: its parts are queued. They bring the answer.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn acted(&self, album: &AlbumId, status_message_id: Option<i32>) -> Result<(), AwsError> {
+        let mut values = Vec::new();
+        let mut update = "REMOVE undelivered, lease_until".to_owned();
+        if let Some(id) = status_message_id {
+            values.push((":status", number(id.into())));
+            update.push_str(" SET status_message_id = :status");
+        }
+        self.update("closing", album, &update, "attribute_exists(prediction_id)", &values).await?;
+        Ok(())
+    }
+
+    /// Take the right to tell the user, until `until`.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn lease(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
+        self.update(
+            "leasing",
+            album,
+            "SET lease_until = :until",
+            "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at) \
+             AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+            &[(":until", number(until)), (":now", number(now))],
+        )
+        .await
+    }
+
+    /// Give the right to tell the user back.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn release(&self, album: &AlbumId, until: i64) -> Result<(), AwsError> {
+        let values = [(":until", number(until))];
+        self.update("releasing", album, "REMOVE lease_until", "lease_until = :until", &values).await?;
+        Ok(())
+    }
+
+    /// The user was told.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn delivered(&self, album: &AlbumId, now: i64) -> Result<(), AwsError> {
+        let update = "SET delivered_at = :now REMOVE undelivered, lease_until";
+        self.update("marking as delivered", album, update, "attribute_exists(prediction_id)", &[(":now", number(now))])
+            .await?;
+        Ok(())
+    }
+
+    /// The album as it is.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn get(&self, album: &AlbumId) -> Result<Option<Album>, AwsError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("prediction_id", S(album.0.clone()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| AwsError::new(self.tried("reading", album), error))?;
+        Ok(found.item.map(|item| from_item(&item)))
+    }
+
+    /// Albums that wait to be acted on since `until` or before; at most `limit`.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn waiting(&self, until: i64, limit: i32) -> Result<Vec<AlbumId>, AwsError> {
+        let found = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(UNDELIVERED_INDEX)
+            .key_condition_expression("undelivered = :waiting AND #time <= :until")
+            .expression_attribute_names("#time", "time")
+            .expression_attribute_values(":waiting", S(WAITING.into()))
+            .expression_attribute_values(":until", number(until))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| AwsError::new(format!("looking for waiting albums in {}", self.table), error))?;
+        let ids = found.items().iter().filter_map(|item| item.get("prediction_id")?.as_s().ok());
+        Ok(ids.filter_map(|id| AlbumId::from_record(id)).collect())
+    }
+
+    async fn update(
+        &self,
+        what: &str,
+        album: &AlbumId,
+        update: &str,
+        condition: &str,
+        values: &[(&str, AttributeValue)],
+    ) -> Result<Option<Album>, AwsError> {
+        let mut call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("prediction_id", S(album.0.clone()))
+            .update_expression(update)
+            .condition_expression(condition)
+            .return_values(ReturnValue::AllNew);
+        for (placeholder, value) in values {
+            call = call.expression_attribute_values(*placeholder, value.clone());
+        }
+        let written = self.written(what, album, call.send().await)?;
+        Ok(written.map(|written| from_item(written.attributes().unwrap_or(&HashMap::new()))))
+    }
+
+    /// The answer, or nothing if the condition was not met.
+    fn written<E>(
+        &self,
+        what: &str,
+        album: &AlbumId,
+        answer: Result<UpdateItemOutput, E>,
+    ) -> Result<Option<UpdateItemOutput>, AwsError>
+    where
+        E: std::error::Error + aws_sdk_dynamodb::error::ProvideErrorMetadata,
+    {
+        match answer {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
+            Err(error) => Err(AwsError::new(self.tried(what, album), error)),
+        }
+    }
+
+    fn tried(&self, what: &str, album: &AlbumId) -> String {
+        format!("{what} the {} in {}", album.0, self.table)
+    }
+}
+
+fn from_item(item: &HashMap<String, AttributeValue>) -> Album {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse::<i64>().ok());
+    let mut photos: Vec<(i32, String)> = item
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(PHOTO)?.parse().ok()?, value.as_s().ok()?.clone())))
+        .collect();
+    photos.sort_unstable();
+    let parts = item.get("parts").and_then(|parts| parts.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    Album {
+        chat_id: number("chat_id").unwrap_or_default(),
+        photos,
+        caption: text("caption"),
+        parts: parts.iter().filter_map(|id| Uuid::parse_str(id.as_s().ok()?).ok()).collect(),
+        status_message_id: number("status_message_id").and_then(|id| i32::try_from(id).ok()),
+        delivered: item.contains_key("delivered_at"),
+    }
+}
+
+fn number(value: i64) -> AttributeValue {
+    N(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_are_in_the_order_they_were_sent() {
+        let item = HashMap::from([
+            ("chat_id".to_owned(), number(-5)),
+            ("photo_12".to_owned(), S("c".into())),
+            ("photo_9".to_owned(), S("a".into())),
+            ("photo_10".to_owned(), S("b".into())),
+            ("caption".to_owned(), S("concat".into())),
+        ]);
+        let album = from_item(&item);
+        assert_eq!(album.photos, [(9, "a".into()), (10, "b".into()), (12, "c".into())]);
+        assert_eq!((album.chat_id, album.caption.as_deref()), (-5, Some("concat")));
+    }
+}
