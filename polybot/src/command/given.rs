@@ -8,7 +8,7 @@ use crate::reply::short;
 
 /// The arguments that a caption gives to its command, by their place in the table.
 #[derive(Debug)]
-pub struct Given {
+pub(super) struct Given {
     entry: &'static Entry,
     values: Vec<Option<Value>>,
 }
@@ -112,7 +112,8 @@ fn chosen(entry: &'static Entry, joined: &str) -> Option<(usize, Meaning)> {
     let same = |word: &str| is_name(joined, word) || number(joined).is_some_and(|given| number(word) == Some(given));
     entry.arguments.iter().enumerate().find_map(|(place, argument)| match argument.kind {
         Kind::Choice { options, .. } => {
-            let option = options.iter().find(|option| same(option.word) || option.aliases.iter().any(|word| same(word)));
+            let option =
+                options.iter().find(|option| same(option.word) || option.aliases.iter().any(|word| same(word)));
             option.map(|option| (place, Meaning::Choice(option.word)))
         }
         Kind::Flag { aliases } => {
@@ -134,8 +135,11 @@ fn ranged(entry: &Entry, argument: &Argument, word: &str) -> Result<f64, Caption
         Some(number) if is_whole && (word.contains(',') || (number.is_finite() && number.fract() != 0.0)) => {
             Err(CaptionError::NotWhole { command, argument: argument_name, from, to, given })
         }
-        // "-0" becomes "0".
-        Some(number) if (f64::from(from)..=f64::from(to)).contains(&number) => Ok(number + 0.0),
+        // Four decimals are enough to tell grains apart, and keep the command short when it is written back. "-0"
+        // becomes "0".
+        Some(number) if (f64::from(from)..=f64::from(to)).contains(&number) => {
+            Ok((number * 10_000.0).round() / 10_000.0 + 0.0)
+        }
         Some(_) => Err(CaptionError::OutOfRange { command, argument: argument_name, from, to, given }),
         None if is_whole => Err(CaptionError::NotWhole { command, argument: argument_name, from, to, given }),
         None => Err(CaptionError::NotANumber { command, argument: argument_name, from, to, given }),

@@ -131,19 +131,13 @@ pub const TABLE: &[Entry] = &[
             Argument {
                 name: "direction",
                 kind: Kind::Choice {
-                    options: &[
-                        word("clockwise", &[]),
-                        word("anti-clockwise", &["counter-clockwise"]),
-                    ],
+                    options: &[word("clockwise", &[]), word("anti-clockwise", &["counter-clockwise"])],
                     default: "clockwise",
                 },
             },
             Argument {
                 name: "number of degrees",
-                kind: Kind::Choice {
-                    options: &[word("90", &[]), word("180", &[]), word("270", &[])],
-                    default: "90",
-                },
+                kind: Kind::Choice { options: &[word("90", &[]), word("180", &[]), word("270", &[])], default: "90" },
             },
         ],
         description: "Turn the photo.",
@@ -265,11 +259,9 @@ fn concat(given: &Given) -> Result<Command, CaptionError> {
             orders: "left-to-right or right-to-left",
             given,
         }),
-        (Some(true), Some(given)) if !is_vertical => Err(CaptionError::Contradiction {
-            direction: "vertical",
-            orders: "top-to-bottom or bottom-to-top",
-            given,
-        }),
+        (Some(true), Some(given)) if !is_vertical => {
+            Err(CaptionError::Contradiction { direction: "vertical", orders: "top-to-bottom or bottom-to-top", given })
+        }
         _ => Ok(Command::Concat(order)),
     }
 }

@@ -35,18 +35,25 @@ fn captions_that_mean_detection() {
     assert_eq!(caption(None), Ok(DETECT));
     means(&["", "  \n", "predict", "PREDICT", " Predict \n", "detect", "/predict", "/detect@a_bot", "@a_bot"], DETECT);
     let confidences = Command::Detect { confidences: true };
-    means(&["predict confidence", "Predict with confidence!", "confidences predict", "confidence predict confidence"], confidences);
+    means(
+        &["predict confidence", "Predict with confidence!", "confidences predict", "confidence predict confidence"],
+        confidences,
+    );
 }
 
 #[test]
 fn numbers_have_ranges_and_defaults() {
-    means(&["blur", "/blur", "Blur  16", "blur16", "16 blur", "blur 16.0", "blur level 16", "blur: 16", "BLUR +16"], blur(16));
+    means(
+        &["blur", "/blur", "Blur  16", "blur16", "16 blur", "blur 16.0", "blur level 16", "blur: 16", "BLUR +16"],
+        blur(16),
+    );
     means(&["blur 1"], blur(1));
     means(&["blur 100", "blur 1e2"], blur(100));
     means(&["median"], Command::Filter(Filter::Median { radius: 2 }));
     means(&["median 10"], Command::Filter(Filter::Median { radius: 10 }));
     means(&["salt and pepper 0", "salt and pepper -0"], grains(0.0));
     means(&["salt and pepper 1", "1.0 salt and pepper"], grains(1.0));
+    means(&["salt and pepper 0.12344", "salt and pepper 12341e-5"], grains(0.1234));
 }
 
 #[test]
@@ -73,7 +80,10 @@ fn names_of_several_words_can_be_joined_in_any_way() {
 #[test]
 fn turns() {
     use Direction::{AntiClockwise, Clockwise};
-    means(&["rotate", "rotate 90", "rotate clockwise", "rotate 90° clockwise", "/rotate clockwise 90"], rotate(Clockwise, Turn::Quarter));
+    means(
+        &["rotate", "rotate 90", "rotate clockwise", "rotate 90° clockwise", "/rotate clockwise 90"],
+        rotate(Clockwise, Turn::Quarter),
+    );
     means(
         &[
             "rotate anti-clockwise",
@@ -86,14 +96,20 @@ fn turns() {
         rotate(AntiClockwise, Turn::Quarter),
     );
     means(&["rotate 180"], rotate(Clockwise, Turn::Half));
-    means(&["rotate anti-clockwise 270", "270 anticlockwise rotate", "rotate-270-anti-clockwise"], rotate(AntiClockwise, Turn::ThreeQuarters));
+    means(
+        &["rotate anti-clockwise 270", "270 anticlockwise rotate", "rotate-270-anti-clockwise"],
+        rotate(AntiClockwise, Turn::ThreeQuarters),
+    );
 }
 
 #[test]
 fn sides_imply_the_direction() {
     let order = |order| Command::Concat(order);
     means(&["concat", "concat horizontal", "concat left-to-right", "left to right concat"], order(Concat::LeftToRight));
-    means(&["concat right-to-left", "concat from right to left", "Concat RIGHT_TO_LEFT horizontal"], order(Concat::RightToLeft));
+    means(
+        &["concat right-to-left", "concat from right to left", "Concat RIGHT_TO_LEFT horizontal"],
+        order(Concat::RightToLeft),
+    );
     means(&["concat vertical", "concat top to bottom", "vertical top-to-bottom concat"], order(Concat::TopToBottom));
     means(&["concat bottom-to-top", "concat vertical bottom to top"], order(Concat::BottomToTop));
     refused(
@@ -148,7 +164,8 @@ fn what_is_no_command() {
     refused("blurr 5", "I do not know what to do with \"blurr 5\". Did you mean \"blur\"?");
     refused("sal and peper", "I do not know what to do with \"sal and peper\". Did you mean \"salt and pepper\"?");
     refused("greyscal", "I do not know what to do with \"greyscal\". Did you mean \"grayscale\"?");
-    let list = "predict, blur, contour, rotate, salt and pepper, segment, concat, grayscale, sharpen, edges, invert, median";
+    let list =
+        "predict, blur, contour, rotate, salt and pepper, segment, concat, grayscale, sharpen, edges, invert, median";
     for text in ["my holiday", "🙂", "...", "90", "/"] {
         refused(text, &format!("I do not know what to do with \"{text}\". I know these captions: {list}."));
     }
@@ -179,7 +196,8 @@ fn examples_and_names_mean_what_the_table_says() {
             match argument.kind {
                 Kind::Choice { options, .. } => {
                     for option in options {
-                        let chosen = caption(Some(&format!("{} {}", entry.name, option.word))).expect("it can be chosen");
+                        let chosen =
+                            caption(Some(&format!("{} {}", entry.name, option.word))).expect("it can be chosen");
                         for alias in option.aliases {
                             means(&[&format!("{alias} {}", entry.name)], chosen);
                         }
@@ -226,9 +244,7 @@ fn commands_written_back_are_the_same() {
     }
     let orders = [Concat::LeftToRight, Concat::RightToLeft, Concat::TopToBottom, Concat::BottomToTop];
     commands.extend(orders.map(Command::Concat));
-    let mut random = fastrand::Rng::with_seed(1);
-    commands.extend((0..1000).map(|_| grains(random.f32())));
-    commands.extend([0.0, 1.0, f32::MIN_POSITIVE, f32::EPSILON].map(grains));
+    commands.extend((0..=10_000).map(|level| grains((f64::from(level) / 10_000.0) as f32)));
     commands.extend(TABLE.iter().map(|entry| entry.example.1));
     for command in commands {
         means(&[&command.to_string()], command);
@@ -242,8 +258,29 @@ fn any_text_is_a_command_or_a_sentence() {
     let mut random = fastrand::Rng::with_seed(2);
     let mut bits: Vec<&str> = TABLE.iter().flat_map(Entry::names).collect();
     bits.extend(["clockwise", "anti", "left", "to", "right", "top-to-bottom", "vertical", "horizontal", "confidence"]);
-    bits.extend(["90", "0", "-1", "1e999", "-1e-999", "NaN", "inf", "0,5", ".", ",", "-", "--5", "1.2.3", "½", "٣", "٣.٥"]);
-    bits.extend([" ", "\n", "/", "@", "@bot", "&", "_", "°", "%", "\"", "[", "\u{0}", "\u{301}", "\u{202e}", "İ", "ß", "👩‍👩‍👧", "−"]);
+    bits.extend([
+        "90", "0", "-1", "1e999", "-1e-999", "NaN", "inf", "0,5", ".", ",", "-", "--5", "1.2.3", "½", "٣", "٣.٥",
+    ]);
+    bits.extend([
+        " ",
+        "\n",
+        "/",
+        "@",
+        "@bot",
+        "&",
+        "_",
+        "°",
+        "%",
+        "\"",
+        "[",
+        "\u{0}",
+        "\u{301}",
+        "\u{202e}",
+        "İ",
+        "ß",
+        "👩‍👩‍👧",
+        "−",
+    ]);
     let check = |text: &str| {
         match caption(Some(text)) {
             Ok(command) => assert_eq!(caption(Some(&command.to_string())), Ok(command), "{text:?}"),
@@ -269,9 +306,9 @@ fn any_text_is_a_command_or_a_sentence() {
         check(&text);
     }
     for bit in bits {
-        check(&bit.repeat(20_000));
-        check(&format!("{bit} ").repeat(20_000));
-        check(&format!("blur {}", bit.repeat(5000)));
+        check(&bit.repeat(2000));
+        check(&format!("{bit} ").repeat(2000));
+        check(&format!("blur {}", bit.repeat(500)));
     }
     check(&format!("blur {}", "9".repeat(100_000)));
     check(&format!("salt and pepper 0.{}", "9".repeat(100_000)));
@@ -288,7 +325,8 @@ fn the_documentation_has_this_table() {
     let (table, after) = rest.split_once(TO).expect("the table's last line is there");
     let expected = format!("\n{}\n", markdown());
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, format!("{before}{FROM}{expected}{TO}{after}")).expect("docs/CONVERSATION.md can be written");
+        std::fs::write(&path, format!("{before}{FROM}{expected}{TO}{after}"))
+            .expect("docs/CONVERSATION.md can be written");
     } else {
         assert!(table == expected, "docs/CONVERSATION.md is out of date; UPDATE=1 cargo test -p polybot writes it");
     }

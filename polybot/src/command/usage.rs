@@ -32,7 +32,8 @@ pub fn menu() -> Vec<(String, String)> {
 /// The table of `docs/CONVERSATION.md`.
 #[must_use]
 pub fn markdown() -> String {
-    let mut table = String::from("| caption | also | arguments | what it does | for example |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| caption | also | arguments | what it does | for example |\n|---|---|---|---|---|\n");
     let code = |text: &str| format!("`{}`", text.replace('|', "\\|"));
     for entry in TABLE {
         let aliases: Vec<String> = entry.aliases.iter().map(|alias| code(alias)).collect();

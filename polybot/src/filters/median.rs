@@ -107,7 +107,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(2);
         for _ in 0..60 {
             let (width, height, radius) = (random.u32(1..9), random.u32(1..9), random.u32(1..6));
-            let image = RgbImage::from_fn(width, height, |_, _| image::Rgb([random.u8(..), random.u8(..), random.u8(..)]));
+            let image =
+                RgbImage::from_fn(width, height, |_, _| image::Rgb([random.u8(..), random.u8(..), random.u8(..)]));
             let reach = i64::from(radius);
             let expected = RgbImage::from_fn(width, height, |x, y| {
                 image::Rgb([0, 1, 2].map(|channel: usize| {

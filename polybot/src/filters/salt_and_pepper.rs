@@ -32,7 +32,15 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let expected: Vec<Vec<u8>> = (0..3)
             .map(|_| {
-                let grain = |drawn: f64| if drawn < 0.2 { 255 } else if drawn < 0.4 { 0 } else { 100 };
+                let grain = |drawn: f64| {
+                    if drawn < 0.2 {
+                        255
+                    } else if drawn < 0.4 {
+                        0
+                    } else {
+                        100
+                    }
+                };
                 (0..6).map(|_| grain(f64::from(random.u32(..)) / 4_294_967_296.0)).collect()
             })
             .collect();

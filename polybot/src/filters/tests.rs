@@ -116,7 +116,8 @@ fn again_is_the_same() {
 
 #[test]
 fn median_takes_grains_away() {
-    let difference = |a: &RgbImage, b: &RgbImage| -> u64 { a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum() };
+    let difference =
+        |a: &RgbImage, b: &RgbImage| -> u64 { a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum() };
     for photo in photos() {
         let grains = salt_and_pepper(photo.clone(), 0.1, 1);
         assert!(difference(&median(&grains, 2), &photo) < difference(&grains, &photo));
