@@ -8,7 +8,7 @@ use crate::reply::short;
 
 /// The arguments that a caption gives to its command, by their place in the table.
 #[derive(Debug)]
-pub struct Given {
+pub(super) struct Given {
     entry: &'static Entry,
     values: Vec<Option<Value>>,
 }
@@ -135,8 +135,11 @@ fn ranged(entry: &Entry, argument: &Argument, word: &str) -> Result<f64, Caption
         Some(number) if is_whole && (word.contains(',') || (number.is_finite() && number.fract() != 0.0)) => {
             Err(CaptionError::NotWhole { command, argument: argument_name, from, to, given })
         }
-        // "-0" becomes "0".
-        Some(number) if (f64::from(from)..=f64::from(to)).contains(&number) => Ok(number + 0.0),
+        // Four decimals are enough to tell grains apart, and keep the command short when it is written back. "-0"
+        // becomes "0".
+        Some(number) if (f64::from(from)..=f64::from(to)).contains(&number) => {
+            Ok((number * 10_000.0).round() / 10_000.0 + 0.0)
+        }
         Some(_) => Err(CaptionError::OutOfRange { command, argument: argument_name, from, to, given }),
         None if is_whole => Err(CaptionError::NotWhole { command, argument: argument_name, from, to, given }),
         None => Err(CaptionError::NotANumber { command, argument: argument_name, from, to, given }),

@@ -53,6 +53,7 @@ fn numbers_have_ranges_and_defaults() {
     means(&["median 10"], Command::Filter(Filter::Median { radius: 10 }));
     means(&["salt and pepper 0", "salt and pepper -0"], grains(0.0));
     means(&["salt and pepper 1", "1.0 salt and pepper"], grains(1.0));
+    means(&["salt and pepper 0.12344", "salt and pepper 12341e-5"], grains(0.1234));
 }
 
 #[test]
@@ -243,9 +244,7 @@ fn commands_written_back_are_the_same() {
     }
     let orders = [Concat::LeftToRight, Concat::RightToLeft, Concat::TopToBottom, Concat::BottomToTop];
     commands.extend(orders.map(Command::Concat));
-    let mut random = fastrand::Rng::with_seed(1);
-    commands.extend((0..1000).map(|_| grains(random.f32())));
-    commands.extend([0.0, 1.0, f32::MIN_POSITIVE, f32::EPSILON].map(grains));
+    commands.extend((0..=10_000).map(|level| grains((f64::from(level) / 10_000.0) as f32)));
     commands.extend(TABLE.iter().map(|entry| entry.example.1));
     for command in commands {
         means(&[&command.to_string()], command);
@@ -307,9 +306,9 @@ fn any_text_is_a_command_or_a_sentence() {
         check(&text);
     }
     for bit in bits {
-        check(&bit.repeat(20_000));
-        check(&format!("{bit} ").repeat(20_000));
-        check(&format!("blur {}", bit.repeat(5000)));
+        check(&bit.repeat(2000));
+        check(&format!("{bit} ").repeat(2000));
+        check(&format!("blur {}", bit.repeat(500)));
     }
     check(&format!("blur {}", "9".repeat(100_000)));
     check(&format!("salt and pepper 0.{}", "9".repeat(100_000)));

@@ -63,10 +63,7 @@ pub(super) fn is_filler(word: &str) -> bool {
 }
 
 /// What the most words from the first on are together, and the words after them.
-pub(super) fn longest<'w, W: AsRef<str>, T>(
-    words: &'w [W],
-    meaning: impl Fn(&str) -> Option<T>,
-) -> Option<(T, &'w [W])> {
+pub(super) fn longest<W: AsRef<str>, T>(words: &[W], meaning: impl Fn(&str) -> Option<T>) -> Option<(T, &[W])> {
     (1..=LONGEST.min(words.len())).rev().find_map(|count| {
         let (together, after) = words.split_at(count);
         let joined: String = together.iter().map(AsRef::as_ref).collect();
