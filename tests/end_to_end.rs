@@ -1,47 +1,15 @@
 //! Photos and texts through the whole fleet: the real services as processes of their own, on the embedded AWS and the
 //! Telegram sandbox, with the real model.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod support;
 
 use aws_sdk_cloudwatch::types::Dimension;
 use fleet::{PredictionStore, Status};
 use image::GenericImageView;
-use local::{Options, Stack};
+use local::Options;
 use polybot::reply;
-use telegram_sandbox::{ChatMessage, EventKind, User};
-
-/// Far more than anything here takes, also on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn photo(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name);
-    std::fs::read(path).expect("photo")
-}
-
-fn options() -> Options {
-    models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model");
-    Options {
-        executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
-        model: models::DEFAULT.into(),
-        polybots: 1,
-        workers: 1,
-        long_polling: false,
-    }
-}
-
-async fn stack(options: Options) -> Stack {
-    Stack::start(options, |step| eprintln!("{step}")).await.expect("the fleet starts")
-}
-
-/// The answer to a user's message, past the one that says to wait.
-async fn answer(stack: &Stack, user: &User, message_id: i32) -> ChatMessage {
-    let chat_id = user.chat_id();
-    let is_answer = move |message: &ChatMessage| {
-        message.chat_id == chat_id && message.reply_to == Some(message_id) && message.words() != reply::BEING_PROCESSED
-    };
-    stack.telegram.wait_for_message(is_answer, PATIENCE).await.expect("an answer")
-}
+use support::{PATIENCE, answer, options, photo, stack};
+use telegram_sandbox::EventKind;
 
 #[tokio::test]
 async fn a_photo_comes_back_annotated_with_a_summary() {
@@ -219,5 +187,43 @@ async fn the_backlog_is_published() {
     let mut dimensions: Vec<_> = listed.metrics()[0].dimensions().iter().filter_map(Dimension::name).collect();
     dimensions.sort_unstable();
     assert_eq!(dimensions, ["AutoScalingGroupName", "QueueName"]);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_photo_in_the_bucket_is_predicted_on_request() {
+    let stack = stack(Options { polybots: 1, ..options() }).await;
+    let images = fleet::ImageStore::new(aws_sdk_s3::Client::new(&stack.config), &stack.resources.bucket);
+    images.put("images/original/street.png", photo("chelsea.png").into(), "image/png").await.expect("stored");
+    images.put("images/original/notes.jpg", "a text".into(), "image/jpeg").await.expect("stored");
+    let worker = stack.workers[0].1;
+    let http = reqwest::Client::new();
+    let predict = async |query: &str| {
+        let answer = http.post(format!("http://{worker}/predict{query}")).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.expect("JSON"))
+    };
+    let (status, found) = predict("?imgName=street.png").await;
+    assert_eq!(status, 200, "{found}");
+    assert_eq!(found["labels"][0]["class"], "cat");
+    assert_eq!(found["original_img_path"], "images/original/street.png");
+    let id: uuid::Uuid = found["prediction_id"].as_str().expect("an id").parse().expect("an id");
+    let store = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
+    let record = store.get(id).await.expect("read").expect("a record");
+    assert_eq!((record.status, record.labels.len()), (Status::Done, 1));
+    let annotated =
+        images.get(record.predicted_img_path.as_deref().expect("a path"), 10_000_000).await.expect("stored");
+    assert_eq!(image::load_from_memory(&annotated).expect("an image").dimensions(), (451, 300));
+
+    for (query, expected) in [
+        ("", 400),
+        ("?imgName=", 400),
+        ("?imgName=../predicted/x.jpg", 400),
+        ("?imgName=%2Fetc%2Fpasswd", 400),
+        ("?imgName=missing.jpg", 404),
+        ("?imgName=notes.jpg", 415),
+    ] {
+        assert_eq!(predict(query).await.0, expected, "{query}");
+    }
+    assert!(stack.telegram.events().is_empty(), "nobody in Telegram hears of it");
     stack.stop().await;
 }

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, TimeToLiveSpecification,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use fleet::Prediction;
@@ -140,7 +140,14 @@ pub(crate) async fn prediction_of(
     chat_id: i64,
     message_id: i32,
 ) -> anyhow::Result<Option<Prediction>> {
-    let scanned = client.scan().table_name(table).send().await.context("can't read the predictions")?;
-    let all: Vec<Prediction> = serde_dynamo::from_items(scanned.items().to_vec())?;
-    Ok(all.into_iter().find(|found| found.chat_id == chat_id && found.message_id == message_id))
+    let scanned = client
+        .scan()
+        .table_name(table)
+        .filter_expression("chat_id = :chat AND message_id = :message")
+        .expression_attribute_values(":chat", AttributeValue::N(chat_id.to_string()))
+        .expression_attribute_values(":message", AttributeValue::N(message_id.to_string()))
+        .send()
+        .await
+        .context("can't read the predictions")?;
+    Ok(scanned.items().first().map(|item| serde_dynamo::from_item(item.clone())).transpose()?)
 }

@@ -1,0 +1,46 @@
+//! What the end-to-end tests share: the fleet, started for one test, and the answer that a user gets.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use local::{Options, Stack};
+use polybot::reply;
+use telegram_sandbox::{ChatMessage, User};
+
+/// Far more than anything here takes, also on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A test photo.
+pub fn photo(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name);
+    std::fs::read(path).expect("photo")
+}
+
+/// One of each service, with the default model.
+pub fn options() -> Options {
+    models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model");
+    Options {
+        executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
+        model: models::DEFAULT.into(),
+        polybots: 1,
+        workers: 1,
+        long_polling: false,
+    }
+}
+
+/// Start the fleet.
+pub async fn stack(options: Options) -> Stack {
+    Stack::start(options, |step| eprintln!("{step}")).await.expect("the fleet starts")
+}
+
+/// The answer to a user's message, past the one that says to wait.
+pub async fn answer(stack: &Stack, user: &User, message_id: i32) -> ChatMessage {
+    let chat_id = user.chat_id();
+    let is_answer = move |message: &ChatMessage| {
+        message.chat_id == chat_id
+            && message.reply_to == Some(message_id)
+            && message.words() != reply::BEING_PROCESSED
+            && message.words() != reply::ALBUM_BEING_PROCESSED
+    };
+    stack.telegram.wait_for_message(is_answer, PATIENCE).await.expect("an answer")
+}
