@@ -65,13 +65,19 @@ impl Outcome {
     }
 }
 
-/// Why a job did not come to a result.
+/// Why there are no findings. The texts are for the user.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    /// It never will; a sentence for the user.
+pub(crate) enum Failure {
+    /// The photo is not in the bucket.
+    #[error("your photo is no longer stored; please send it again")]
+    Gone,
+    /// It is no image, or too large, or damaged.
     #[error("{0}")]
-    Permanent(String),
-    /// It may, later.
+    Unreadable(String),
+    /// The detector failed on it.
+    #[error("{0}")]
+    Broken(String),
+    /// AWS failed; it may succeed later.
     #[error(transparent)]
     Aws(#[from] AwsError),
 }
@@ -121,13 +127,13 @@ impl Pipeline {
                 let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
             }
         }
-        let (written, outcome) = match self.detect(job).await {
+        let (written, outcome) = match self.detect(&job.image_key, job.prediction_id).await {
             Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, now()).await?, Outcome::Done),
-            Err(Failure::Permanent(failure)) => {
-                tracing::info!(failure, "the job can't succeed");
-                (self.predictions.fail(job.prediction_id, &failure, now()).await?, Outcome::Failed)
-            }
             Err(Failure::Aws(error)) => return Err(error),
+            Err(failure) => {
+                tracing::info!(%failure, "the job can't succeed");
+                (self.predictions.fail(job.prediction_id, &failure.to_string(), now()).await?, Outcome::Failed)
+            }
         };
         Ok(match written {
             Written::Now => outcome,
@@ -135,27 +141,33 @@ impl Pipeline {
         })
     }
 
-    async fn detect(&self, job: &Job) -> Result<Findings, Failure> {
+    /// Fetch the photo under `image_key`, detect, store the annotated photo as `prediction_id`'s.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(crate) async fn detect(&self, image_key: &str, prediction_id: Uuid) -> Result<Findings, Failure> {
         let stage = Stage::start("fetch");
-        let photo = match self.images.get(&job.image_key, self.limits.max_bytes as u64).await {
+        let photo = match self.images.get(image_key, self.limits.max_bytes as u64).await {
             Ok(photo) => photo,
             Err(GetError::Aws(error)) => return Err(error.into()),
             Err(error @ GetError::NotFound { .. }) => {
-                tracing::error!(%error, "the job's photo is gone");
-                return Err(Failure::Permanent("your photo is no longer stored; please send it again".into()));
+                tracing::warn!(%error, "the photo is gone");
+                return Err(Failure::Gone);
             }
-            Err(error @ GetError::TooLarge { .. }) => return Err(Failure::Permanent(error.to_string())),
+            Err(GetError::TooLarge { bytes, limit, .. }) => {
+                return Err(Failure::Unreadable(format!("the file has {bytes} bytes; at most {limit} are accepted")));
+            }
         };
         stage.end();
         let stage = Stage::start("detect");
         let (detector, limits) = (Arc::clone(&self.detector), self.limits);
         let detected = self.inference.run(move || detect_and_annotate(&detector, &photo, &limits)).await;
-        let detected = detected
-            .unwrap_or_else(|Panicked| Err("something in this photo breaks the detector; it was reported".into()));
-        let detected = detected.map_err(Failure::Permanent)?;
+        let detected = detected.unwrap_or_else(|Panicked| {
+            Err(Failure::Broken("something in this photo breaks the detector; it was reported".into()))
+        })?;
         stage.end();
         let stage = Stage::start("store");
-        let predicted_img_path = images::predicted_key(job.prediction_id);
+        let predicted_img_path = images::predicted_key(prediction_id);
         self.images.put(&predicted_img_path, detected.annotated_jpeg.into(), "image/jpeg").await?;
         stage.end();
         Ok(Findings { predicted_img_path, labels: detected.labels, model: self.detector.model().name().into() })
@@ -200,13 +212,11 @@ impl Pipeline {
 }
 
 /// A photo's bytes to labels and the annotated JPEG. Heavy: not on the async runtime.
-///
-/// The error is a sentence for the user.
-fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits) -> Result<Detected, String> {
-    let mut image = photo::decode(photo, limits).map_err(|error| error.to_string())?;
+fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits) -> Result<Detected, Failure> {
+    let mut image = photo::decode(photo, limits).map_err(|error| Failure::Unreadable(error.to_string()))?;
     let (detections, timings) = detector.detect_timed(&image).map_err(|error| {
         tracing::error!(%error, "the detector failed");
-        "the detector failed on this photo; it was reported".to_owned()
+        Failure::Broken("the detector failed on this photo; it was reported".to_owned())
     })?;
     for (stage, duration) in
         [("preprocess", timings.preprocess), ("inference", timings.inference), ("postprocess", timings.postprocess)]
@@ -215,7 +225,7 @@ fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits) -> R
     }
     let labels = labels(&detections, &image);
     annotate::annotate(&mut image, &detections);
-    Ok(Detected { labels, annotated_jpeg: to_jpeg(&image)? })
+    Ok(Detected { labels, annotated_jpeg: to_jpeg(&image).map_err(Failure::Broken)? })
 }
 
 /// Detections as labels: centre and size as fractions of the image.

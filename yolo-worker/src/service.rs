@@ -7,6 +7,7 @@ use anyhow::Context;
 use detector::{Detector, Thresholds};
 use fleet::{ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Callback, Consumer, InferencePool, Pipeline, Settings, http};
@@ -49,6 +50,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         inference: InferencePool::new(threads)?,
         limits: detector::photo::Limits::default(),
     });
+    let context = http::Context { pipeline: Arc::clone(&pipeline), slots: Semaphore::new(threads) };
     let consumer = Consumer {
         queue,
         pipeline,
@@ -59,7 +61,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     tracing::info!(queue = settings.sqs_queue_url, listen_addr = %listener.local_addr()?, "ready");
     // The routes outlive the consumer: a draining worker is healthy and can still be scraped.
     let drained = CancellationToken::new();
-    let server = axum::serve(listener, http::routes(metrics)).with_graceful_shutdown(drained.clone().cancelled_owned());
+    let server = axum::serve(listener, http::routes(Arc::new(context), metrics))
+        .with_graceful_shutdown(drained.clone().cancelled_owned());
     let consume = async {
         consumer.run(shutdown).await;
         drained.cancel();
