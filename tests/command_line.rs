@@ -1,5 +1,6 @@
 //! The program as a person uses it.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -71,4 +72,25 @@ fn no_answer_in_time_says_how_far_the_photo_came() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(said.contains("error: no answer within 0 s: the photo was sent"), "{said}");
+}
+
+#[test]
+fn without_a_command_everything_runs_until_ctrl_c() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_local"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let stdout = BufReader::new(program.stdout.take().expect("piped"));
+    let said: Vec<String> = stdout.lines().map_while(Result::ok).take_while(|line| !line.contains("ctrl-c")).collect();
+    let services = said.iter().filter_map(|line| line.split("(process ").nth(1)?.strip_suffix(')'));
+    let processes: Vec<&str> = services.collect();
+    assert_eq!(processes.len(), 3, "{said:?}");
+    assert!(processes.iter().all(|id| Path::new("/proc").join(id).exists()), "{said:?}");
+
+    let interrupted = Command::new("kill").args(["-INT", &program.id().to_string()]).status().expect("kill runs");
+    assert!(interrupted.success());
+    assert!(program.wait().expect("it ends").success());
+    assert!(processes.iter().all(|id| !Path::new("/proc").join(id).exists()), "children are left behind");
 }

@@ -191,6 +191,20 @@ async fn the_backlog_is_published() {
 }
 
 #[tokio::test]
+async fn a_look_that_fails_is_not_the_last() {
+    let settings = vec![("INTERVAL".to_owned(), "0.1".to_owned())];
+    let stack = stack(Options { workers: 0, settings, ..options() }).await;
+    let streamer = &stack.metric_streamer.0;
+    let sqs = embedded_aws::Service::Sqs;
+    let broken = stack.aws.faults().add(embedded_aws::Fault::internal_error(sqs).on(sqs));
+    streamer.logged(|line| line.message().starts_with("the backlog was not published")).await.expect("logged");
+    broken.remove();
+    let published = stack.aws.calls().count(embedded_aws::Service::CloudWatch, "PutMetricData");
+    stack.aws.calls().at_least(embedded_aws::Service::CloudWatch, "PutMetricData", published + 2).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_photo_in_the_bucket_is_predicted_on_request() {
     let stack = stack(Options { polybots: 1, ..options() }).await;
     let images = fleet::ImageStore::new(aws_sdk_s3::Client::new(&stack.config), &stack.resources.bucket);

@@ -25,6 +25,7 @@ pub fn options() -> Options {
         polybots: 1,
         workers: 1,
         long_polling: false,
+        settings: Vec::new(),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Options {
     pub workers: usize,
     /// Polybot asks Telegram for updates instead of having them delivered.
     pub long_polling: bool,
+    /// More settings, for each service that knows them.
+    pub settings: Vec<(String, String)>,
 }
 
 impl Options {
@@ -41,7 +43,7 @@ impl Options {
     /// If this executable can't be found.
     pub fn here(model: impl Into<String>) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("can't find this program's own file")?;
-        Ok(Self { executable, model: model.into(), polybots: 1, workers: 1, long_polling: false })
+        Ok(Self { executable, model: model.into(), polybots: 1, workers: 1, long_polling: false, settings: Vec::new() })
     }
 }
 
@@ -167,7 +169,7 @@ fn start_polybot(
         ("DYNAMODB_TABLE", resources.table.clone()),
         ("RESULTS_SECRET", RESULTS_SECRET.into()),
     ];
-    Child::start(&options.executable, "polybot", environment(aws, settings.into_iter().chain(app_url)))
+    Child::start(&options.executable, "polybot", environment(options, aws, settings.into_iter().chain(app_url)))
 }
 
 fn start_worker(
@@ -186,18 +188,23 @@ fn start_worker(
         // A worker finishes its receive before it stops; here somebody is waiting for that.
         ("RECEIVE_WAIT", "1".into()),
     ];
-    Child::start(&options.executable, "yolo-worker", environment(aws, settings))
+    Child::start(&options.executable, "yolo-worker", environment(options, aws, settings))
 }
 
 fn start_metric_streamer(options: &Options, aws: &EmbeddedAws, resources: &Resources) -> anyhow::Result<Child> {
     let settings = [("SQS_QUEUE_URL", resources.queue_url.clone()), ("ASG_NAME", resources.group.clone())];
-    Child::start(&options.executable, "metric-streamer", environment(aws, settings))
+    Child::start(&options.executable, "metric-streamer", environment(options, aws, settings))
 }
 
 /// AWS, these settings, and a free port of loopback.
-fn environment(aws: &EmbeddedAws, settings: impl IntoIterator<Item = (&'static str, String)>) -> Vec<(String, String)> {
+fn environment(
+    options: &Options,
+    aws: &EmbeddedAws,
+    settings: impl IntoIterator<Item = (&'static str, String)>,
+) -> Vec<(String, String)> {
     let mut environment = aws.environment();
     environment.extend(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    environment.extend(options.settings.iter().cloned());
     environment.push(("LISTEN_ADDR".into(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string()));
     environment
 }
