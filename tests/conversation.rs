@@ -10,7 +10,7 @@ use local::{Options, Stack};
 use polybot::command::{self, Command, TABLE};
 use polybot::reply;
 use support::{PATIENCE, answer, options, photo, stack};
-use telegram_sandbox::{ChatMessage, EventKind, Post, User};
+use telegram_sandbox::{ChatMessage, EventKind, Fault, Post, RateLimits, User};
 
 /// A photo of one colour, as PNG.
 fn plain(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
@@ -230,5 +230,85 @@ async fn the_bot_introduces_itself_to_telegram() {
     let url = webhook.url.expect("a webhook");
     assert!(!url.contains(stack.telegram.token()), "no token in {url}");
     assert!(!webhook.secret.expect("a secret").contains(stack.telegram.token()));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn telegrams_limits_are_kept() {
+    let stack = bots(1).await;
+    stack.telegram.limit(Some(RateLimits::default()));
+    let ada = stack.telegram.user("Ada");
+    // Faster than a bot may answer in one chat: the answers come all the same, later.
+    let sent: Vec<i32> = (0..4).map(|number| ada.post_text(format!("text {number}"))).collect();
+    for (number, message_id) in sent.into_iter().enumerate() {
+        assert_eq!(answer(&stack, &ada, message_id).await.words(), reply::unknown_text(&format!("text {number}")));
+    }
+    // Telegram says when to come back, and the bot does.
+    stack.telegram.fail_next("sendMessage", 1, Fault::too_many_requests(1));
+    let ben = stack.telegram.user("Ben");
+    let message_id = ben.post_text("hello");
+    assert_eq!(answer(&stack, &ben, message_id).await.words(), reply::help());
+    // More than a bot may download.
+    let cleo = stack.telegram.user("Cleo");
+    let mut huge = photo("chelsea.png");
+    huge.resize(21_000_000, 0);
+    let message_id = cleo.post_document(huge, "huge.png", Some("blur"));
+    assert_eq!(answer(&stack, &cleo, message_id).await.words(), reply::TOO_LARGE);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_without_a_photo_gets_a_hint() {
+    let stack = bots(1).await;
+    let ada = stack.telegram.user("Ada");
+    let message_id = ada.post_text("/blur 20");
+    assert_eq!(answer(&stack, &ada, message_id).await.words(), reply::caption_without_photo("blur 20"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn load_tests_are_for_those_who_know_the_secret() {
+    let settings = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", "load")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let closed = bots(1).await;
+    let open = stack(Options { workers: 0, settings, ..options() }).await;
+    let ada = open.telegram.user("Ada");
+    let message = serde_json::json!({
+        "message_id": 1, "date": 0, "text": "hello",
+        "chat": {"id": ada.chat_id(), "type": "private", "first_name": "Ada"},
+        "from": {"id": ada.id(), "is_bot": false, "first_name": "Ada"},
+    });
+    let http = reqwest::Client::new();
+    let post = async |stack: &Stack, secret: &str, body: String| {
+        let url = format!("http://{}/loadTest", stack.polybots[0].1);
+        http.post(url).bearer_auth(secret).body(body).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(post(&closed, "load", message.to_string()).await, 404);
+    assert_eq!(post(&open, "wrong", message.to_string()).await, 403);
+    assert_eq!(post(&open, "load", "{}".into()).await, 400);
+    assert_eq!(post(&open, "load", message.to_string()).await, 200);
+    let chat_id = ada.chat_id();
+    let is_help = |message: &ChatMessage| message.chat_id == chat_id && message.words() == reply::help();
+    open.telegram.wait_for_message(is_help, PATIENCE).await.expect("answered");
+    closed.stop().await;
+    open.stop().await;
+}
+
+#[tokio::test]
+async fn no_secret_is_logged() {
+    let settings = vec![("RUST_LOG".to_owned(), "debug".to_owned())];
+    let stack = stack(Options { settings, ..options() }).await;
+    let ada = stack.telegram.user("Ada");
+    stack.telegram.fail_next("getFile", 1, Fault::Drop);
+    let message_id = ada.post_photo(photo("chelsea.png"), None);
+    assert_eq!(answer(&stack, &ada, message_id).await.words(), "I see 1 cat.");
+    let webhook_secret = stack.telegram.webhook().secret.expect("a secret");
+    for (child, _) in stack.children() {
+        let log: String = child.log().iter().map(|line| format!("{line}\n")).collect();
+        assert!(!log.is_empty());
+        for secret in [stack.telegram.token(), &webhook_secret, stack.results_secret()] {
+            assert!(!log.contains(secret), "{} logs a secret", child.name());
+        }
+    }
     stack.stop().await;
 }

@@ -119,7 +119,8 @@ impl Delivery {
         let (chat_id, message_id) = (prediction.chat_id, prediction.message_id);
         let answer = reply::answer(prediction);
         if let Some(key) = prediction.predicted_img_path.as_deref().filter(|_| prediction.status == Status::Done) {
-            match self.images.get(key, MAX_PHOTO).await {
+            let (photo, ()) = tokio::join!(self.images.get(key, MAX_PHOTO), self.telegram.show_uploading(chat_id));
+            match photo {
                 Ok(photo) => {
                     let buttons = buttons::under_result();
                     self.telegram.send_photo(chat_id, message_id, photo, &answer, buttons).await?;

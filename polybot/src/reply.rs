@@ -90,6 +90,12 @@ pub fn failed(reason: &str) -> String {
     format!("Sorry, I could not process your photo: {}.", reason.trim_end_matches('.'))
 }
 
+/// A caption that came without a photo.
+#[must_use]
+pub fn caption_without_photo(caption: &str) -> String {
+    format!("Send me a photo with \"{}\" as its caption, and I will.", short(caption))
+}
+
 /// A text that is no command.
 #[must_use]
 pub fn unknown_text(text: &str) -> String {

@@ -100,7 +100,12 @@ impl Updates {
             Some(Attached::Other(what)) => self.answer(&incoming, &reply::not_an_image(what)).await,
             None => match words.map(command::text) {
                 Some(Text::Help) => self.answer(&incoming, &reply::help()).await,
-                Some(Text::Other(text)) => self.answer(&incoming, &reply::unknown_text(&text)).await,
+                Some(Text::Other(text)) => {
+                    let hint = command::caption(Some(&text))
+                        .map(|command| reply::caption_without_photo(&command.to_string()))
+                        .unwrap_or_else(|_| reply::unknown_text(&text));
+                    self.answer(&incoming, &hint).await
+                }
                 // People join, pin and rename things; no reason to speak.
                 None if incoming.is_group => Ok(()),
                 None => self.answer(&incoming, reply::NO_PHOTO).await,

@@ -63,6 +63,13 @@ impl LogLine {
     }
 }
 
+/// The line as it was logged.
+impl std::fmt::Display for LogLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// What is known of a running child.
 #[derive(Default)]
 struct Seen {
