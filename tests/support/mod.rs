@@ -8,16 +8,16 @@ use polybot::reply;
 use telegram_sandbox::{ChatMessage, User};
 
 /// Far more than anything here takes, also on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A test photo.
-pub fn photo(name: &str) -> Vec<u8> {
+pub(crate) fn photo(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name);
     std::fs::read(path).expect("photo")
 }
 
 /// One of each service, with the default model.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model");
     Options {
         executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
@@ -30,12 +30,12 @@ pub fn options() -> Options {
 }
 
 /// Start the fleet.
-pub async fn stack(options: Options) -> Stack {
+pub(crate) async fn stack(options: Options) -> Stack {
     Stack::start(options, |step| eprintln!("{step}")).await.expect("the fleet starts")
 }
 
 /// The answer to a user's message, past the one that says to wait.
-pub async fn answer(stack: &Stack, user: &User, message_id: i32) -> ChatMessage {
+pub(crate) async fn answer(stack: &Stack, user: &User, message_id: i32) -> ChatMessage {
     let chat_id = user.chat_id();
     let is_answer = move |message: &ChatMessage| {
         message.chat_id == chat_id
