@@ -1,0 +1,3 @@
+mod isa;
+mod kernels;
+pub use isa::Isa;
