@@ -1,3 +1,15 @@
+//! What tract does badly, done by operators of our own.
+//!
+//! [`lower`](lower::lower) reads tract's typed graph and answers a [`Recipe`]: the same computation as a list of our
+//! operators on blocked maps. The recipe then builds a graph of them for any input size, which tract plans and runs.
+
 mod isa;
 mod kernels;
+mod lower;
+mod ops;
+mod recipe;
+mod view;
+
 pub use isa::Isa;
+pub(crate) use lower::lower;
+pub(crate) use recipe::{Piece, Recipe};
