@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options { own_operators: args.next().as_deref() != Some("tract"), ..Options::default() };
     let start = Instant::now();
     let detector = Detector::load_with(path.as_ref(), Thresholds::default(), &options)?;
-    println!("load {:?}, own operators: {}", start.elapsed(), detector.model().uses_own_operators());
+    println!("load {:?}, fallback: {:?}", start.elapsed(), detector.model().fallback_reason());
     let image = detector::RgbImage::from_fn(640, 640, |x, y| image::Rgb([(x * 7) as u8, (y * 3) as u8, (x ^ y) as u8]));
     let mut times: Vec<Duration> = Vec::new();
     for run in 0..runs + 3 {

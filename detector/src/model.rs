@@ -89,7 +89,7 @@ enum Network {
     /// Our operators up to the raw maps.
     Cut(Box<Cut>),
     /// All of the graph on tract's operators.
-    Whole { plan: Plan, layout: Layout },
+    Whole { plan: Plan, layout: Layout, reason: String },
 }
 
 #[derive(Debug)]
@@ -172,12 +172,17 @@ impl Model {
         let layout = Layout::of_shape(&shape)
             .filter(|_| output.datum_type == f32::datum_type())
             .ok_or_else(|| not_a_detector(format!("its output is {output:?}")))?;
-        let cut = if options.own_operators { Cut::of(&graph, layout, size, options) } else { None };
+        let cut = if options.own_operators {
+            Cut::of(&graph, layout, size, options)
+        } else {
+            Err("the options say so".to_owned())
+        };
         let network = match cut {
-            Some(cut) => Network::Cut(Box::new(cut)),
-            None => {
+            Ok(cut) => Network::Cut(Box::new(cut)),
+            Err(reason) => {
+                tracing::info!(model.path = %path.display(), reason, "the model runs on tract's operators");
                 let graph = graph.into_optimized().map_err(onnx_error)?;
-                Network::Whole { plan: graph.into_runnable().map_err(onnx_error)?, layout }
+                Network::Whole { plan: graph.into_runnable().map_err(onnx_error)?, layout, reason }
             }
         };
         Ok(Self {
@@ -220,10 +225,13 @@ impl Model {
         &self.class_names
     }
 
-    /// Whether the network runs on the operators of this crate.
+    /// Why the network runs on tract's operators; nothing if it runs on those of this crate.
     #[must_use]
-    pub fn uses_own_operators(&self) -> bool {
-        matches!(self.network, Network::Cut(_))
+    pub fn fallback_reason(&self) -> Option<&str> {
+        match &self.network {
+            Network::Cut(_) => None,
+            Network::Whole { reason, .. } => Some(reason),
+        }
     }
 
     /// Run the network on one input: `[3, height, width]` values in `0..=1`, channels first, of a size that
@@ -246,26 +254,17 @@ impl Model {
 }
 
 impl Cut {
-    /// The graph on our operators, if its head is known and they cover the rest.
-    fn of(graph: &TypedModel, layout: Layout, size: [usize; 2], options: &Options) -> Option<Self> {
-        let Some((head, maps)) = Head::find(graph).filter(|(head, _)| head.classes() == layout.classes()) else {
-            tracing::warn!("the model's last part is none that is known: all of it runs on tract's operators");
-            return None;
-        };
+    /// The graph on our operators, or why not.
+    fn of(graph: &TypedModel, layout: Layout, size: [usize; 2], options: &Options) -> Result<Self, String> {
+        let (head, maps) = Head::find(graph)
+            .filter(|(head, _)| head.classes() == layout.classes())
+            .ok_or("the last part of the graph is none that is known")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
             let plan = recipe.build(size)?.into_runnable()?;
             Ok((recipe, plan))
         });
-        match built {
-            Ok((recipe, plan)) => {
-                let rectangular = options.rectangular.then(Mutex::default);
-                Some(Self { recipe, head, plan, rectangular })
-            }
-            Err(error) => {
-                tracing::warn!(reason = format!("{error:#}"), "the model runs on tract's operators");
-                None
-            }
-        }
+        let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
+        Ok(Self { recipe, head, plan, rectangular: options.rectangular.then(Mutex::default) })
     }
 
     /// The plan for an input of this height and width: kept, or built and kept.

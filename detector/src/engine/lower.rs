@@ -77,7 +77,7 @@ pub(crate) fn lower(model: &TypedModel, outputs: &[OutletId], isa: Isa) -> Tract
         .iter()
         .map(|&output| lowering.map(output).map(|(pieces, _)| pieces))
         .collect::<TractResult<Vec<_>>>()?;
-    Ok(Recipe { isa, steps: lowering.steps, outputs })
+    Ok(Recipe { steps: lowering.steps, outputs })
 }
 
 impl Lowering<'_> {

@@ -2,8 +2,6 @@
 
 use tract_onnx::tract_core::internal::*;
 
-use super::Isa;
-
 /// A run of channels in the result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -28,7 +26,6 @@ pub(super) struct Step {
 /// The operators of a network in the order to run them. Weights are shared with every graph built from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
-    pub(super) isa: Isa,
     /// Step `n` here is step `n + 1` of a [`Piece`]: 0 is the image.
     pub(super) steps: Vec<Step>,
     /// The runs of channels that each output is made of.
@@ -36,11 +33,6 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// For which instruction set it was made.
-    pub(crate) fn isa(&self) -> Isa {
-        self.isa
-    }
-
     /// The steps whose results are outputs, each once; the graph's outputs in this order.
     pub(crate) fn output_steps(&self) -> Vec<usize> {
         let mut steps: Vec<usize> = self.outputs.iter().flatten().map(|piece| piece.step).collect();
