@@ -126,6 +126,10 @@ impl Lowering<'_> {
             return (tensor.datum_type() == f32::datum_type()).then(|| Arc::clone(tensor));
         }
         let node = self.model.node(outlet.node);
+        if matches!(node.op.downcast_ref::<AxisOp>(), Some(AxisOp::Add(_) | AxisOp::Rm(_))) {
+            // More or fewer axes of length 1: the same values.
+            return self.constant(node.inputs[0]);
+        }
         let cast = node.op.downcast_ref::<Cast>()?;
         (cast.to == f32::datum_type()).then(|| self.constant(node.inputs[0]))?
     }

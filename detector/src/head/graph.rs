@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
+use tract_onnx::tract_core::ops::array::{Slice, StridedSlice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::Sigmoid;
@@ -24,6 +24,18 @@ pub(super) fn sigmoid_of(model: &TypedModel, outlet: OutletId) -> Option<OutletI
 /// The input of `outlet`, if it is its part `start..end` along `axis`.
 pub(super) fn sliced(model: &TypedModel, outlet: OutletId, axis: usize) -> Option<(OutletId, usize, usize)> {
     let node = model.node(outlet.node);
+    if let Some(slice) = node.op.downcast_ref::<StridedSlice>() {
+        let index = |input: usize| {
+            let tensor = model.outlet_fact(*node.inputs.get(input)?).ok()?.konst.as_ref()?.cast_to::<i64>().ok()?;
+            match *tensor.as_plain_ram()?.as_slice::<i64>().ok()? {
+                [index] => usize::try_from(index).ok(),
+                _ => None,
+            }
+        };
+        let has_step = slice.optional_steps_input.is_some();
+        return (!has_step && index(slice.optional_axes_input?)? == axis)
+            .then(|| Some((node.inputs[0], index(1)?, index(2)?)))?;
+    }
     let slice = node.op.downcast_ref::<Slice>().filter(|slice| slice.axis == axis)?;
     Some((node.inputs[0], slice.start.to_usize().ok()?, slice.end.to_usize().ok()?))
 }
@@ -49,8 +61,11 @@ pub(super) fn with_number<Op: BinMiniOp>(model: &TypedModel, outlet: OutletId) -
     }
 }
 
-/// The values of a constant.
-pub(super) fn constant(model: &TypedModel, outlet: OutletId) -> Option<Vec<f32>> {
+/// The values of a constant, whatever axes of length 1 it has.
+pub(super) fn constant(model: &TypedModel, mut outlet: OutletId) -> Option<Vec<f32>> {
+    while let Some((input, AxisOp::Add(_) | AxisOp::Rm(_))) = axes_changed(model, outlet) {
+        outlet = input;
+    }
     let tensor: &Arc<Tensor> = model.outlet_fact(outlet).ok()?.konst.as_ref()?;
     Some(tensor.as_plain_ram()?.as_slice::<f32>().ok()?.to_vec())
 }
@@ -58,7 +73,8 @@ pub(super) fn constant(model: &TypedModel, outlet: OutletId) -> Option<Vec<f32>>
 /// The input of `outlet` and the change of axes, if it is one.
 pub(super) fn axes_changed(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, &AxisOp)> {
     let node = model.node(outlet.node);
-    Some((node.inputs[0], node.op.downcast_ref::<AxisOp>()?))
+    let change = node.op.downcast_ref::<AxisOp>()?;
+    Some((*node.inputs.first()?, change))
 }
 
 /// The shape of `outlet`.
