@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 
 use crate::coco;
 use crate::decode::{self, Candidate, Layout};
-use crate::engine::{Isa, Recipe, lower};
+use crate::engine::{Buffers, Isa, Recipe, lower};
 use crate::head::Head;
 use crate::letterbox;
 use crate::raw_map::RawMap;
@@ -96,6 +96,8 @@ enum Network {
 struct Cut {
     recipe: Recipe,
     head: Head,
+    /// The operators' memory, kept between runs.
+    buffers: Buffers,
     /// For the model's own input size.
     plan: Plan,
     /// For the height and width of rectangular inputs, the latest last; nothing if they are not to be used.
@@ -242,13 +244,15 @@ impl Model {
     pub fn run(&self, input: Vec<f32>, width: u32, height: u32) -> TractResult<Output<'_>> {
         let size = [height as usize, width as usize];
         let own_size = [self.input_height as usize, self.input_width as usize];
-        let plan = match &self.network {
-            Network::Whole { plan, .. } => Arc::clone(plan),
-            Network::Cut(cut) if size == own_size => Arc::clone(&cut.plan),
-            Network::Cut(cut) => cut.rectangular_plan(size)?,
-        };
         let input = tract_ndarray::Array4::from_shape_vec((1, 3, size[0], size[1]), input)?;
-        let tensors = plan.run(tvec!(Tensor::from(input).into_tvalue()))?;
+        let inputs = tvec!(Tensor::from(input).into_tvalue());
+        let tensors = match &self.network {
+            Network::Whole { plan, .. } => plan.run(inputs)?,
+            Network::Cut(cut) => {
+                let plan = if size == own_size { Arc::clone(&cut.plan) } else { cut.rectangular_plan(size)? };
+                cut.buffers.lend(|| plan.run(inputs))?
+            }
+        };
         Ok(Output { network: &self.network, tensors })
     }
 }
@@ -264,7 +268,7 @@ impl Cut {
             Ok((recipe, plan))
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
-        Ok(Self { recipe, head, plan, rectangular: options.rectangular.then(Mutex::default) })
+        Ok(Self { recipe, head, buffers: Buffers::default(), plan, rectangular: options.rectangular.then(Mutex::default) })
     }
 
     /// The plan for an input of this height and width: kept, or built and kept.

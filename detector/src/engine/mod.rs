@@ -3,6 +3,7 @@
 //! [`lower`](lower::lower) reads tract's typed graph and answers a [`Recipe`]: the same computation as a list of our
 //! operators on blocked maps. The recipe then builds a graph of them for any input size, which tract plans and runs.
 
+mod buffers;
 mod isa;
 mod kernels;
 mod lower;
@@ -10,6 +11,7 @@ mod ops;
 mod recipe;
 mod view;
 
+pub(crate) use buffers::Buffers;
 pub use isa::Isa;
 pub(crate) use lower::lower;
 pub(crate) use recipe::{Piece, Recipe};

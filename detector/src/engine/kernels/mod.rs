@@ -4,7 +4,6 @@
 #![allow(clippy::undocumented_unsafe_blocks)]
 
 pub(super) mod attention;
-pub(super) mod buffer;
 pub(super) mod convolution;
 pub(super) mod depthwise;
 mod lanes;

@@ -1,10 +1,12 @@
 //! The sum of two maps, where it could not be folded into a convolution.
 
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op};
 use crate::engine::Isa;
-use crate::engine::kernels::buffer;
+use crate::engine::buffers;
 
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +24,10 @@ impl BlockedOp for Add {
         Ok(tvec![inputs[0][0], self.planes.len(), inputs[0][2], inputs[0][3], self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor> {
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let plane = shape[2..].iter().product();
-        buffer::filled(&shape, |output| {
+        buffers::filled(&shape, |output| {
             let mut outputs = output.chunks_exact_mut(plane);
             for image in 0..shape[0] {
                 for ((id, other), output) in self.planes.iter().zip(&self.others).zip(&mut outputs) {

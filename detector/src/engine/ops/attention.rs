@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
 use crate::engine::Isa;
 use crate::engine::kernels::attention::{Head, attend};
-use crate::engine::kernels::buffer;
+use crate::engine::buffers;
 
 /// Where one head's inputs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +51,12 @@ impl BlockedOp for Attention {
         Ok(tvec![inputs[0][0], blocks, height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor> {
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let plane: usize = shape[2..].iter().product();
         let area = plane / self.areas;
         let tokens = area / self.isa.lanes();
-        buffer::filled(&shape, |output| {
+        buffers::filled(&shape, |output| {
             let mut outputs = output.chunks_exact_mut(plane);
             SCRATCH.with_borrow_mut(|scratch| {
                 for image in 0..shape[0] {

@@ -1,10 +1,12 @@
 //! Convolution over all input channels, its bias, activation and residual included.
 
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
 use crate::engine::Isa;
-use crate::engine::kernels::buffer;
+use crate::engine::buffers;
 use crate::engine::kernels::convolution::{Activation, Convolution, Window, convolve};
 
 /// How a convolution's input lies in memory.
@@ -73,10 +75,10 @@ impl BlockedOp for Convolve {
         Ok(tvec![images, self.bias.len() / self.isa.lanes(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor> {
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
-        buffer::filled(&shape, |output| {
+        buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let call = Convolution {
                     window: self.window,

@@ -1,10 +1,12 @@
 //! Convolution of each channel by itself, its bias, activation and residual included.
 
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
 use crate::engine::Isa;
-use crate::engine::kernels::buffer;
+use crate::engine::buffers;
 use crate::engine::kernels::convolution::{Activation, Window};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
 
@@ -47,10 +49,10 @@ impl BlockedOp for ConvolveDepthwise {
         Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor> {
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
-        buffer::filled(&shape, |output| {
+        buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let call = Depthwise {
                     window: self.window,

@@ -1,10 +1,12 @@
 //! The greatest value in a window.
 
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
 use crate::engine::Isa;
-use crate::engine::kernels::buffer;
+use crate::engine::buffers;
 use crate::engine::kernels::convolution::Window;
 use crate::engine::kernels::window::{MaxPool, max_pool};
 
@@ -24,10 +26,10 @@ impl BlockedOp for Pool {
         Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor> {
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
-        buffer::filled(&shape, |output| {
+        buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let planes = planes(inputs, image, &self.planes);
                 let call = MaxPool { window: self.window, input: inputs[0].size(), planes: &planes };

@@ -71,7 +71,7 @@ pub(super) trait BlockedOp {
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>>;
 
     /// The output for these inputs.
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor>;
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>>;
 }
 
 /// A tensor of rank 4 or 5, its values in order.

@@ -1,10 +1,12 @@
 //! Each pixel repeated.
 
+use std::sync::Arc;
+
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op};
 use crate::engine::Isa;
-use crate::engine::kernels::buffer;
+use crate::engine::buffers;
 
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +26,12 @@ impl BlockedOp for Upsample {
         Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Tensor> {
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let [down, across] = self.factors;
         let lanes = self.isa.lanes();
         let row = shape[3] * lanes;
-        buffer::filled(&shape, |output| {
+        buffers::filled(&shape, |output| {
             let mut rows = output.chunks_exact_mut(row * down);
             for image in 0..shape[0] {
                 for id in &self.planes {
