@@ -21,6 +21,8 @@ mod head;
 pub mod letterbox;
 pub mod model;
 pub mod nms;
+#[doc(hidden)]
+pub mod operators;
 pub mod photo;
 mod raw_map;
 

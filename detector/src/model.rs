@@ -264,11 +264,17 @@ impl Cut {
             .filter(|(head, _)| head.classes() == layout.classes())
             .ok_or("the last part of the graph is none that is known")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
-            let plan = recipe.build(size)?.into_runnable()?;
+            let plan = recipe.build([1, 3, size[0], size[1]])?.into_runnable()?;
             Ok((recipe, plan))
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
-        Ok(Self { recipe, head, buffers: Buffers::default(), plan, rectangular: options.rectangular.then(Mutex::default) })
+        Ok(Self {
+            recipe,
+            head,
+            buffers: Buffers::default(),
+            plan,
+            rectangular: options.rectangular.then(Mutex::default),
+        })
     }
 
     /// The plan for an input of this height and width: kept, or built and kept.
@@ -282,7 +288,7 @@ impl Cut {
             if plans.len() == MOST_PLANS {
                 plans.remove(0);
             }
-            plans.push((size, self.recipe.build(size)?.into_runnable()?));
+            plans.push((size, self.recipe.build([1, 3, size[0], size[1]])?.into_runnable()?));
         }
         plans.last().map(|(_, plan)| Arc::clone(plan)).ok_or_else(|| TractError::msg("no plan"))
     }

@@ -28,8 +28,7 @@ impl<'a> RawMap<'a> {
             .collect();
         let shape = pieces.first().map_or(&[][..], |piece| tensors[position(piece.step)].shape());
         let &[_, _, height, width, lanes] = shape else { return Err(TractError::msg("a map of no channels")) };
-        let tensors =
-            tensors.iter().map(|tensor| tensor.try_as_plain_ram()?.as_slice()).collect::<TractResult<_>>()?;
+        let tensors = tensors.iter().map(|tensor| tensor.try_as_plain_ram()?.as_slice()).collect::<TractResult<_>>()?;
         Ok(Self { tensors, lanes, height, width, channels })
     }
 

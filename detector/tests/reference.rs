@@ -43,8 +43,7 @@ fn model() -> PathBuf {
     models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model")
 }
 
-static DETECTOR: LazyLock<Detector> =
-    LazyLock::new(|| Detector::load(&model(), Thresholds::default()).expect("load"));
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::load(&model(), Thresholds::default()).expect("load"));
 
 #[test]
 fn agrees_with_the_reference() {

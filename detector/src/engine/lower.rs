@@ -15,11 +15,11 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Sigmoid, Silu};
 use tract_onnx::tract_core::ops::source::TypedSource;
 
+use super::Isa;
 use super::kernels::convolution::{Activation, Window};
 use super::ops::{Add, Convolve, ConvolveDepthwise, InputLayout, PlaneId, Pool, Upsample};
 use super::recipe::{Piece, Recipe, Step};
 use super::view::{View, push};
-use super::Isa;
 
 /// What an outlet of tract's graph is among the steps.
 #[derive(Clone, Debug)]
@@ -62,12 +62,13 @@ pub(crate) fn lower(model: &TypedModel, outputs: &[OutletId], isa: Isa) -> Tract
         outputs,
         values: HashMap::new(),
         steps: Vec::new(),
-        results: vec![(3, source)],
+        results: vec![(concrete(model.outlet_fact(source)?)?.get(1).copied().unwrap_or_default(), source)],
     };
     for node in order {
         let node = model.node(node);
         // Constants are read where they are used.
-        if node.outputs.iter().all(|outlet| outlet.fact.konst.is_some()) || lowering.constant(node.id.into()).is_some() {
+        if node.outputs.iter().all(|outlet| outlet.fact.konst.is_some()) || lowering.constant(node.id.into()).is_some()
+        {
             continue;
         }
         let value = lowering.value_of(node).with_context(|| format!("lowering {node}"))?;
@@ -85,7 +86,7 @@ impl Lowering<'_> {
         let op = &node.op;
         if op.is::<TypedSource>() {
             let shape = concrete(&node.outputs[0].fact)?;
-            ensure!(shape.len() == 4 && shape[..2] == [1, 3], "an input of {shape:?}");
+            ensure!(shape.len() == 4, "an input of {shape:?}");
             Ok(Value::Image { channels: shape[1], size: [shape[2], shape[3]] })
         } else if let Some(conv) = op.downcast_ref::<Conv>() {
             self.convolution(node, conv)
@@ -166,7 +167,13 @@ impl Lowering<'_> {
     }
 
     /// Add a step; its result as a value.
-    fn push(&mut self, node: &TypedNode, op: impl Into<Box<dyn TypedOp>>, inputs: Vec<usize>, channels: usize) -> Value {
+    fn push(
+        &mut self,
+        node: &TypedNode,
+        op: impl Into<Box<dyn TypedOp>>,
+        inputs: Vec<usize>,
+        channels: usize,
+    ) -> Value {
         self.steps.push(Step { name: node.name.clone(), op: op.into(), inputs });
         self.results.push((channels, node.id.into()));
         let shape = &node.outputs[0].fact.shape;
@@ -248,11 +255,8 @@ impl Lowering<'_> {
         ensure!(pool.with_index_outputs.is_none(), "indices are asked for");
         let (pieces, size) = self.map(node.inputs[0])?;
         let mut inputs = Vec::new();
-        let op = Pool {
-            isa: self.isa,
-            window: window(&pool.pool_spec, size)?,
-            planes: self.planes(&pieces, &mut inputs)?,
-        };
+        let op =
+            Pool { isa: self.isa, window: window(&pool.pool_spec, size)?, planes: self.planes(&pieces, &mut inputs)? };
         Ok(self.push(node, op, inputs, channels(&pieces)))
     }
 

@@ -5,10 +5,12 @@
 
 mod buffers;
 mod isa;
-mod kernels;
+pub(crate) mod kernels;
 mod lower;
 mod ops;
 mod recipe;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use buffers::Buffers;

@@ -41,13 +41,13 @@ impl Recipe {
         steps
     }
 
-    /// The graph for an input of this height and width.
+    /// The graph for an input of this shape: images, channels, height, width.
     ///
     /// # Errors
     /// tract's, where an operator does not accept the size.
-    pub(crate) fn build(&self, [height, width]: [usize; 2]) -> TractResult<TypedModel> {
+    pub(crate) fn build(&self, input: [usize; 4]) -> TractResult<TypedModel> {
         let mut model = TypedModel::default();
-        let mut outlets = vec![model.add_source("image", f32::fact([1, 3, height, width]))?];
+        let mut outlets = vec![model.add_source("image", f32::fact(input))?];
         for step in &self.steps {
             let inputs: TVec<OutletId> = step.inputs.iter().map(|&input| outlets[input]).collect();
             outlets.push(model.wire_node(&*step.name, step.op.clone(), &inputs)?[0]);

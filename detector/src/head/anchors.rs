@@ -103,9 +103,8 @@ impl Anchors {
                     if confidence < min_confidence {
                         continue;
                     }
-                    let centre = |channel, place: usize| {
-                        (2.0 * sigmoid(logit(channel)) + place as f32 - 0.5) * level.stride
-                    };
+                    let centre =
+                        |channel, place: usize| (2.0 * sigmoid(logit(channel)) + place as f32 - 0.5) * level.stride;
                     let side = |channel, anchor: f32| (2.0 * sigmoid(logit(channel))).powi(2) * anchor;
                     let bounding_box = BoundingBox::from_centre(
                         centre(0, pixel % map.width()),

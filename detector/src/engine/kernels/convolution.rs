@@ -234,8 +234,7 @@ impl Tile<'_> {
         // SAFETY: a tap outside the input is either in no row of `first_row..end_row` or read from `scratch`, which is
         // zero there; weights, bias, planes and output hold what their shapes say.
         unsafe {
-            let weights =
-                call.weights.as_ptr().add(self.block * call.planes.len() * taps_y * taps_x * channels * L::N);
+            let weights = call.weights.as_ptr().add(self.block * call.planes.len() * taps_y * taps_x * channels * L::N);
             if at_border {
                 scratch.write_bytes(0, span * channels);
             }

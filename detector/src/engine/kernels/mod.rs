@@ -3,11 +3,11 @@
 // Bodies repeat `unsafe` in functions whose contract their trait or caller already states.
 #![allow(clippy::undocumented_unsafe_blocks)]
 
-pub(super) mod attention;
-pub(super) mod convolution;
-pub(super) mod depthwise;
+pub(crate) mod attention;
+pub(crate) mod convolution;
+pub(crate) mod depthwise;
 mod lanes;
-pub(super) mod window;
+pub(crate) mod window;
 
 /// Run `$body::<L>($arguments)` compiled for an instruction set.
 ///

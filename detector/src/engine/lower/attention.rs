@@ -5,7 +5,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::math::{Div, Exp, Mul, Sub};
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 
 use super::{Lowering, Value, is_binary};
 use crate::engine::ops::{Attention, HeadPlanes, PlaneId};
@@ -160,7 +160,7 @@ impl Lowering<'_> {
         let node = self.model.node(outlet.node);
         if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
             return match softmax.axes[..] {
-                [axis] => Some((node.inputs[0], axis)),
+                [axis] if softmax.kind == SoftmaxKind::Softmax => Some((node.inputs[0], axis)),
                 _ => None,
             };
         }

@@ -1,7 +1,6 @@
 //! Softmax attention within areas of the image, one head beside the other.
 
 use std::cell::RefCell;
-
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
@@ -9,8 +8,8 @@ use tract_onnx::tract_core::internal::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
 use crate::engine::Isa;
-use crate::engine::kernels::attention::{Head, attend};
 use crate::engine::buffers;
+use crate::engine::kernels::attention::{Head, attend};
 
 /// Where one head's inputs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
