@@ -307,7 +307,7 @@ fn silu_is_accurate() {
         for (found, &x) in unblocked(&recipe, &tensors, &[1, 1, 1, values.len()]).into_iter().zip(&values) {
             let expected = f64::from(x) / (1.0 + (-f64::from(x)).exp());
             let error = (f64::from(found) - expected).abs();
-            assert!(error <= 3e-6 * expected.abs() + 1e-30, "{isa:?}: silu({x}) is {found}, expected {expected}");
+            assert!(error <= 8e-6 * expected.abs() + 1e-30, "{isa:?}: silu({x}) is {found}, expected {expected}");
         }
     }
 }

@@ -86,7 +86,7 @@ impl Lowering<'_> {
 
         // Tokens are neighbouring pixels, components neighbouring channels.
         let tokens = factor(&queries, queries_letters, query_token)?;
-        ensure!(tokens.stride == 1, "the queries' tokens are no neighbours");
+        ensure!(tokens.stride == 1 || tokens.length == 1, "the queries' tokens are no neighbours");
         ensure!(factor(&keys, keys_letters, key_token)? == tokens, "keys of other pixels");
         ensure!(factor(&values, values_letters, weights_letters[axis])? == tokens, "values of other pixels");
         let components = factor(&queries, queries_letters, depth)?;
