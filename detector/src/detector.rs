@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
+use tract_onnx::prelude::TractError;
 
-use crate::{BoundingBox, LoadError, Model, decode, letterbox, nms};
+use crate::model::Options;
+use crate::{BoundingBox, LoadError, Model, letterbox, nms};
 
 /// What is kept of what the network says.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +75,15 @@ impl Detector {
     /// # Errors
     /// See [`Model::load`].
     pub fn load(path: &Path, thresholds: Thresholds) -> Result<Self, LoadError> {
-        Ok(Self { model: Model::load(path)?, thresholds })
+        Self::load_with(path, thresholds, &Options::default())
+    }
+
+    /// [`load`](Self::load), with other options.
+    ///
+    /// # Errors
+    /// See [`Model::load`].
+    pub fn load_with(path: &Path, thresholds: Thresholds, options: &Options) -> Result<Self, LoadError> {
+        Ok(Self { model: Model::load_with(path, options)?, thresholds })
     }
 
     /// The model.
@@ -96,18 +106,19 @@ impl Detector {
     /// As [`detect`](Self::detect).
     pub fn detect_timed(&self, image: &RgbImage) -> Result<(Vec<Detection>, Timings), DetectError> {
         let start = Instant::now();
-        let (width, height) = self.model.input_size();
+        let (width, height) = self.model.input_size_for(image.width(), image.height());
         let mut input = vec![0.0; 3 * width as usize * height as usize];
         let letterbox = letterbox::fill(image, &mut input, width, height);
         let preprocessed = Instant::now();
-        let output = self.model.run(input).map_err(|error| DetectError {
+        let failed = |error: TractError| DetectError {
             model: self.model.name().into(),
             width: image.width(),
             height: image.height(),
             reason: format!("{error:#}"),
-        })?;
+        };
+        let output = self.model.run(input, width, height).map_err(failed)?;
         let inferred = Instant::now();
-        let candidates = decode::candidates(&output, self.model.layout(), self.thresholds.confidence);
+        let candidates = output.candidates(self.thresholds.confidence).map_err(failed)?;
         let kept = nms::suppress(candidates, self.thresholds.iou, self.thresholds.max_detections);
         let names = self.model.class_names();
         let detections = kept

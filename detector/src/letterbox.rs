@@ -67,6 +67,15 @@ impl Letterbox {
     }
 }
 
+/// Width and height of the smallest input that holds an image of `image_width` x `image_height` scaled to fit
+/// `input_width` x `input_height`, its sides multiples of `granule` as far as the input allows.
+#[must_use]
+pub fn fitted(image_width: u32, image_height: u32, input_width: u32, input_height: u32, granule: u32) -> (u32, u32) {
+    let letterbox = Letterbox::new(image_width, image_height, input_width, input_height);
+    let side = |scaled: u32, limit: u32| scaled.next_multiple_of(granule).min(limit);
+    (side(letterbox.width, input_width), side(letterbox.height, input_height))
+}
+
 /// Fill `input` (channels first: `[3, input_height, input_width]`, values `0..=1`) with the letterboxed `image`.
 /// Bilinear, sampling as OpenCV's `INTER_LINEAR` does, which the reference detections were made with.
 ///

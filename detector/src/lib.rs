@@ -16,12 +16,18 @@ pub mod bounding_box;
 mod coco;
 pub mod decode;
 mod detector;
+mod engine;
+mod head;
 pub mod letterbox;
 pub mod model;
 pub mod nms;
+#[doc(hidden)]
+pub mod operators;
+mod raw_map;
 
 pub use bounding_box::BoundingBox;
 pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
+pub use engine::Isa;
 pub use image::RgbImage;
-pub use model::{LoadError, Model};
+pub use model::{LoadError, Model, Options, Output};
 pub use photo;

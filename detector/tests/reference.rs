@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use detector::decode::{self, Layout};
-use detector::{BoundingBox, Detection, Detector, RgbImage, Thresholds, letterbox, nms, photo};
+use detector::{BoundingBox, Detection, Detector, Isa, Options, RgbImage, Thresholds, letterbox, nms, photo};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -39,10 +39,11 @@ fn photo(name: &str) -> RgbImage {
     photo::decode(&bytes, &photo::Limits::default()).expect("decode")
 }
 
-static DETECTOR: LazyLock<Detector> = LazyLock::new(|| {
-    let model = models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model");
-    Detector::load(&model, Thresholds::default()).expect("load")
-});
+fn model() -> PathBuf {
+    models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model")
+}
+
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::load(&model(), Thresholds::default()).expect("load"));
 
 #[test]
 fn agrees_with_the_reference() {
@@ -88,16 +89,59 @@ fn agrees_with_the_reference() {
     }
 }
 
+/// All of the graph on tract's own operators, its last part included.
+static UNCUT: LazyLock<Detector> = LazyLock::new(|| {
+    let options = Options { own_operators: false, ..Options::default() };
+    Detector::load_with(&model(), Thresholds::default(), &options).expect("load")
+});
+
+/// The two lists hold the same objects, up to the noise of sums in another order.
+fn assert_same(found: &[Detection], expected: &[Detection], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}: {found:?} {expected:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.class_id, expected.class_id, "{what}");
+        assert!((found.confidence - expected.confidence).abs() < 1e-3, "{what}: {found:?} {expected:?}");
+        assert!(found.bounding_box.iou(&expected.bounding_box) > 0.999, "{what}: {found:?} {expected:?}");
+    }
+}
+
+#[test]
+fn the_default_model_runs_on_our_operators() {
+    assert_eq!(DETECTOR.model().fallback_reason(), None);
+    assert!(UNCUT.model().fallback_reason().is_some());
+}
+
+/// Cut graph and own operators, on every instruction set there is, against the whole graph on tract's.
+#[test]
+fn agrees_with_the_uncut_graph_on_tracts_operators() {
+    // Low, so that there is much to compare.
+    let thresholds = Thresholds { confidence: 0.1, ..Thresholds::default() };
+    let whole = Options { own_operators: false, ..Options::default() };
+    let uncut = Detector::load_with(&model(), thresholds, &whole).expect("load");
+    for isa in Isa::available() {
+        let options = Options { isa, ..Options::default() };
+        let cut = Detector::load_with(&model(), thresholds, &options).expect("load");
+        assert_eq!(cut.model().fallback_reason(), None);
+        for name in ["coffee.png", "motorcycle_left.png"] {
+            let image = photo(name);
+            let expected = uncut.detect(&image).expect("detect");
+            assert!(!expected.is_empty());
+            assert_same(&cut.detect(&image).expect("detect"), &expected, &format!("{name} on {isa:?}"));
+        }
+    }
+}
+
 /// The same raw outputs, rewritten into YOLOv5's rows with objectness, give the same detections.
 #[test]
 fn both_layouts_give_the_same_detections() {
     let image = photo("coffee.png");
-    let model = DETECTOR.model();
+    let model = UNCUT.model();
     let (width, height) = model.input_size();
     let mut input = vec![0.0; 3 * width as usize * height as usize];
     let letterbox = letterbox::fill(&image, &mut input, width, height);
-    let columns = model.run(input).expect("run");
-    let Layout::Columns { boxes, classes } = model.layout() else { panic!("{:?}", model.layout()) };
+    let output = model.run(input, width, height).expect("run");
+    let (columns, layout) = output.whole().expect("uncut");
+    let Layout::Columns { boxes, classes } = layout else { panic!("{layout:?}") };
     let mut rows = Vec::with_capacity(boxes * (5 + classes));
     for i in 0..boxes {
         let column = |row: usize| columns[row * boxes + i];
@@ -119,5 +163,5 @@ fn both_layouts_give_the_same_detections() {
         })
         .collect();
     assert!(!from_rows.is_empty());
-    assert_eq!(from_rows, DETECTOR.detect(&image).expect("detect"));
+    assert_eq!(from_rows, UNCUT.detect(&image).expect("detect"));
 }

@@ -1,0 +1,19 @@
+//! What tract does badly, done by operators of our own.
+//!
+//! [`lower`](lower::lower) reads tract's typed graph and answers a [`Recipe`]: the same computation as a list of our
+//! operators on blocked maps. The recipe then builds a graph of them for any input size, which tract plans and runs.
+
+mod buffers;
+mod isa;
+pub(crate) mod kernels;
+mod lower;
+mod ops;
+mod recipe;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub(crate) use buffers::Buffers;
+pub use isa::Isa;
+pub(crate) use lower::lower;
+pub(crate) use recipe::{Piece, Recipe};

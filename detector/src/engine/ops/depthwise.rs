@@ -1,0 +1,70 @@
+//! Convolution of each channel by itself, its bias, activation and residual included.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
+use crate::engine::Isa;
+use crate::engine::buffers;
+use crate::engine::kernels::convolution::{Activation, Window};
+use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
+
+/// The operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct ConvolveDepthwise {
+    pub(in crate::engine) isa: Isa,
+    pub(in crate::engine) window: Window,
+    /// What it reads, in the order of its weights.
+    pub(in crate::engine) planes: Vec<PlaneId>,
+    /// `[planes, kernel height, kernel width, lanes]`, see [`ConvolveDepthwise::pack`].
+    pub(in crate::engine) weights: Shared,
+    /// In whole blocks.
+    pub(in crate::engine) bias: Shared,
+    pub(in crate::engine) activation: Activation,
+    /// Added at the end; empty for none.
+    pub(in crate::engine) residual: Vec<PlaneId>,
+}
+
+impl ConvolveDepthwise {
+    /// `[channels, kernel height * kernel width]` in the order that the kernel reads.
+    pub(in crate::engine) fn pack(lanes: usize, weights: &[f32], channels: usize) -> Vec<f32> {
+        let taps = weights.len() / channels;
+        let blocks = channels.div_ceil(lanes);
+        let mut packed = vec![0.0; blocks * taps * lanes];
+        for channel in 0..channels {
+            for tap in 0..taps {
+                packed[(channel / lanes * taps + tap) * lanes + channel % lanes] = weights[channel * taps + tap];
+            }
+        }
+        packed
+    }
+}
+
+blocked_op!(ConvolveDepthwise, "PolybotConvolveDepthwise");
+
+impl BlockedOp for ConvolveDepthwise {
+    fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
+        let [height, width] = self.window.output([inputs[0][2], inputs[0][3]]);
+        Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
+    }
+
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+        let shape = self.output_shape(&[inputs[0].shape])?;
+        let image_values: usize = shape[1..].iter().product();
+        buffers::filled(&shape, |output| {
+            for image in 0..shape[0] {
+                let call = Depthwise {
+                    window: self.window,
+                    input: inputs[self.planes[0].input].size(),
+                    planes: &planes(inputs, image, &self.planes),
+                    weights: &self.weights,
+                    bias: &self.bias,
+                    activation: self.activation,
+                    residual: &planes(inputs, image, &self.residual),
+                };
+                convolve_depthwise(self.isa, &call, &mut output[image * image_values..][..image_values]);
+            }
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! The greatest value in a window.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
+use crate::engine::Isa;
+use crate::engine::buffers;
+use crate::engine::kernels::convolution::Window;
+use crate::engine::kernels::window::{MaxPool, max_pool};
+
+/// The operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Pool {
+    pub(in crate::engine) isa: Isa,
+    pub(in crate::engine) window: Window,
+    pub(in crate::engine) planes: Vec<PlaneId>,
+}
+
+blocked_op!(Pool, "PolybotMaxPool");
+
+impl BlockedOp for Pool {
+    fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
+        let [height, width] = self.window.output([inputs[0][2], inputs[0][3]]);
+        Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
+    }
+
+    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+        let shape = self.output_shape(&[inputs[0].shape])?;
+        let image_values: usize = shape[1..].iter().product();
+        buffers::filled(&shape, |output| {
+            for image in 0..shape[0] {
+                let planes = planes(inputs, image, &self.planes);
+                let call = MaxPool { window: self.window, input: inputs[0].size(), planes: &planes };
+                max_pool(self.isa, &call, &mut output[image * image_values..][..image_values]);
+            }
+        })
+    }
+}

@@ -1,0 +1,313 @@
+//! Every operator of ours against tract's own: the same graph, lowered and not, on random shapes and values.
+
+use proptest::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::nn::{DataFormat, Softmax, sigmoid};
+use tract_onnx::tract_core::ops::{math, nn};
+
+use super::{Isa, Recipe, lower};
+
+/// A graph under construction, and the source of its values.
+struct Graph {
+    model: TypedModel,
+    seed: u32,
+}
+
+impl Graph {
+    fn new(shape: [usize; 4], seed: u32) -> (Self, OutletId) {
+        let mut model = TypedModel::default();
+        let source = model.add_source("image", f32::fact(shape)).expect("source");
+        (Self { model, seed }, source)
+    }
+
+    fn random(&mut self, shape: &[usize]) -> Tensor {
+        let values: Vec<f32> = (0..shape.iter().product::<usize>())
+            .map(|_| {
+                self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (self.seed >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect();
+        Tensor::from_shape(shape, &values).expect("tensor")
+    }
+
+    fn wire(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> OutletId {
+        let name = format!("node {}", self.model.nodes.len());
+        self.model.wire_node(name, op, inputs).expect("wire")[0]
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> OutletId {
+        let name = format!("constant {}", self.model.nodes.len());
+        self.model.add_const(name, tensor).expect("constant")
+    }
+
+    fn channels(&self, outlet: OutletId) -> usize {
+        self.model.outlet_fact(outlet).expect("fact").shape[1].to_usize().expect("channels")
+    }
+
+    fn convolution(&mut self, input: OutletId, outputs: usize, group: usize, window: &Shape) -> OutletId {
+        let inputs = self.channels(input);
+        let weights = self.random(&[outputs, inputs / group, window.kernel[0], window.kernel[1]]);
+        let (weights, bias) = (self.constant(weights), self.random(&[outputs]));
+        let bias = self.constant(bias);
+        let conv =
+            Conv { pool_spec: window.spec(inputs, outputs), kernel_fmt: KernelFormat::OIHW, group, q_params: None };
+        self.wire(conv, &[input, weights, bias])
+    }
+
+    /// A convolution that looks at single pixels: a blocked map to go on with.
+    fn map(&mut self, input: OutletId, outputs: usize) -> OutletId {
+        self.convolution(input, outputs, 1, &Shape::point())
+    }
+
+    fn silu(&mut self, input: OutletId) -> OutletId {
+        let sigmoid = self.wire(sigmoid(), &[input]);
+        self.wire(math::mul(), &[input, sigmoid])
+    }
+
+    /// Our operators on every instruction set against tract's.
+    fn check(mut self, output: OutletId) {
+        self.model.select_output_outlets(&[output]).expect("output");
+        let shape = self.model.outlet_fact(self.model.inputs[0]).expect("fact").shape.as_concrete().expect("shape");
+        let shape: [usize; 4] = shape.try_into().expect("four axes");
+        let input = self.random(&shape).into_tvalue();
+        let plan = self.model.clone().into_optimized().and_then(TypedModel::into_runnable).expect("tract's plan");
+        let expected = plan.run(tvec!(input.clone())).expect("tract's run");
+        let expected = expected[0].to_plain_array_view::<f32>().expect("f32");
+        for isa in Isa::available() {
+            let recipe = lower(&self.model, &[output], isa).expect("lowered");
+            let ours = recipe.build(shape).and_then(TypedModel::into_runnable).expect("our plan");
+            let tensors = ours.run(tvec!(input.clone())).expect("our run");
+            let found = unblocked(&recipe, &tensors, expected.shape());
+            for (found, expected) in found.iter().zip(expected.iter()) {
+                let tolerance = 2e-5 * (1.0 + expected.abs()) * 10.0;
+                assert!((found - expected).abs() <= tolerance, "{isa:?}: {found} instead of {expected}");
+            }
+        }
+    }
+}
+
+/// The first output of our operators as `[images, channels, height, width]`.
+fn unblocked(recipe: &Recipe, tensors: &[TValue], shape: &[usize]) -> Vec<f32> {
+    let steps = recipe.output_steps();
+    let pixels = shape[2] * shape[3];
+    let mut values = Vec::new();
+    for image in 0..shape[0] {
+        for piece in &recipe.outputs[0] {
+            let tensor = &tensors[steps.iter().position(|&step| step == piece.step).expect("a step")];
+            let (blocks, lanes) = (tensor.shape()[1], tensor.shape()[4]);
+            assert_eq!((tensor.shape()[2], tensor.shape()[3]), (shape[2], shape[3]));
+            let all = tensor.as_plain_ram().expect("plain").as_slice::<f32>().expect("f32");
+            for channel in piece.first..piece.first + piece.count {
+                let block = image * blocks + channel / lanes;
+                values.extend((0..pixels).map(|pixel| all[(block * pixels + pixel) * lanes + channel % lanes]));
+            }
+        }
+    }
+    assert_eq!(values.len(), shape.iter().product::<usize>());
+    values
+}
+
+#[derive(Clone, Debug)]
+struct Shape {
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+    before: [usize; 2],
+    after: [usize; 2],
+}
+
+impl Shape {
+    fn point() -> Self {
+        Self { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0] }
+    }
+
+    fn spec(&self, inputs: usize, outputs: usize) -> PoolSpec {
+        PoolSpec {
+            data_format: DataFormat::NCHW,
+            kernel_shape: self.kernel[..].into(),
+            padding: PaddingSpec::Explicit(self.before[..].into(), self.after[..].into()),
+            dilations: Some(self.dilation[..].into()),
+            strides: Some(self.stride[..].into()),
+            input_channels: inputs,
+            output_channels: outputs,
+        }
+    }
+}
+
+fn pair(range: std::ops::Range<usize>) -> impl Strategy<Value = [usize; 2]> {
+    (range.clone(), range).prop_map(|(a, b)| [a, b])
+}
+
+/// A window of any kind, and the height and width of an input that it fits.
+fn windows() -> impl Strategy<Value = (Shape, [usize; 2])> {
+    (pair(1..8), pair(1..4), pair(1..3), pair(0..4), pair(0..4), pair(0..24)).prop_map(
+        |(kernel, stride, dilation, before, after, extra)| {
+            let span = |axis: usize| (kernel[axis] - 1) * dilation[axis] + 1;
+            let size = [0, 1].map(|axis| span(axis).saturating_sub(before[axis] + after[axis]).max(1) + extra[axis]);
+            (Shape { kernel, stride, dilation, before, after }, size)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolution_of_the_image(
+        (window, [h, w]) in windows(), images in 1..3_usize, inputs in 1..5_usize, outputs in 1..40_usize,
+        activated: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([images, inputs, h, w], seed);
+        let mut output = graph.convolution(image, outputs, 1, &window);
+        if activated {
+            output = graph.silu(output);
+        }
+        graph.check(output);
+    }
+
+    #[test]
+    fn convolution_of_a_map(
+        (window, [h, w]) in windows(), images in 1..3_usize, inputs in 1..40_usize, outputs in 1..40_usize,
+        activated: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([images, 2, h, w], seed);
+        let map = graph.map(image, inputs);
+        let mut output = graph.convolution(map, outputs, 1, &window);
+        if activated {
+            output = graph.silu(output);
+        }
+        graph.check(output);
+    }
+
+    #[test]
+    fn depthwise_convolution(
+        (window, [h, w]) in windows(), images in 1..3_usize, channels in 2..40_usize, activated: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([images, 2, h, w], seed);
+        let map = graph.map(image, channels);
+        let mut output = graph.convolution(map, channels, channels, &window);
+        if activated {
+            output = graph.silu(output);
+        }
+        graph.check(output);
+    }
+
+    #[test]
+    fn max_pool((window, [h, w]) in windows(), images in 1..3_usize, channels in 1..40_usize, seed: u32) {
+        // A window wholly in the padding has no greatest value.
+        prop_assume!((0..2).all(|axis| window.before[axis] < window.kernel[axis]
+            && window.after[axis] < window.kernel[axis] && window.dilation[axis] == 1));
+        let (mut graph, image) = Graph::new([images, 2, h, w], seed);
+        let map = graph.map(image, channels);
+        let spec = window.spec(channels, channels);
+        let output = graph.wire(MaxPool { pool_spec: spec, with_index_outputs: None }, &[map]);
+        graph.check(output);
+    }
+
+    /// A convolution reads any run of channels of any maps; also ones that are no whole blocks.
+    #[test]
+    fn split_and_concatenated_channels(
+        [h, w] in pair(1..12), first in 1..40_usize, second in 1..40_usize, cut in 0.0..1.0_f64, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([2, 3, h, w], seed);
+        let (a, b) = (graph.map(image, first), graph.map(image, second));
+        let start = (first as f64 * cut) as usize;
+        let part = graph.wire(Slice::new(1, start, first), &[a]);
+        let joined = graph.wire(TypedConcat::new(1), &[b, part, a]);
+        let output = graph.map(joined, 7);
+        graph.check(output);
+    }
+
+    /// A sum is folded into a convolution or, where both sides are read again, is an operator.
+    #[test]
+    fn sums([h, w] in pair(1..12), channels in 1..40_usize, depthwise: bool, read_again: bool, seed: u32) {
+        let (mut graph, image) = Graph::new([2, 3, h, w], seed);
+        let map = graph.map(image, channels);
+        let group = if depthwise && channels > 1 { channels } else { 1 };
+        let inner = graph.convolution(map, channels, group, &Shape::point());
+        let inner = graph.silu(inner);
+        let mut output = graph.wire(math::add(), &[map, inner]);
+        if read_again {
+            output = graph.wire(math::add(), &[inner, output]);
+        }
+        graph.check(output);
+    }
+
+    /// Attention of several heads within areas, as YOLOv12 writes it.
+    #[test]
+    fn attention([rows, w] in pair(1..6), areas in 1..4_usize, heads in 1..4_usize, images_scale in 0.05..2.0_f32,
+        seed: u32) {
+        const DEPTH: usize = 16;
+        let h = rows * areas;
+        let (mut graph, image) = Graph::new([1, 3, h, w], seed);
+        let map = graph.map(image, heads * 3 * DEPTH);
+        let tokens = h * w / areas;
+        let shape = |sides: &[usize]| sides.iter().map(|side| side.to_dim()).collect::<TVec<TDim>>();
+        let mut all = map;
+        for change in [
+            AxisOp::Rm(0),
+            AxisOp::Reshape(1, shape(&[h, w]), shape(&[areas, tokens])),
+            AxisOp::Move(0, 2),
+            AxisOp::Reshape(2, shape(&[heads * 3 * DEPTH]), shape(&[heads, 3 * DEPTH])),
+        ] {
+            all = graph.wire(change, &[all]);
+        }
+        let [queries, keys, values] =
+            [0, 1, 2].map(|i| graph.wire(Slice::new(3, i * DEPTH, (i + 1) * DEPTH), &[all]));
+        let product = |axes: &str| EinSum::new(axes.parse().expect("axes"), f32::datum_type());
+        let scores = graph.wire(product("amhk,anhk->ahmn"), &[queries, keys]);
+        let scale = graph.constant(tensor4(&[[[[images_scale]]]]));
+        let scores = graph.wire(math::mul(), &[scores, scale]);
+        let softmax = Softmax { axes: tvec!(3), quant_output_dt: None, kind: nn::SoftmaxKind::default() };
+        let weights = graph.wire(softmax, &[scores]);
+        let mut output = graph.wire(product("ahmn,anhd->amhd"), &[weights, values]);
+        for change in [
+            AxisOp::Reshape(0, shape(&[areas, tokens]), shape(&[h, w])),
+            AxisOp::Reshape(2, shape(&[heads, DEPTH]), shape(&[heads * DEPTH])),
+            AxisOp::Move(2, 0),
+            AxisOp::Add(0),
+        ] {
+            output = graph.wire(change, &[output]);
+        }
+        // The sum is one that attention's result takes part in, as in the networks.
+        let other = graph.convolution(map, heads * DEPTH, 1, &Shape::point());
+        let output = graph.wire(math::add(), &[output, other]);
+        graph.check(output);
+    }
+}
+
+#[test]
+fn what_is_not_covered_is_refused() {
+    let (mut graph, image) = Graph::new([1, 4, 8, 8], 1);
+    let map = graph.map(image, 8);
+    let grouped = graph.convolution(map, 8, 2, &Shape::point());
+    graph.model.select_output_outlets(&[grouped]).expect("output");
+    let error = lower(&graph.model, &[grouped], Isa::Portable).expect_err("refused");
+    assert!(format!("{error:#}").contains("2 groups"), "{error:#}");
+}
+
+/// SiLU, and with it the exponential, over all that a network may meet.
+#[test]
+fn silu_is_accurate() {
+    let values: Vec<f32> = (-4000..4000).map(|i| i as f32 * 0.025).collect();
+    let (mut graph, image) = Graph::new([1, 1, 1, values.len()], 1);
+    let (weight, bias) = (graph.constant(tensor4(&[[[[1.0_f32]]]])), graph.constant(tensor1(&[0.0_f32])));
+    let spec = Shape::point().spec(1, 1);
+    let conv = Conv { pool_spec: spec, kernel_fmt: KernelFormat::OIHW, group: 1, q_params: None };
+    let output = graph.wire(conv, &[image, weight, bias]);
+    let output = graph.silu(output);
+    for isa in Isa::available() {
+        let recipe = lower(&graph.model, &[output], isa).expect("lowered");
+        let plan = recipe.build([1, 1, 1, values.len()]).and_then(TypedModel::into_runnable).expect("plan");
+        let input = Tensor::from_shape(&[1, 1, 1, values.len()], &values).expect("tensor");
+        let tensors = plan.run(tvec!(input.into_tvalue())).expect("run");
+        for (found, &x) in unblocked(&recipe, &tensors, &[1, 1, 1, values.len()]).into_iter().zip(&values) {
+            let expected = f64::from(x) / (1.0 + (-f64::from(x)).exp());
+            let error = (f64::from(found) - expected).abs();
+            assert!(error <= 8e-6 * expected.abs() + 1e-30, "{isa:?}: silu({x}) is {found}, expected {expected}");
+        }
+    }
+}
