@@ -71,7 +71,10 @@ fn no_answer_in_time_says_how_far_the_photo_came() {
     let output = local(dir.path(), &["detect", photo("chelsea.png").to_str().expect("a path"), "--timeout", "0"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains("error: no answer within 0 s: the photo was sent"), "{said}");
+    // How far it comes in no time differs from run to run; that it is said does not.
+    let steps = ["the photo was sent", "polybot asked for the photo", "the photo was stored", "the photo was queued"];
+    let says_a_step = |step: &&str| said.contains(&format!("error: no answer within 0 s: {step}"));
+    assert!(steps.iter().any(says_a_step), "{said}");
 }
 
 #[test]

@@ -11,9 +11,13 @@ use tracing_subscriber::EnvFilter;
 /// Seconds; the upper bounds of the buckets of every histogram whose name ends in `_seconds`.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
+/// What is logged where `RUST_LOG` says nothing. tract warns of each ONNX file newer than those it was tested with, the
+/// default model among them; what that means for the results is what the detector's own tests are for.
+const DEFAULT_FILTER: &str = "info,tract_onnx=error";
+
 /// Log from now on: one JSON object a line, or for people if `format` is `pretty`. A second call does nothing.
 pub fn log_to_stderr(format: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = if format == "pretty" {
         builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
