@@ -219,14 +219,31 @@ async fn fifty_albums_at_once_on_two_instances_are_each_answered_once() {
 }
 
 #[tokio::test]
+async fn what_telegram_takes_as_no_photo_is_sent_as_a_file() {
+    let stack = bots(1).await;
+    let ada = stack.telegram.user("Ada");
+    // More than twenty times as wide as high.
+    let message_id = ada.post_document(plain(2100, 100, [200, 30, 30]), "banner.png", Some("invert"));
+    let answer = answer(&stack, &ada, message_id).await;
+    let file = answer.document().unwrap_or_else(|| panic!("{}", answer.words()));
+    assert_eq!(image::load_from_memory(file).expect("an image").dimensions(), (2100, 100));
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn the_bot_introduces_itself_to_telegram() {
-    let stack = bots(2).await;
+    let dir = tempfile::tempdir().expect("tempdir");
+    let certificate = dir.path().join("certificate.pem");
+    std::fs::write(&certificate, "a certificate").expect("write");
+    let settings = vec![("TELEGRAM_CERTIFICATE".to_owned(), certificate.to_str().expect("a path").to_owned())];
+    let stack = stack(Options { polybots: 2, workers: 0, settings, ..options() }).await;
     let menu: Vec<_> = stack.telegram.commands().into_iter().map(|c| (c.command, c.description)).collect();
     assert_eq!(menu, command::menu());
     let webhook = stack.telegram.webhook();
     let mut allowed = webhook.allowed_updates.expect("allowed updates");
     allowed.sort_unstable();
     assert_eq!(allowed, ["callback_query", "edited_message", "message"]);
+    assert_eq!(webhook.certificate.as_deref(), Some(b"a certificate".as_slice()));
     let url = webhook.url.expect("a webhook");
     assert!(!url.contains(stack.telegram.token()), "no token in {url}");
     assert!(!webhook.secret.expect("a secret").contains(stack.telegram.token()));

@@ -241,3 +241,22 @@ async fn a_photo_in_the_bucket_is_predicted_on_request() {
     assert!(stack.telegram.events().is_empty(), "nobody in Telegram hears of it");
     stack.stop().await;
 }
+
+#[tokio::test]
+async fn a_busy_worker_says_so() {
+    let settings = vec![("THREADS".to_owned(), "1".to_owned())];
+    let stack = stack(Options { settings, ..options() }).await;
+    let images = fleet::ImageStore::new(aws_sdk_s3::Client::new(&stack.config), &stack.resources.bucket);
+    images.put("images/original/street.png", photo("chelsea.png").into(), "image/png").await.expect("stored");
+    // The first one is held up while it reads its photo.
+    let s3 = embedded_aws::Service::S3;
+    let slow = embedded_aws::Action::Delay(std::time::Duration::from_secs(2));
+    stack.aws.faults().add(embedded_aws::Fault::new(slow).on(s3).operation("GetObject").times(1));
+    let url = format!("http://{}/predict?imgName=street.png", stack.workers[0].1);
+    let first = tokio::spawn(reqwest::Client::new().post(&url).send());
+    stack.aws.calls().at_least(s3, "GetObject", 1).await;
+    let second = reqwest::Client::new().post(&url).send().await.expect("an answer");
+    assert_eq!(second.status().as_u16(), 503);
+    assert_eq!(first.await.expect("it runs").expect("an answer").status().as_u16(), 200);
+    stack.stop().await;
+}
