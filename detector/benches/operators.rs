@@ -8,7 +8,7 @@ fn convolutions(criterion: &mut Criterion) {
     for isa in Isa::available() {
         // Input channels, output channels, side of the input, side of the kernel, stride.
         for shape in [[16, 32, 320, 3, 2], [48, 64, 160, 1, 1], [64, 64, 80, 3, 1], [128, 128, 20, 3, 1]] {
-            let [inputs, outputs, side, kernel, stride] = shape;
+            let [inputs, outputs, side, kernel, stride]: [usize; 5] = shape;
             let work = inputs * outputs * (side / stride).pow(2) * kernel.pow(2);
             group.throughput(Throughput::Elements(work as u64));
             let name = format!("{inputs} to {outputs} of {side}x{side}, {kernel}x{kernel} by {stride}");
