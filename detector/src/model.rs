@@ -101,8 +101,11 @@ struct Cut {
     /// For the model's own input size.
     plan: Plan,
     /// For the height and width of rectangular inputs, the latest last; nothing if they are not to be used.
-    rectangular: Option<Mutex<Vec<([usize; 2], Plan)>>>,
+    rectangular: Option<Mutex<Vec<SizedPlan>>>,
 }
+
+/// A plan, and the height and width of the inputs it is for.
+type SizedPlan = ([usize; 2], Plan);
 
 /// What the network says about one image.
 #[derive(Debug)]

@@ -15,7 +15,6 @@ fn values(count: usize) -> Vec<f32> {
 }
 
 /// A convolution with SiLU; channel counts are multiples of 16.
-#[must_use]
 pub fn convolution(
     isa: Isa,
     inputs: usize,
@@ -44,7 +43,6 @@ pub fn convolution(
 }
 
 /// A depthwise convolution with SiLU; the channel count is a multiple of 16.
-#[must_use]
 pub fn depthwise(isa: Isa, channels: usize, side: usize, kernel: usize) -> impl FnMut() + use<> {
     let window = window(kernel, 1);
     let (input, weights) = (values(channels * side * side), values(channels * kernel * kernel));
@@ -64,7 +62,6 @@ pub fn depthwise(isa: Isa, channels: usize, side: usize, kernel: usize) -> impl 
 }
 
 /// One head of attention; the depth is a multiple of 16.
-#[must_use]
 pub fn attention(isa: Isa, tokens: usize, depth: usize) -> impl FnMut() + use<> {
     let (input, mut output, mut scratch) = (values(tokens * depth), values(tokens * depth), Vec::new());
     move || {

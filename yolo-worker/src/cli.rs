@@ -18,7 +18,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Take jobs from the queue until stopped (what runs where no command is given)
-    Serve(Settings),
+    Serve(Box<Settings>),
     /// Detect the objects in one image; needs no AWS
     Detect(detect::Args),
     /// Time the detector; needs no AWS
@@ -29,7 +29,7 @@ enum Command {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli: Cli = fleet::settings::parse_or_exit(with_default_command(args.into_iter().collect()));
     let outcome = match cli.command {
-        Command::Serve(settings) => service::serve(settings),
+        Command::Serve(settings) => service::serve(*settings),
         Command::Detect(args) => detect::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

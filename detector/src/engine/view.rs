@@ -97,7 +97,7 @@ impl View {
         if length(image) != 1
             || [length(rows), length(columns)] != self.size
             || (merged(&plane) != [Factor { length: pixels, stride: 1 }] && pixels != 1)
-            || self.offset % pixels != 0
+            || !self.offset.is_multiple_of(pixels)
         {
             return None;
         }
@@ -159,7 +159,7 @@ fn split_off(factors: &mut Vec<Factor>, length: usize) -> Option<Vec<Factor>> {
     let mut left = length;
     while left > 1 {
         let factor = factors.pop()?;
-        if left % factor.length == 0 {
+        if left.is_multiple_of(factor.length) {
             left /= factor.length;
             taken.insert(0, factor);
         } else if factor.length % left == 0 {

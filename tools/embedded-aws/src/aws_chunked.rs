@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 
 /// A body that claims to be `aws-chunked` and is not.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +31,8 @@ pub(crate) fn decode(headers: &mut HeaderMap, body: &mut Bytes) -> Result<(), Ma
         .map(str::to_owned)
         .collect();
     headers.remove(CONTENT_ENCODING);
-    if let Ok(rest) = rest.join(",").parse()
-        && rest != ""
+    if let Ok(rest) = rest.join(",").parse::<HeaderValue>()
+        && !rest.is_empty()
     {
         headers.insert(CONTENT_ENCODING, rest);
     }

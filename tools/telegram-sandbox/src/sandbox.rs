@@ -117,7 +117,7 @@ impl Sandbox {
         mut wanted: impl FnMut(&ChatMessage) -> bool,
         timeout: Duration,
     ) -> Result<ChatMessage, Timeout> {
-        let wanted = |event: &Event| event.sent().or_else(|| event.edited()).is_some_and(|message| wanted(message));
+        let wanted = |event: &Event| event.sent().or_else(|| event.edited()).is_some_and(&mut wanted);
         let event = self.wait_for(wanted, timeout).await?;
         Ok(match event.kind {
             EventKind::Sent(message) | EventKind::Edited(message) => message,

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "vector instructions and unchecked loops are what this folder is for")]
 // Bodies repeat `unsafe` in functions whose contract their trait or caller already states.
 #![allow(clippy::undocumented_unsafe_blocks)]
+#![allow(clippy::needless_range_loop, reason = "one index runs through several arrays of registers")]
 
 pub(crate) mod attention;
 pub(crate) mod convolution;

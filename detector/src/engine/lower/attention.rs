@@ -119,7 +119,7 @@ impl Lowering<'_> {
             for channel in first..first + depth {
                 push(&mut pieces, channel_of(&view.pieces, channel).context("a channel outside the map")?);
             }
-            ensure!(depth % self.isa.lanes() == 0, "a depth of {depth}");
+            ensure!(depth.is_multiple_of(self.isa.lanes()), "a depth of {depth}");
             self.planes(&pieces, &mut steps)
         };
         let heads_planes = (0..head_count)
