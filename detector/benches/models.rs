@@ -13,7 +13,7 @@ fn models(criterion: &mut Criterion) {
         let path = models::locate(&model, &|step| eprintln!("{step}")).expect("the model");
         let detector = Detector::load(&path, Thresholds::default()).expect("a detector");
         let image = RgbImage::from_fn(640, 640, |x, y| image::Rgb([(x * 7) as u8, (y * 3) as u8, (x ^ y) as u8]));
-        group.bench_function(detector.model().name(), |bencher| {
+        group.bench_function(detector.name(), |bencher| {
             bencher.iter(|| detector.detect(black_box(&image)).expect("detections"));
         });
     }

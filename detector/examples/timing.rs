@@ -17,7 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options { own_operators: !has("--tract"), rectangular: has("--rectangular"), ..Options::default() };
     let start = Instant::now();
     let detector = Detector::load_with(model.as_ref(), Thresholds::default(), &options)?;
-    let reason = detector.model().fallback_reason().map_or(String::new(), |reason| format!(" (on tract: {reason})"));
+    let reason = detector
+        .model()
+        .and_then(|model| model.fallback_reason())
+        .map_or(String::new(), |reason| format!(" (on tract: {reason})"));
     println!("load {:.0} ms{reason}", start.elapsed().as_secs_f64() * 1000.0);
 
     let once = || -> Result<[Duration; 4], Box<dyn std::error::Error>> {

@@ -8,7 +8,7 @@ use image::RgbImage;
 use tract_onnx::prelude::TractError;
 
 use crate::model::Options;
-use crate::{BoundingBox, LoadError, Model, letterbox, nms};
+use crate::{BoundingBox, LoadError, Model, StandIn, letterbox, nms, stand_in};
 
 /// What is kept of what the network says.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +65,14 @@ pub struct DetectError {
 /// A model and its thresholds. Immutable: share it between threads.
 #[derive(Debug)]
 pub struct Detector {
-    model: Model,
+    engine: Engine,
     thresholds: Thresholds,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Network(Box<Model>),
+    StandIn(StandIn),
 }
 
 impl Detector {
@@ -83,13 +89,28 @@ impl Detector {
     /// # Errors
     /// See [`Model::load`].
     pub fn load_with(path: &Path, thresholds: Thresholds, options: &Options) -> Result<Self, LoadError> {
-        Ok(Self { model: Model::load_with(path, options)?, thresholds })
+        Ok(Self { engine: Engine::Network(Box::new(Model::load_with(path, options)?)), thresholds })
     }
 
-    /// The model.
+    /// A detector without a network, for tests of everything around it.
     #[must_use]
-    pub fn model(&self) -> &Model {
-        &self.model
+    pub fn stand_in(stand_in: StandIn) -> Self {
+        Self { engine: Engine::StandIn(stand_in), thresholds: Thresholds::default() }
+    }
+
+    /// The model's name, as it is recorded with each prediction.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.model().map_or(stand_in::NAME, Model::name)
+    }
+
+    /// The model; a stand-in has none.
+    #[must_use]
+    pub fn model(&self) -> Option<&Model> {
+        match &self.engine {
+            Engine::Network(model) => Some(model),
+            Engine::StandIn(_) => None,
+        }
     }
 
     /// The objects in an upright image, the most confident first.
@@ -106,21 +127,28 @@ impl Detector {
     /// As [`detect`](Self::detect).
     pub fn detect_timed(&self, image: &RgbImage) -> Result<(Vec<Detection>, Timings), DetectError> {
         let start = Instant::now();
-        let (width, height) = self.model.input_size_for(image.width(), image.height());
+        let model = match &self.engine {
+            Engine::Network(model) => model,
+            Engine::StandIn(stand_in) => {
+                let detections = stand_in.detect(image);
+                return Ok((detections, Timings { inference: start.elapsed(), ..Timings::default() }));
+            }
+        };
+        let (width, height) = model.input_size_for(image.width(), image.height());
         let mut input = vec![0.0; 3 * width as usize * height as usize];
         let letterbox = letterbox::fill(image, &mut input, width, height);
         let preprocessed = Instant::now();
         let failed = |error: TractError| DetectError {
-            model: self.model.name().into(),
+            model: model.name().into(),
             width: image.width(),
             height: image.height(),
             reason: format!("{error:#}"),
         };
-        let output = self.model.run(input, width, height).map_err(failed)?;
+        let output = model.run(input, width, height).map_err(failed)?;
         let inferred = Instant::now();
         let candidates = output.candidates(self.thresholds.confidence).map_err(failed)?;
         let kept = nms::suppress(candidates, self.thresholds.iou, self.thresholds.max_detections);
-        let names = self.model.class_names();
+        let names = model.class_names();
         let detections = kept
             .into_iter()
             .map(|candidate| Detection {

@@ -107,8 +107,8 @@ fn assert_same(found: &[Detection], expected: &[Detection], what: &str) {
 
 #[test]
 fn the_default_model_runs_on_our_operators() {
-    assert_eq!(DETECTOR.model().fallback_reason(), None);
-    assert!(UNCUT.model().fallback_reason().is_some());
+    assert_eq!(DETECTOR.model().expect("a model").fallback_reason(), None);
+    assert!(UNCUT.model().expect("a model").fallback_reason().is_some());
 }
 
 /// Cut graph and own operators, on every instruction set there is, against the whole graph on tract's.
@@ -121,7 +121,7 @@ fn agrees_with_the_uncut_graph_on_tracts_operators() {
     for isa in Isa::available() {
         let options = Options { isa, ..Options::default() };
         let cut = Detector::load_with(&model(), thresholds, &options).expect("load");
-        assert_eq!(cut.model().fallback_reason(), None);
+        assert_eq!(cut.model().expect("a model").fallback_reason(), None);
         for name in ["coffee.png", "motorcycle_left.png"] {
             let image = photo(name);
             let expected = uncut.detect(&image).expect("detect");
@@ -135,7 +135,7 @@ fn agrees_with_the_uncut_graph_on_tracts_operators() {
 #[test]
 fn both_layouts_give_the_same_detections() {
     let image = photo("coffee.png");
-    let model = UNCUT.model();
+    let model = UNCUT.model().expect("a model");
     let (width, height) = model.input_size();
     let mut input = vec![0.0; 3 * width as usize * height as usize];
     let letterbox = letterbox::fill(&image, &mut input, width, height);

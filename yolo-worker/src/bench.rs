@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let samples: Vec<Sample> = samples.into_iter().flatten().collect();
     let median = |part: fn(&Sample) -> Duration| median_ms(samples.iter().map(part).collect());
     let report = Report {
-        model: detector.model().name().into(),
+        model: detector.name().into(),
         threads: args.threads,
         runs: args.runs,
         load_ms: milliseconds(load),

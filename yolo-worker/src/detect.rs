@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let labels = pipeline::labels(&detections, &image);
     if args.json {
         let (width, height) = image.dimensions();
-        let report = json!({"model": detector.model().name(), "width": width, "height": height, "labels": labels});
+        let report = json!({"model": detector.name(), "width": width, "height": height, "labels": labels});
         println!("{report}");
     } else if labels.is_empty() {
         println!("nothing that the model knows");

@@ -170,7 +170,7 @@ impl Pipeline {
         let predicted_img_path = images::predicted_key(prediction_id);
         self.images.put(&predicted_img_path, detected.annotated_jpeg.into(), "image/jpeg").await?;
         stage.end();
-        Ok(Findings { predicted_img_path, labels: detected.labels, model: self.detector.model().name().into() })
+        Ok(Findings { predicted_img_path, labels: detected.labels, model: self.detector.name().into() })
     }
 
     async fn call_back(&self, prediction_id: Uuid) {

@@ -25,7 +25,8 @@ pub struct Settings {
     /// The secret that polybot's /results asks for
     #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub results_secret: String,
-    /// A model of models.toml by name, or the path of an ONNX file
+    /// A model of models.toml by name, or the path of an ONNX file; or, for tests of everything but detection,
+    /// `stand-in[:MILLISECONDS]`, which finds the same in every photo after that time
     #[arg(long, env, default_value = models::DEFAULT)]
     pub model: String,
     /// Where /healthz and /metrics are served

@@ -4,8 +4,10 @@ use crate::{Options, Stack};
 
 pub(crate) async fn run() -> anyhow::Result<()> {
     let model = std::env::var("MODEL").unwrap_or_else(|_| models::DEFAULT.into());
-    let located = model.clone();
-    tokio::task::spawn_blocking(move || models::locate(&located, &|step| eprintln!("{step}"))).await??;
+    if detector::StandIn::from_setting(&model).is_none() {
+        let located = model.clone();
+        tokio::task::spawn_blocking(move || models::locate(&located, &|step| eprintln!("{step}"))).await??;
+    }
     // From the start: ctrl-c while things start ends them, too.
     let stopped = fleet::shutdown::on_signal()?;
     let stack = tokio::select! {

@@ -1,0 +1,1 @@
+//! Open-loop load on a fleet, with every job accounted for.
