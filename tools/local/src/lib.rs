@@ -7,6 +7,7 @@
 mod child;
 mod cli;
 mod detect;
+mod flood;
 mod resources;
 mod stack;
 mod up;
