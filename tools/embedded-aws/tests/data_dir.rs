@@ -178,21 +178,3 @@ async fn two_programs_do_not_share_a_folder() {
     let error = EmbeddedAws::serve_in(listener, folder.path()).await.unwrap_err();
     assert!(matches!(error, DataDirError::InUse(_)), "{error}");
 }
-
-/// Many at once on one record: each condition is looked at and its write done before the next one's.
-#[tokio::test]
-async fn of_many_conditional_writes_at_once_one_wins() {
-    let aws = EmbeddedAws::start().await.unwrap();
-    let Clients { dynamo_db, .. } = clients(&aws).await;
-    create_table(&dynamo_db).await;
-    let tries = (0..50).map(|number: u32| {
-        let put = dynamo_db.put_item().table_name("records").item("id", text("one"));
-        let put = put.item("winner", text(&number.to_string())).condition_expression("attribute_not_exists(id)");
-        tokio::spawn(put.send())
-    });
-    let mut won = 0;
-    for tried in tries.collect::<Vec<_>>() {
-        won += u32::from(tried.await.unwrap().is_ok());
-    }
-    assert_eq!(won, 1);
-}

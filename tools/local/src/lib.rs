@@ -7,6 +7,7 @@
 mod child;
 mod cli;
 mod detect;
+mod flood;
 mod real_telegram;
 mod resources;
 pub mod scaling;
