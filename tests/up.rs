@@ -54,7 +54,7 @@ impl Program {
         assert!(signal == "-KILL" || status.success(), "{status}");
         self.stdout.read_to_string(&mut self.said).expect("text");
         self.process.stderr.take().expect("piped").read_to_string(&mut self.said).expect("text");
-        self.said
+        std::mem::take(&mut self.said)
     }
 }
 
@@ -69,7 +69,7 @@ async fn telegram() -> Sandbox {
     Sandbox::start(SandboxOptions::default()).await.expect("a Telegram sandbox")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
     let telegram = telegram().await;
     let folder = tempfile::tempdir().expect("tempdir");
@@ -103,7 +103,7 @@ async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
 }
 
 /// Killed with photos in every stage, and nobody who was told that their photo is being processed is forgotten.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_accepted_outlives_the_program() {
     let telegram = telegram().await;
     let folder = tempfile::tempdir().expect("tempdir");
@@ -138,7 +138,7 @@ async fn what_was_accepted_outlives_the_program() {
     program.end("-INT");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_in_use_is_told() {
     let telegram = telegram().await;
     let folder = tempfile::tempdir().expect("tempdir");
