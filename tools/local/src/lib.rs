@@ -11,6 +11,7 @@ mod flood;
 mod resources;
 mod stack;
 mod up;
+mod usage;
 
 pub use child::{Child, LogLine};
 pub use cli::main;
