@@ -21,6 +21,8 @@ fn options(workers: usize) -> Options {
         model: "stand-in".into(),
         polybots: 1,
         workers,
+        scaling: None,
+        telegram: None,
         long_polling: false,
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
     }

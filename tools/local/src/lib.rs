@@ -8,12 +8,16 @@ mod child;
 mod cli;
 mod detect;
 mod flood;
+mod real_telegram;
 mod resources;
+pub mod scaling;
 mod stack;
 mod up;
 mod usage;
 
 pub use child::{Child, LogLine};
 pub use cli::main;
+pub use real_telegram::RealTelegram;
 pub use resources::Resources;
+pub use scaling::{Launcher, Scaling, TimeScale};
 pub use stack::{Options, Stack};
