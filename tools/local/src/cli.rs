@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::{child, detect, up};
+use crate::{child, detect, flood, up};
 
 /// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
 /// Telegram's place. Without a command it starts everything and stays.
@@ -24,6 +24,9 @@ enum Command {
     Detect(DetectArgs),
     /// Start everything and stay until ctrl-c (what runs where no command is given)
     Up,
+    /// Flood a fleet with photos and report what became of each: a fleet of its own, or the one that SQS_QUEUE_URL and the
+    /// other settings name
+    Flood(Box<flood::FloodArgs>),
     /// One of the services, as this program starts it
     #[command(hide = true)]
     Service {
@@ -64,6 +67,12 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Some(Command::Service { name, args }) => return service(&name, args),
         Some(Command::Detect(args)) => on_runtime(detect::run(args)),
+        Some(Command::Flood(args)) => {
+            return on_runtime(flood::run(*args)).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            });
+        }
         Some(Command::Up) | None => on_runtime(up::run()),
     };
     match outcome {
@@ -75,7 +84,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn on_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn on_runtime<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 

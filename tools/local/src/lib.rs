@@ -7,11 +7,13 @@
 mod child;
 mod cli;
 mod detect;
+mod flood;
 mod real_telegram;
 mod resources;
 pub mod scaling;
 mod stack;
 mod up;
+mod usage;
 
 pub use child::{Child, LogLine};
 pub use cli::main;
