@@ -7,6 +7,7 @@
 mod child;
 mod cli;
 mod detect;
+pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;

@@ -1,5 +1,6 @@
 //! No command: everything runs until ctrl-c.
 
+use crate::page::{self, Page};
 use crate::{Options, Stack};
 
 pub(crate) async fn run() -> anyhow::Result<()> {
@@ -19,8 +20,10 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     for (child, address) in stack.children() {
         println!("{:<16} http://{address}  (process {})", child.name(), child.id().unwrap_or_default());
     }
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    println!("page             http://{}", listener.local_addr()?);
     println!("everything runs; ctrl-c stops it");
-    stopped.cancelled().await;
+    page::serve(listener, Page::of(&stack), stopped.clone()).await?;
     eprintln!("stopping");
     stack.stop().await;
     Ok(())

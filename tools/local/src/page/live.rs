@@ -44,7 +44,7 @@ pub(super) async fn live(
             () = stop.cancelled() => {}
         }
     });
-    let events = futures_util::stream::unfold(told, async |mut told| {
+    let events = futures_util::stream::unfold(told, |mut told| async move {
         let event = told.recv().await?;
         Some((Ok(event), told))
     });
@@ -71,7 +71,7 @@ impl Viewer {
         let hello = json!({
             "run": shared.run,
             "has_chat": shared.people.is_some(),
-            "can_kill": shared.control.is_some(),
+            "can_kill": shared.launcher.is_some(),
             "captions": captions,
         });
         self.tell("hello", &hello).await?;

@@ -6,7 +6,6 @@
 
 mod assets;
 mod board;
-mod control;
 mod files;
 mod flooding;
 mod fleet_state;
@@ -30,9 +29,7 @@ use telegram_sandbox::App;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use control::Control;
-
-use crate::Resources;
+use crate::{Launcher, Resources, Stack};
 use board::Board;
 use flooding::Flooding;
 use people::People;
@@ -46,8 +43,21 @@ pub struct Page {
     pub config: SdkConfig,
     /// What there is in AWS.
     pub resources: Resources,
-    /// What can be done to the fleet; none where nobody can do it.
-    pub control: Option<Arc<dyn Control>>,
+    /// Who can kill a worker; none where the workers' number stays.
+    pub launcher: Option<Launcher>,
+}
+
+impl Page {
+    /// The page of a running fleet.
+    #[must_use]
+    pub fn of(stack: &Stack) -> Self {
+        Self {
+            telegram: stack.options().telegram.is_none().then(|| stack.telegram.app()),
+            config: stack.config.clone(),
+            resources: stack.resources.clone(),
+            launcher: stack.launcher().cloned(),
+        }
+    }
 }
 
 /// What every request may need.
@@ -56,7 +66,7 @@ struct Shared {
     /// Tells this run from the one before it, whose page a browser may still show.
     run: String,
     people: Option<People>,
-    control: Option<Arc<dyn Control>>,
+    launcher: Option<Launcher>,
     flooding: Flooding,
     board: Board,
     stop: CancellationToken,
@@ -77,7 +87,7 @@ pub async fn serve(listener: TcpListener, page: Page, stop: CancellationToken) -
     let shared = Arc::new(Shared {
         run: format!("{:x}", fleet::prediction::now()) + &std::process::id().to_string(),
         people: page.telegram.map(People::new),
-        control: page.control,
+        launcher: page.launcher,
         flooding,
         board,
         stop: stop.clone(),

@@ -15,8 +15,8 @@ pub(super) async fn kill(
     State(shared): State<Arc<Shared>>,
     Path(instance_id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let control = shared.control.as_ref().ok_or_else(|| Problem::conflict("Nobody here can kill a worker."))?;
-    control.kill_worker(&instance_id).map_err(|error| Problem::conflict(format!("{error:#}.")))?;
+    let launcher = shared.launcher.as_ref().ok_or_else(|| Problem::conflict("Nobody here can kill a worker."))?;
+    launcher.kill(&instance_id).map_err(|error| Problem::conflict(format!("{error}.")))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
