@@ -16,6 +16,7 @@ pub enum Shape {
         /// Jobs a second.
         rate: f64,
         /// For how long.
+        #[serde(serialize_with = "crate::seconds::serialize")]
         duration: Duration,
     },
     /// From one rate to another, evenly.
@@ -25,6 +26,7 @@ pub enum Shape {
         /// Jobs a second at the end.
         to: f64,
         /// For how long.
+        #[serde(serialize_with = "crate::seconds::serialize")]
         duration: Duration,
     },
     /// A base rate with a burst in it: of five equal parts of the time, the second is at the peak.
@@ -34,6 +36,7 @@ pub enum Shape {
         /// Jobs a second in the burst.
         peak: f64,
         /// For how long, all together.
+        #[serde(serialize_with = "crate::seconds::serialize")]
         duration: Duration,
     },
     /// Rates at moments, with straight lines between them: (seconds, jobs a second), the seconds not going back. Two
@@ -70,6 +73,7 @@ pub struct Plan {
     /// Poisson arrivals with the same seed are the same arrivals.
     pub seed: u64,
     /// The longest to wait for answers after the last arrival.
+    #[serde(serialize_with = "crate::seconds::serialize")]
     pub drain: Duration,
 }
 
@@ -78,5 +82,24 @@ impl Plan {
     #[must_use]
     pub fn new(shape: Shape) -> Self {
         Self { shape, spacing: Spacing::default(), seed: 1, drain: DRAIN }
+    }
+}
+
+/// For people: "50 jobs/s for 60 s".
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = Duration::as_secs_f64;
+        match self {
+            Self::Constant { rate, duration } => write!(f, "{rate} jobs/s for {} s", seconds(duration)),
+            Self::Ramp { from, to, duration } => write!(f, "{from} to {to} jobs/s over {} s", seconds(duration)),
+            Self::Spike { base, peak, duration } => {
+                write!(f, "{base} jobs/s for {} s with a burst of {peak} jobs/s", seconds(duration))
+            }
+            Self::Trace { points } => {
+                let length = points.last().map_or(0.0, |last| last.0) - points.first().map_or(0.0, |first| first.0);
+                write!(f, "a trace of {} rates over {length} s", points.len())
+            }
+            Self::Count { jobs } => write!(f, "{jobs} jobs as fast as they go in"),
+        }
     }
 }

@@ -23,6 +23,7 @@ pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
     /// Since it began.
+    #[serde(serialize_with = "crate::seconds::serialize")]
     pub elapsed: Duration,
     /// How many jobs it will send all together, if it is not stopped.
     pub planned: u64,
@@ -39,7 +40,9 @@ pub struct Progress {
     /// Jobs answered a second, over the last few seconds.
     pub rate: f64,
     /// The median latency of the answers of the last seconds; none if there was no answer.
+    #[serde(serialize_with = "crate::seconds::option::serialize")]
     pub p50: Option<Duration>,
     /// 95 of 100 answers of the last seconds took at most this long.
+    #[serde(serialize_with = "crate::seconds::option::serialize")]
     pub p95: Option<Duration>,
 }

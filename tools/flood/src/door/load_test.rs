@@ -31,3 +31,21 @@ pub enum TelegramFiles {
         token: String,
     },
 }
+
+/// Without the secret.
+impl std::fmt::Debug for LoadTestDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = self.url.as_str();
+        f.debug_struct("LoadTestDoor").field("url", &url).field("chat_id", &self.chat_id).finish_non_exhaustive()
+    }
+}
+
+/// Without the token.
+impl std::fmt::Debug for TelegramFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Known(file_ids) => f.debug_tuple("Known").field(file_ids).finish(),
+            Self::Upload { api_url, .. } => f.debug_struct("Upload").field("api_url", &api_url.as_str()).finish_non_exhaustive(),
+        }
+    }
+}
