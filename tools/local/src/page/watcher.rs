@@ -70,7 +70,7 @@ impl Watcher {
     }
 
     async fn queue(&self) -> Outcome<QueueState> {
-        let depth = async |url: &str| {
+        let depth = async |url: &str| -> Outcome<(u64, u64)> {
             let read = self
                 .sqs
                 .get_queue_attributes()
