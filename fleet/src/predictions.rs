@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -145,9 +145,7 @@ impl PredictionStore {
             .await
             .map_err(|error| AwsError::new(tried(), error))?;
         let items = response.responses.unwrap_or_default().remove(&self.table).unwrap_or_default().into_iter();
-        items
-            .map(|item| serde_dynamo::from_item(item).map_err(|error| AwsError::unexpected(tried(), error)))
-            .collect()
+        items.map(|item| serde_dynamo::from_item(item).map_err(|error| AwsError::unexpected(tried(), error))).collect()
     }
 
     /// Queued to done.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fantoccini::wd::TimeoutConfiguration;
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
@@ -81,12 +82,10 @@ impl Browser {
         let capabilities = json!({
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
-            // Chromium under a proxy would ask it for loopback, too.
-            "proxy": { "proxyType": "direct" },
         });
         let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
-        let client = ClientBuilder::rustls()
-            .expect("TLS")
+        // chromedriver is on loopback and speaks plain HTTP.
+        let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{}", driver.port))
             .await

@@ -17,21 +17,39 @@
 //! println!("{}", report.text());
 //! # Ok(()) }
 //! ```
+//!
+//! Pure: `rate`, `arrivals`, `trace` (when jobs are due), `accounts`, `durations`, `timeline` (what became of them), `lookout`
+//! (which records to look at). The `books` put these together; `flood` and the doors know the network.
 
+mod accounts;
+mod arrivals;
+mod books;
+pub mod cli;
 mod door;
+mod durations;
 mod error;
 mod fleet_places;
 mod flood;
+mod lookout;
+mod observer;
 mod photo;
 mod plan;
 mod progress;
+mod rate;
+mod records;
 mod report;
+mod seconds;
+mod timeline;
+mod trace;
 
 pub use door::{Door, LoadTestDoor, QueueDoor, TelegramDoor, TelegramFiles};
+pub use durations::{Bucket, Percentiles};
 pub use error::FloodError;
 pub use fleet_places::Fleet;
 pub use flood::{Flood, Stopper};
+pub use observer::Sighting;
 pub use photo::Photo;
 pub use plan::{Plan, Shape, Spacing};
 pub use progress::{Phase, Progress};
 pub use report::Report;
+pub use timeline::Slice;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// How long answers are waited for after the last arrival, where nothing else is said.
-pub const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_secs(120);
 
 /// How many jobs a second, over time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -78,7 +78,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// This shape with Poisson arrivals, seed 1, and [`DRAIN`].
+    /// This shape with Poisson arrivals, seed 1, and two minutes for the answers after the last.
     #[must_use]
     pub fn new(shape: Shape) -> Self {
         Self { shape, spacing: Spacing::default(), seed: 1, drain: DRAIN }

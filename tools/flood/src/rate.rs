@@ -50,7 +50,9 @@ impl Rate {
     /// What a shape means; nothing for one that has no rate.
     pub(crate) fn of(shape: &Shape) -> Result<Option<Self>, FloodError> {
         let points = match shape {
-            Shape::Count { jobs: 0 } => return Err(FloodError::Plan("a count of 0 sends nothing; give 1 or more".into())),
+            Shape::Count { jobs: 0 } => {
+                return Err(FloodError::Plan("a count of 0 sends nothing; give 1 or more".into()));
+            }
             Shape::Count { .. } => return Ok(None),
             Shape::Constant { rate, duration } => vec![(0.0, *rate), (seconds(*duration)?, *rate)],
             Shape::Ramp { from, to, duration } => vec![(0.0, *from), (seconds(*duration)?, *to)],
@@ -102,7 +104,8 @@ impl Rate {
     }
 
     /// When it ends.
-    pub(crate) fn end(&self) -> Duration {
+    #[cfg(test)]
+    fn end(&self) -> Duration {
         self.stretches.last().map_or(Duration::ZERO, |last| Duration::from_secs_f64(last.start + last.length))
     }
 }
@@ -165,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_trace_begins_at_its_first_moment_and_may_jump_and_pause() {
-        let mut moments = Moments::new(rate(&[(10.0, 1.0), (12.0, 1.0), (12.0, 0.0), (20.0, 0.0), (20.0, 2.0), (21.0, 2.0)]));
+        let mut moments =
+            Moments::new(rate(&[(10.0, 1.0), (12.0, 1.0), (12.0, 0.0), (20.0, 0.0), (20.0, 2.0), (21.0, 2.0)]));
         let when: Vec<_> = (0..5).map(|job| moments.when(f64::from(job)).map(|at| at.as_secs_f64())).collect();
         assert_eq!(when, [Some(0.0), Some(1.0), Some(10.0), Some(10.5), None]);
     }

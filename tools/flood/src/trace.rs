@@ -43,7 +43,8 @@ fn points(text: &str) -> Result<Vec<(f64, f64)>, String> {
         if record.len() != 2 {
             return Err(format!("line {line}: expected two numbers (seconds, rate), found {} fields", record.len()));
         }
-        let second = number(&record[0]).map_err(|_| format!("line {line}: the second {:?} is no number", &record[0]))?;
+        let second =
+            number(&record[0]).map_err(|_| format!("line {line}: the second {:?} is no number", &record[0]))?;
         let rate = number(&record[1]).map_err(|_| format!("line {line}: the rate {:?} is no number", &record[1]))?;
         if !second.is_finite() || second < 0.0 {
             return Err(format!("line {line}: the second {second} is not 0 or more"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::scaling::{Scaling, TimeScale};
-use crate::{child, detect, up};
+use crate::{child, detect, flood, up};
 
 /// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
 /// Telegram's place. Without a command it starts everything and stays.
@@ -28,6 +28,9 @@ enum Command {
     /// Start everything and stay until ctrl-c (what runs where no command is given). With TELEGRAM_TOKEN in the
     /// environment it serves that bot at the real Telegram, by long polling
     Up(UpArgs),
+    /// Flood a fleet with photos and report what became of each: a fleet of its own, or the one that SQS_QUEUE_URL and the
+    /// other settings name
+    Flood(Box<flood::FloodArgs>),
     /// One of the services, as this program starts it
     #[command(hide = true)]
     Service {
@@ -120,6 +123,12 @@ pub fn main() -> ExitCode {
         Some(Command::Detect(args)) => on_runtime(detect::run(args)),
         Some(Command::Up(args)) => on_runtime(up::run(args)),
         None => on_runtime(up::run(up)),
+        Some(Command::Flood(args)) => {
+            return on_runtime(flood::run(*args)).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            });
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -130,7 +139,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn on_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn on_runtime<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 

@@ -7,6 +7,7 @@
 mod child;
 mod cli;
 mod detect;
+mod flood;
 pub mod page;
 mod real_telegram;
 mod resources;
