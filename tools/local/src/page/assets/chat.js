@@ -32,6 +32,7 @@ export class Chat {
     this.current = null;
     this.isPast = true;
     this.composer = new Composer((form) => this.send(form));
+    this.follow();
     byId("ask-help").addEventListener("click", () => this.composer.write("/help"));
     const dialog = byId("newcomer-dialog");
     byId("newcomer").addEventListener("click", () => {
@@ -174,8 +175,7 @@ export class Chat {
 
   bubble(message) {
     const conversation = this.current;
-    const onload = () => this.isAtEnd(600) && this.scrollToEnd();
-    const item = bubble(conversation.parts(message), conversation.person.id, (id) => conversation.messages.get(id), onload);
+    const item = bubble(conversation.parts(message), conversation.person.id, (id) => conversation.messages.get(id));
     item.dataset.key = keyOf(message);
     return item;
   }
@@ -184,9 +184,19 @@ export class Chat {
     byId("welcome").hidden = byId("messages").children.length > 0;
   }
 
-  isAtEnd(near = NEAR) {
+  isAtEnd() {
     const log = byId("log");
-    return log.scrollHeight - log.scrollTop - log.clientHeight < near;
+    return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+  }
+
+  /** Whoever reads the end goes on to read the end when the window, or a photo in it, gets another size. */
+  follow() {
+    let wasAtEnd = true;
+    const log = byId("log");
+    log.addEventListener("scroll", () => (wasAtEnd = this.isAtEnd()));
+    const resized = new ResizeObserver(() => wasAtEnd && this.scrollToEnd());
+    resized.observe(log);
+    resized.observe(byId("messages"));
   }
 
   scrollToEnd() {

@@ -10,7 +10,7 @@ const KEPT = 180;
 const TILES = [
   { key: "visible", label: "Waiting", of: (state) => number(state.queue?.visible), note: () => "jobs in the queue" },
   { key: "in_flight", label: "In flight", of: (state) => number(state.queue?.in_flight), note: () => "with a worker" },
-  { key: "workers", label: "Workers", of: (state) => number(inService(state)), note: ({ group }) => (group ? `of ${group.desired} desired, at most ${group.max}` : "") },
+  { key: "workers", label: "Workers", of: (state) => number(inService(state)), note: ({ group }) => (group ? `${group.desired} wanted, at most ${group.max}` : "") },
   { key: "metric", label: "Backlog per instance", of: ({ metric }) => number(metric?.value), note: ({ target }) => (target ? `target ${number(target)}` : "no target") },
   { key: "rate", label: "Photos a second", of: ({ pace }) => number(pace.photos_per_second), note: () => "answered" },
   { key: "p95", label: "Latency p95", of: ({ pace }) => latency(pace.p95_ms), note: ({ pace }) => `median ${latency(pace.p50_ms)}` },

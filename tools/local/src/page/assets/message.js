@@ -18,12 +18,12 @@ function view(message) {
   byId("viewer").showModal();
 }
 
-function attachment(message, onload) {
+function attachment(message) {
   const { kind, file_id, file_name, mime_type } = message.attachment;
   const who = message.from_bot ? "The bot's photo" : "Your photo";
   if (kind === "photo") {
     const alt = words(message) ? `${who}: ${words(message)}` : who;
-    const photo = h("img", { src: fileUrl(file_id), alt, onload });
+    const photo = h("img", { src: fileUrl(file_id), alt });
     // What can't be shown is no image, which is the point of some photos.
     photo.addEventListener("error", () => photo.replaceWith(h("span", { class: "no-photo" }, "not an image")));
     return h("button", { type: "button", class: "photo", "aria-label": `${alt}. Enlarge`, onclick: () => view(message) }, photo);
@@ -48,18 +48,15 @@ function keyboard(message, person) {
   return h("div", { class: "keyboard", role: "group", "aria-label": "Buttons under this message" }, ...rows);
 }
 
-/**
- * `parts` are one message or an album's. `find` gives a message by its number, `onload` is called when a photo has
- * got its place.
- */
-export function bubble(parts, person, find, onload) {
+/** `parts` are one message or an album's; `find` gives a message by its number. */
+export function bubble(parts, person, find) {
   const first = parts[0];
   const from = first.from_bot ? "bot" : "me";
   const answered = first.from_bot && first.reply_to ? find(first.reply_to) : null;
   const quote = answered && h("p", { class: "quote" }, h("span", { class: "hidden" }, "In answer to: "),
     answered.attachment?.kind === "photo" && h("img", { src: fileUrl(answered.attachment.file_id), alt: "" }),
     h("span", {}, gist(answered)));
-  const attached = parts.filter((part) => part.attachment).map((part) => attachment(part, onload));
+  const attached = parts.filter((part) => part.attachment).map((part) => attachment(part));
   const said = parts.map(words).filter(Boolean).map((text) => h("p", { class: "words" }, text));
   const content = h("div", { class: "bubble" },
     h("span", { class: "hidden" }, from === "bot" ? "Polybot: " : "You: "),
