@@ -34,6 +34,7 @@ pub(crate) fn stand_in() -> Options {
         workers: 1,
         scaling: None,
         telegram: None,
+        data_dir: None,
         long_polling: false,
         settings: Vec::new(),
     }

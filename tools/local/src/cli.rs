@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::scaling::{Scaling, TimeScale};
-use crate::{child, detect, flood, up};
+use crate::{child, demo, detect, flood, up};
 
 /// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
 /// Telegram's place. Without a command it starts everything and stays.
@@ -28,6 +28,8 @@ enum Command {
     /// Start everything and stay until ctrl-c (what runs where no command is given). With TELEGRAM_TOKEN in the
     /// environment it serves that bot at the real Telegram, by long polling
     Up(UpArgs),
+    /// See the fleet scale: flood it, watch it grow and shrink again, and read the report. Takes one to three minutes
+    Demo(DemoArgs),
     /// Flood a fleet with photos and report what became of each: a fleet of its own, or the one that SQS_QUEUE_URL and the
     /// other settings name
     Flood(Box<flood::FloodArgs>),
@@ -67,6 +69,9 @@ pub(crate) struct UpArgs {
     /// The page's port on loopback; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
+    /// Keep photos, records and jobs in this folder, for the next start. Without it they are gone at the end
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     scaling: ScalingArgs,
 }
@@ -75,6 +80,20 @@ impl UpArgs {
     pub(crate) fn scaling(&self) -> Scaling {
         self.scaling.scaling()
     }
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// A model of models.toml by name, the path of an ONNX file, or `stand-in:MILLISECONDS`, which detects nothing and
+    /// takes that time for each photo
+    #[arg(long, env, default_value = models::DEFAULT)]
+    pub(crate) model: String,
+    /// Where the report goes: demo.html, demo.json and the timeline
+    #[arg(long, default_value = "demo-report")]
+    pub(crate) out: PathBuf,
+    /// The most workers, each with one thread
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..=16))]
+    pub(crate) max: u32,
 }
 
 /// How the group of workers scales.
@@ -121,6 +140,7 @@ pub fn main() -> ExitCode {
     let outcome = match command {
         Some(Command::Service { name, args }) => return service(&name, args),
         Some(Command::Detect(args)) => on_runtime(detect::run(args)),
+        Some(Command::Demo(args)) => on_runtime(demo::run(args)),
         Some(Command::Up(args)) => on_runtime(up::run(args)),
         None => on_runtime(up::run(up)),
         Some(Command::Flood(args)) => {

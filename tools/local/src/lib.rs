@@ -6,6 +6,7 @@
 
 mod child;
 mod cli;
+mod demo;
 mod detect;
 mod flood;
 pub mod page;

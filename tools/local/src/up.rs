@@ -19,7 +19,8 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let stopped = fleet::shutdown::on_signal()?;
     let scaling = args.scaling();
     let telegram = RealTelegram::from_environment();
-    let options = Options { scaling: Some(scaling.clone()), telegram, ..Options::here(&args.model)? };
+    let data_dir = args.data_dir.clone();
+    let options = Options { scaling: Some(scaling.clone()), telegram, data_dir, ..Options::here(&args.model)? };
     let stack = tokio::select! {
         stack = Stack::start(options, |step| eprintln!("{step}")) => stack?,
         () = stopped.cancelled() => return Ok(()),
@@ -55,6 +56,9 @@ fn show(stack: &Stack) {
         println!("Telegram         the real one, by long polling");
     } else {
         println!("Telegram         {}", stack.telegram.api_url());
+    }
+    if let Some(folder) = &stack.options().data_dir {
+        println!("kept in          {}", folder.display());
     }
     for (child, address) in stack.children() {
         println!("{:<16} http://{address}  (process {})", child.name(), child.id().unwrap_or_default());
