@@ -2,15 +2,18 @@
 //!
 //! `UPDATE=1` writes the screenshots that README shows.
 
-mod support;
 #[path = "support/browser.rs"]
 mod browser;
+mod support;
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use browser::Browser;
+use fantoccini::Locator;
 use local::page::{self, Page};
 use local::{Options, Scaling, Stack};
 use reqwest::StatusCode;
@@ -50,9 +53,15 @@ impl Shown {
     }
 }
 
-/// The real model where it is fast enough: not in a debug build.
+/// The real model where it is fast enough: not in a debug build. A group of one to three workers.
 fn with_model() -> Options {
-    if cfg!(debug_assertions) { support::stand_in() } else { support::options() }
+    let stand_in = || Options { model: "stand-in:200".into(), ..support::stand_in() };
+    let options = if cfg!(debug_assertions) { stand_in() } else { support::options() };
+    Options { scaling: Some(scaling()), ..options }
+}
+
+fn scaling() -> Scaling {
+    Scaling { max_size: 3, target_value: 4.0, boot: Duration::from_secs(60), ..Scaling::default() }
 }
 
 fn photo_path(name: &str) -> String {
@@ -60,11 +69,12 @@ fn photo_path(name: &str) -> String {
     path.canonicalize().expect("a photo").to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// Written only when asked for, so that a test leaves the tree as it was.
+/// Whether the screenshots are to be made: only when asked for, so that a test leaves the tree as it was.
+fn is_portrait_wanted() -> bool {
+    std::env::var_os("UPDATE").is_some()
+}
+
 async fn screenshot(browser: &Browser, name: &str) {
-    if std::env::var_os("UPDATE").is_none() {
-        return;
-    }
     let png = browser.client.screenshot().await.expect("a screenshot");
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/images");
     std::fs::create_dir_all(&folder).expect("a folder for the screenshots");
@@ -72,12 +82,57 @@ async fn screenshot(browser: &Browser, name: &str) {
 }
 
 /// As a person sees them in a conversation: the bot's photos that are there to be seen.
-const BOTS_PHOTOS: &str = "[...document.querySelectorAll('.message.bot .photo img')].filter((photo) => photo.naturalWidth > 0)";
+const BOTS_PHOTOS: &str =
+    "[...document.querySelectorAll('.message.bot .photo img')].filter((photo) => photo.naturalWidth > 0)";
 
 /// Nothing sticks out to the side.
 async fn fits(browser: &Browser) {
     let overflow = browser.value("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
     assert_eq!(overflow, 0, "the page is wider than its screen");
+}
+
+/// The page as README shows it: a chat, and beside it a fleet that a flood has made grow.
+async fn portray(browser: &Browser) {
+    browser.screen(390, 844, true).await;
+    browser.until("getComputedStyle(document.querySelector('#fleet')).display === 'none'").await;
+    screenshot(browser, "page-phone.png").await;
+    browser.dark(true).await;
+    screenshot(browser, "page-phone-dark.png").await;
+    browser.dark(false).await;
+
+    browser.screen(1440, 1240, false).await;
+    let photos = browser.value(&format!("{BOTS_PHOTOS}.length")).await;
+    browser.type_into("#files", &photo_path("motorcycle_left.png")).await;
+    browser.until("document.querySelectorAll('#attached img').length === 1").await;
+    browser.click("#send").await;
+    browser.until(&format!("{BOTS_PHOTOS}.length > {photos}")).await;
+    start_flood(browser, "24", "15").await;
+    browser.until(&workers(3)).await;
+    browser.until("document.querySelector('#flood-text').textContent.includes('all were sent')").await;
+    browser.until("Number(document.querySelector('[data-tile=visible] dd').textContent) < 60").await;
+    screenshot(browser, "page.png").await;
+    browser.dark(true).await;
+    screenshot(browser, "page-dark.png").await;
+    browser.dark(false).await;
+    browser.screen(390, 844, true).await;
+    browser.click("[data-show=fleet]").await;
+    browser.until("getComputedStyle(document.querySelector('#chat')).display === 'none'").await;
+    screenshot(browser, "page-phone-fleet.png").await;
+}
+
+/// So many workers are in service, as the page shows it.
+fn workers(number: u32) -> String {
+    format!("document.querySelector('[data-tile=workers] dd').textContent === '{number}'")
+}
+
+async fn start_flood(browser: &Browser, rate: &str, seconds: &str) {
+    for (field, value) in [("rate", rate), ("seconds", seconds)] {
+        let field = format!("#flood input[name={field}]");
+        let found = browser.client.find(Locator::Css(&field)).await.expect("a field");
+        found.clear().await.expect("cleared");
+        browser.type_into(&field, value).await;
+    }
+    browser.press("Start a flood").await;
 }
 
 /// Every control has a name and every photo its words, for those who listen.
@@ -118,7 +173,9 @@ async fn a_photo_is_sent_and_its_answer_seen() {
 
     // Its buttons, down to another filter on the same photo.
     browser.press("Another filter…").await;
-    browser.until("[...document.querySelectorAll('.keyboard button')].some((it) => it.textContent === 'contour')").await;
+    browser
+        .until("[...document.querySelectorAll('.keyboard button')].some((it) => it.textContent === 'contour')")
+        .await;
     browser.press("contour").await;
     browser.until(&format!("{BOTS_PHOTOS}.length === 2")).await;
 
@@ -127,7 +184,11 @@ async fn a_photo_is_sent_and_its_answer_seen() {
     browser.until("document.querySelectorAll('#attached img').length === 2").await;
     browser.type_into("#text", "concat\u{E007}").await;
     browser.until(&format!("{BOTS_PHOTOS}.length === 3")).await;
-    assert_eq!(browser.value("document.querySelectorAll('.me .photos[data-count=\"2\"]').length").await, 1, "one album");
+    assert_eq!(
+        browser.value("document.querySelectorAll('.me .photos[data-count=\"2\"]').length").await,
+        1,
+        "one album"
+    );
 
     // Another person sees none of this, and is told apart.
     browser.click("input[name=person]:not(:checked)").await;
@@ -151,11 +212,19 @@ async fn a_photo_is_sent_and_its_answer_seen() {
     browser.screen(390, 844, true).await;
     browser.until("getComputedStyle(document.querySelector('#fleet')).display === 'none'").await;
     fits(&browser).await;
-    screenshot(&browser, "page-phone.png").await;
+    let bright = async || {
+        let colour = browser.value("getComputedStyle(document.body).backgroundColor").await;
+        let colour = colour.as_str().expect("a colour").trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+        colour.split(", ").map(|part| part.parse::<u32>().expect("rgb(…)")).sum::<u32>()
+    };
+    let light = bright().await;
     browser.dark(true).await;
     browser.until("matchMedia('(prefers-color-scheme: dark)').matches").await;
-    assert_eq!(browser.value("getComputedStyle(document.body).backgroundColor").await, "rgb(12, 15, 20)");
-    screenshot(&browser, "page-phone-dark.png").await;
+    assert!(bright().await < 150 && light > 600, "dark is dark and light is light");
+    browser.dark(false).await;
+    if is_portrait_wanted() {
+        portray(&browser).await;
+    }
     assert_eq!(browser.console().await, Vec::<String>::new(), "nothing to complain about");
     browser.close().await;
     shown.stop().await;
@@ -163,41 +232,33 @@ async fn a_photo_is_sent_and_its_answer_seen() {
 
 #[tokio::test]
 async fn a_flood_makes_the_fleet_grow_and_a_dead_worker_is_replaced() {
-    let scaling =
-        Scaling { max_size: 3, target_value: 4.0, boot: Duration::from_secs(60), ..Scaling::default() };
     // Slow enough to need a fleet, on any machine.
-    let options = Options { model: "stand-in:400".into(), scaling: Some(scaling), ..support::stand_in() };
+    let options = Options { model: "stand-in:400".into(), scaling: Some(scaling()), ..support::stand_in() };
     let shown = Shown::start(options).await;
     let browser = Browser::start(1440, 1000).await;
     browser.open(&shown.url()).await;
-    let workers = |number: u32| format!("document.querySelector('[data-tile=workers] dd').textContent === '{number}'");
     browser.until(&workers(1)).await;
     browser.until("document.querySelector('[data-tile=metric] .note').textContent === 'target 4'").await;
 
-    // For the chat beside it: somebody uses the bot meanwhile.
-    browser.press("/help").await;
-    browser.click("#send").await;
-
-    for (field, value) in [("rate", "8"), ("seconds", "15")] {
-        let field = format!("#flood input[name={field}]");
-        browser.client.find(fantoccini::Locator::Css(&field)).await.expect("a field").clear().await.expect("cleared");
-        browser.type_into(&field, value).await;
-    }
-    browser.press("Start a flood").await;
+    start_flood(&browser, "8", "15").await;
     browser.until("document.querySelector('#flood-text').textContent.includes('outstanding')").await;
     browser.until(&workers(3)).await;
-    browser.until("[...document.querySelectorAll('#alarms [data-state=ALARM]')].some((it) => it.innerText.includes('High'))").await;
-    screenshot(&browser, "page.png").await;
-    browser.dark(true).await;
-    screenshot(&browser, "page-dark.png").await;
-    browser.dark(false).await;
+    browser
+        .until(
+            "[...document.querySelectorAll('#alarms [data-state=ALARM]')].some((it) => it.innerText.includes('High'))",
+        )
+        .await;
 
     // The oldest dies; the group finds out and starts another.
     let oldest = browser.value("document.querySelector('#instances [data-state=InService] code').textContent").await;
     let oldest = oldest.as_str().expect("an id").to_owned();
     browser.click("#kill").await;
     browser.until(&format!("!document.querySelector('#instances').innerText.includes('{oldest}')")).await;
-    browser.until(&format!("document.querySelector('#activities').innerText.includes('Terminating EC2 instance: {oldest}')")).await;
+    browser
+        .until(&format!(
+            "document.querySelector('#activities').innerText.includes('Terminating EC2 instance: {oldest}')"
+        ))
+        .await;
 
     // All is answered, and the fleet shrinks again.
     browser.until("document.querySelector('#flood-text').textContent.endsWith('over')").await;
@@ -212,7 +273,6 @@ async fn a_flood_makes_the_fleet_grow_and_a_dead_worker_is_replaced() {
     browser.press("Fleet 1 of 1").await;
     browser.until("getComputedStyle(document.querySelector('#chat')).display === 'none'").await;
     fits(&browser).await;
-    screenshot(&browser, "page-phone-fleet.png").await;
     assert_eq!(browser.console().await, Vec::<String>::new(), "nothing to complain about");
     browser.close().await;
     shown.stop().await;
@@ -268,4 +328,24 @@ async fn only_the_page_itself_may_ask() {
     let sent = http.post(format!("{origin}/api/people/{}/messages", hedy["id"])).multipart(form).send().await;
     assert_eq!(sent.expect("an answer").status(), StatusCode::PAYLOAD_TOO_LARGE);
     shown.stop().await;
+}
+
+#[test]
+fn the_program_tells_where_the_page_is() {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_local"))
+        .args(["--port", "0", "--model", "stand-in"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let said = BufReader::new(program.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let said: Vec<String> = said.take_while(|line| !line.contains("ctrl-c")).collect();
+    let address = said.iter().find_map(|line| line.strip_prefix("page")).expect("a line for the page").trim();
+    let http = reqwest::blocking::Client::builder().no_proxy().build().expect("a client");
+    let html = http.get(address).send().expect("an answer").text().expect("HTML");
+    assert!(html.contains("<title>Polybot</title>"), "{html}");
+    let interrupted = std::process::Command::new("kill").args(["-INT", &program.id().to_string()]).status();
+    assert!(interrupted.expect("kill runs").success());
+    assert!(program.wait().expect("it ends").success());
 }

@@ -38,9 +38,10 @@ impl Driver {
             .expect("this test needs a Chromium to drive: apt-get install -y chromium chromium-driver");
         let said = BufReader::new(process.stdout.take().expect("piped"));
         // "ChromeDriver was started successfully on port 12345."
-        let port = said.lines().map_while(Result::ok).find_map(|line| {
-            line.strip_suffix('.')?.rsplit_once("successfully on port ")?.1.parse().ok()
-        });
+        let port = said
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_suffix('.')?.rsplit_once("successfully on port ")?.1.parse().ok());
         let profile = tempfile::tempdir().expect("a folder for the browser's profile");
         Self { process, port: port.expect("chromedriver says its port"), profile }
     }
@@ -140,10 +141,10 @@ impl Browser {
         field.send_keys(text).await.unwrap_or_else(|error| panic!("can't type into {selector}: {error}"));
     }
 
-    /// A screen of this size; a phone's has fingers and a finer raster.
+    /// A screen of this size; a phone's has fingers.
     pub(crate) async fn screen(&self, width: u32, height: u32, phone: bool) {
         let metrics = json!({
-            "width": width, "height": height, "deviceScaleFactor": if phone { 2 } else { 1 }, "mobile": phone,
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone,
         });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
@@ -158,7 +159,11 @@ impl Browser {
     pub(crate) async fn console(&self) -> Vec<String> {
         let log = self.driver("se/log", json!({ "type": "browser" })).await;
         let entries = log.as_array().cloned().unwrap_or_default();
-        entries.iter().filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG").map(Value::to_string).collect()
+        entries
+            .iter()
+            .filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG")
+            .map(Value::to_string)
+            .collect()
     }
 
     pub(crate) async fn close(self) {

@@ -13,10 +13,7 @@ use super::problem::Problem;
 /// it were opened: it is handed out to be saved only.
 const SHOWN: [&str; 5] = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp"];
 
-pub(super) async fn file(
-    State(shared): State<Arc<Shared>>,
-    Path(file_id): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn file(State(shared): State<Arc<Shared>>, Path(file_id): Path<String>) -> Result<Response, Problem> {
     let people = shared.people.as_ref().ok_or_else(Problem::no_chat)?;
     let Some((bytes, media_type)) = people.app().file(&file_id) else {
         return Err(Problem::not_found("There is no such file in the chats."));

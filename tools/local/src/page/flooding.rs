@@ -40,7 +40,9 @@ impl Wish {
         // Written so that NaN is refused, too.
         let rate_fits = self.rate > 0.0 && self.rate <= MOST_PER_SECOND;
         if !rate_fits {
-            return Err(Problem::bad(format!("A flood has more than 0 and at most {MOST_PER_SECOND} photos a second.")));
+            return Err(Problem::bad(format!(
+                "A flood has more than 0 and at most {MOST_PER_SECOND} photos a second."
+            )));
         }
         let seconds_fit = self.seconds >= 1.0 && self.seconds <= LONGEST_SECONDS;
         if !seconds_fit {
@@ -97,7 +99,10 @@ enum Current {
     None,
     /// Its photos are being stored.
     Starting,
-    Running { progress: watch::Receiver<Progress>, stopper: Stopper },
+    Running {
+        progress: watch::Receiver<Progress>,
+        stopper: Stopper,
+    },
 }
 
 /// One flood at a time.
@@ -181,7 +186,8 @@ mod tests {
     fn what_is_no_flood_is_refused() {
         let wish = |rate, seconds| Wish { rate, seconds, shape: WishedShape::Constant }.plan().is_ok();
         assert!(wish(20.0, 30.0) && wish(0.5, 1.0) && wish(200.0, 600.0));
-        for (rate, seconds) in [(0.0, 30.0), (-1.0, 30.0), (201.0, 30.0), (f64::NAN, 30.0), (20.0, 0.5), (20.0, 601.0)] {
+        for (rate, seconds) in [(0.0, 30.0), (-1.0, 30.0), (201.0, 30.0), (f64::NAN, 30.0), (20.0, 0.5), (20.0, 601.0)]
+        {
             assert!(!wish(rate, seconds), "{rate} {seconds}");
         }
         assert!(!wish(20.0, f64::NAN) && !wish(f64::INFINITY, 1.0));

@@ -31,8 +31,7 @@ impl Form {
         let boundary = boundary.ok_or_else(|| Problem::bad("A message comes as multipart/form-data."))?;
         let limit = SizeLimit::new().whole_stream(MAX_FORM).per_field(MAX_FILE).for_field("text", 64 * 1024);
         let constraints = Constraints::new().allowed_fields(vec!["text", "photo", "document"]).size_limit(limit);
-        let mut parts =
-            Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints);
+        let mut parts = Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints);
         let mut form = Self::default();
         while let Some(part) = parts.next_field().await.map_err(problem)? {
             let name = part.name().unwrap_or_default().to_owned();

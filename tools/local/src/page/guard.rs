@@ -76,9 +76,8 @@ mod tests {
     use super::*;
 
     fn checked(method: Method, path: &str, headers: &[(&'static str, &'static str)]) -> Result<(), StatusCode> {
-        let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         check(&method, path, &headers.collect()).map_err(|problem| problem.into_response().status())
     }
 
@@ -101,7 +100,8 @@ mod tests {
         let post = |headers: &[_]| checked(Method::POST, "/api/flood", headers);
         assert_eq!(post(&[host]), Ok(()));
         assert_eq!(post(&[host, ("origin", "http://localhost:1"), ("sec-fetch-site", "same-origin")]), Ok(()));
-        for origin in ["http://localhost:2", "https://localhost:1", "http://127.0.0.1:1", "null", "http://evil.example"] {
+        for origin in ["http://localhost:2", "https://localhost:1", "http://127.0.0.1:1", "null", "http://evil.example"]
+        {
             assert_eq!(post(&[host, ("origin", origin)]), Err(StatusCode::FORBIDDEN), "{origin}");
         }
         for site in ["cross-site", "same-site"] {

@@ -7,8 +7,8 @@
 mod assets;
 mod board;
 mod files;
-mod flooding;
 mod fleet_state;
+mod flooding;
 mod form;
 mod guard;
 mod history;

@@ -104,7 +104,10 @@ mod tests {
 
     #[test]
     fn rates_and_latencies_are_of_the_last_time() {
-        let mut meter = PaceMeter { answered: [(1_000, Some(900)), (58_000, Some(100)), (59_500, None)].into(), ..Default::default() };
+        let mut meter = PaceMeter {
+            answered: [(1_000, Some(900)), (58_000, Some(100)), (59_500, None)].into(),
+            ..Default::default()
+        };
         let pace = meter.pace(60_000);
         assert_eq!(pace, Pace { photos_per_second: 0.4, p50_ms: Some(100), p95_ms: Some(900) });
         assert_eq!(meter.pace(62_000).p95_ms, Some(100));

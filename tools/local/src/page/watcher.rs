@@ -11,9 +11,7 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::QueueAttributeName;
 use metric_streamer::NAMESPACE;
 
-use super::fleet_state::{
-    ActivityState, AlarmState, CloudState, GroupState, InstanceState, MetricState, QueueState,
-};
+use super::fleet_state::{ActivityState, AlarmState, CloudState, GroupState, InstanceState, MetricState, QueueState};
 use crate::Resources;
 
 /// How far back the last metric may lie.
@@ -48,14 +46,8 @@ impl Watcher {
 
     /// One look at everything.
     pub(super) async fn look(&mut self, now_ms: u64) -> CloudState {
-        let (queue, group, target, metric, alarms, activities) = tokio::join!(
-            self.queue(),
-            self.group(),
-            self.target(),
-            self.metric(),
-            self.alarms(),
-            self.activities(),
-        );
+        let (queue, group, target, metric, alarms, activities) =
+            tokio::join!(self.queue(), self.group(), self.target(), self.metric(), self.alarms(), self.activities(),);
         let mut state = CloudState::default();
         state.queue = keep(queue, &mut state.troubles);
         state.group = keep(group, &mut state.troubles);
@@ -100,7 +92,8 @@ impl Watcher {
             .send()
             .await
             .map_err(|error| trouble("the Auto Scaling group", error))?;
-        let group = read.auto_scaling_groups().first().ok_or_else(|| format!("there is no Auto Scaling group {name}"))?;
+        let group =
+            read.auto_scaling_groups().first().ok_or_else(|| format!("there is no Auto Scaling group {name}"))?;
         let instances = group.instances().iter().map(|instance| InstanceState {
             id: instance.instance_id().unwrap_or_default().to_owned(),
             state: instance.lifecycle_state().map_or_else(String::new, |state| state.as_str().to_owned()),
@@ -195,8 +188,7 @@ impl Watcher {
                 };
                 activities.iter().find(of_it).and_then(|activity| activity.started_ms)
             };
-            instance.since_ms =
-                *self.since.entry(instance.id.clone()).or_insert_with(|| launched().unwrap_or(now_ms));
+            instance.since_ms = *self.since.entry(instance.id.clone()).or_insert_with(|| launched().unwrap_or(now_ms));
         }
         self.since.retain(|id, _| group.instances.iter().any(|instance| instance.id == *id));
     }
