@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod detect;
 mod flood;
+pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;
