@@ -1,6 +1,7 @@
 """The emulators and stacks that tests share. Each stack is deployed once; tests only read."""
 
 import os
+import subprocess
 
 import emulators
 import pytest
@@ -29,28 +30,67 @@ def moto():
         yield endpoint
 
 
+_CHOSEN_OTHERWISE = {
+    "ImageTag": "v2", "DomainName": "bot.example.org", "CertificateSelfSigned": "true", "PrivateSubnets": "true",
+    "FlowLogs": "true", "Architecture": "x86_64", "PolybotInstanceType": "t3.small", "MetricStreamer": "own-instance",
+    "WorkerInstanceTypes": "c7i.large,c6i.large,c7a.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
+    "WorkerOnDemandBase": "0", "WorkerOnDemandPercent": "25", "BacklogTarget": "4",
+    "ModelObject": "some-bucket/models/yolo.onnx",
+    "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
+}
+
+
 @pytest.fixture(scope="session")
 def fleet(ministack):
     """The template with its defaults, under a name in a hosted zone."""
     route53 = emulators.client(ministack, "route53")
     zone = route53.create_hosted_zone(Name="example.com", CallerReference="tests")["HostedZone"]["Id"].split("/")[-1]
     return emulators.deploy(ministack, "polybot.yaml", "fleet", {
-        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com", "HostedZoneId": zone})
+        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com", "HostedZoneId": zone},
+        emulators.MINISTACK_LACKS)
 
 
 @pytest.fixture(scope="session")
 def other_fleet(ministack):
     """Every parameter that chooses something, chosen the other way."""
     return emulators.deploy(ministack, "polybot.yaml", "other", {
-        "TelegramToken": TOKEN, "ImageTag": "v2", "DomainName": "bot.example.org",
-        "CertificateId": "01234567-89ab-cdef-0123-456789abcdef", "CertificateSelfSigned": "true",
-        "PrivateSubnets": "true", "FlowLogs": "true", "Architecture": "x86_64", "PolybotInstanceType": "t3.small",
-        "MetricStreamer": "own-instance", "WorkerInstanceTypes": "c7i.large,c6i.large,c7a.large", "WorkerMin": "0",
-        "WorkerScaleInProtection": "true", "BacklogTarget": "4", "ModelObject": "some-bucket/models/yolo.onnx",
-        "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call"})
+        "TelegramToken": TOKEN, "CertificateId": "01234567-89ab-cdef-0123-456789abcdef", **_CHOSEN_OTHERWISE},
+        emulators.MINISTACK_LACKS)
 
 
 @pytest.fixture(scope="session")
-def bootstrap(ministack):
+def imported_certificate(moto, tmp_path_factory):
+    """A self-signed certificate in moto's ACM, which its load balancers insist on."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                    "/CN=bot.example.com", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    imported = emulators.client(moto, "acm").import_certificate(
+        Certificate=certificate.read_bytes(), PrivateKey=key.read_bytes())
+    return imported["CertificateArn"].split("/")[-1]
+
+
+@pytest.fixture(scope="session")
+def moto_fleet(moto, imported_certificate):
+    """As `fleet`, in moto."""
+    return emulators.deploy(moto, "polybot.yaml", "fleet", {
+        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com",
+        "CertificateId": imported_certificate,
+        # moto takes a default for one text, not for a list.
+        "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large"},
+        emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
+def moto_other_fleet(moto, imported_certificate):
+    """As `other_fleet`, in moto."""
+    return emulators.deploy(moto, "polybot.yaml", "other", {
+        "TelegramToken": TOKEN, "CertificateId": imported_certificate, **_CHOSEN_OTHERWISE},
+        emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
+def bootstrap(moto):
     """What comes before, with the pipeline's role."""
-    return emulators.deploy(ministack, "bootstrap.yaml", "polybot", {"GitHubRepository": "someone/polybot"})
+    return emulators.deploy(moto, "bootstrap.yaml", "polybot", {"GitHubRepository": "someone/polybot"},
+                            emulators.MOTO_LACKS)

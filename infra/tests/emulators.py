@@ -1,14 +1,22 @@
 """Two emulators of AWS, each a process on a free port, and the template deployed to them.
 
-ministack takes the template whole, through CloudFormation's own calls, but for what LACKING names. moto's CloudFormation
-knows fewer of its resources (no ScalingPolicy, LifecycleHook, Alarm, Certificate, Secret, BucketPolicy, QueuePolicy or
-MetricFilter) and no Fn::Cidr, so the template can't be deployed to it; but its other APIs keep what ministack's drop. So
-what ministack lacks or does not keep is put to moto's APIs, and read back from there.
+Neither does it all, so the template is deployed to both, through CloudFormation's own calls, and each test reads from the
+one that keeps what it asks for.
+
+- ministack knows all but a few of the template's resources and every function in it, but makes them with few of their
+  properties: no redrive, time to live, encryption, source security groups, metadata options, target tracking.
+- moto keeps properties well, but knows fewer resources (MOTO_LACKS), no Fn::Cidr, and takes AWS::NoValue in a list for an
+  item of it; both are worked out before.
+
+What neither keeps is put to moto's other APIs with the properties that the template has (test_by_call.py).
 """
 
 import contextlib
+import ipaddress
+import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,14 +29,23 @@ from botocore.config import Config
 
 from template import Resolver, load, references
 
-ACCOUNT = "111111111111"
+# moto's own; ministack takes the access key for it.
+ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
-# What ministack's CloudFormation can't make. It is left out of what is deployed, and put to moto by test_by_call.py.
-LACKING_TYPES = {"AWS::Logs::MetricFilter", "AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog",
-                 "AWS::IAM::OIDCProvider"}
-# Alarms on an expression over several metrics.
-LACKING = {"ServerErrorsAlarm", "WakeAlarm"}
+# What each can't make, by type or by name: left out of what is deployed there.
+MINISTACK_LACKS = {
+    "AWS::Logs::MetricFilter", "AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog", "AWS::IAM::OIDCProvider",
+    # Alarms on an expression over several metrics.
+    "ServerErrorsAlarm", "WakeAlarm",
+}
+MOTO_LACKS = {
+    "AWS::AutoScaling::LifecycleHook", "AWS::AutoScaling::ScalingPolicy", "AWS::CertificateManager::Certificate",
+    "AWS::CloudWatch::Alarm", "AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret",
+    "AWS::SQS::QueuePolicy", "AWS::IAM::OIDCProvider",
+    # An attribute that moto does not tell, and what asks for it.
+    "TargetGroupFullName", "AWS::CloudWatch::Dashboard",
+}
 
 _START = 60
 _DEPLOY = 60
@@ -81,7 +98,7 @@ def moto():
 
 
 def client(endpoint, service):
-    """A client of this service there. The account is the access key, as ministack has it."""
+    """A client of this service there."""
     return boto3.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=ACCOUNT,
                         aws_secret_access_key="none", config=Config(retries={"total_max_attempts": 1}))
 
@@ -92,6 +109,7 @@ class Stack:
 
     endpoint: str
     name: str
+    template: dict
     outputs: dict
     physical_ids: dict
     resolver: Resolver
@@ -101,31 +119,26 @@ class Stack:
         return client(self.endpoint, service)
 
 
-def deploy(endpoint, template_name, stack_name, parameters):
-    """Create the stack and wait until it is complete."""
+def deploy(endpoint, template_name, stack_name, parameters, lacks=frozenset()):
+    """Create the stack, but for the resources that the emulator lacks, and wait until it is complete."""
     template = load(template_name)
-    attributes = {reference for reference in references(template["Resources"])}
-    deployed = {
-        **template,
-        "Resources": {name: resource for name, resource in template["Resources"].items()
-                      if resource["Type"] not in LACKING_TYPES and name not in LACKING},
-        "Outputs": dict(template["Outputs"]),
-    }
-    # What is left out is named by nothing that stays.
-    missing = set(template["Resources"]) - set(deployed["Resources"])
-    for name in missing:
-        _drop_references(deployed["Resources"], name)
-        _drop_references(deployed["Outputs"], name)
+    resources = {name: resource for name, resource in template["Resources"].items()
+                 if not lacks & {name, resource["Type"]}}
+    left_out = set(template["Resources"]) - set(resources)
+    pseudo = {"AWS::StackName": stack_name, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT,
+              "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
+    before = Resolver(template, parameters, pseudo, {}, {})
+    expected = {name for name in resources if before.exists(name)}
+    deployed = _without(left_out, {**template, "Resources": resources})
+    if lacks is MOTO_LACKS:
+        deployed["Resources"] = _worked_out(deployed["Resources"], before)
     # Attributes are known to the emulator alone; outputs bring them here.
-    conditions = {name: resource.get("Condition") for name, resource in deployed["Resources"].items()}
     keys = {}
-    for number, (name, attribute) in enumerate(sorted(attributes)):
-        if name in conditions:
+    asked_for = references([resource for name, resource in template["Resources"].items() if before.exists(name)])
+    for number, (name, attribute) in enumerate(sorted(asked_for)):
+        if name in expected and not lacks & {attribute}:
             keys[f"Attribute{number}"] = (name, attribute)
-            output = {"Value": {"Fn::GetAtt": [name, attribute]}}
-            if conditions[name]:
-                output["Condition"] = conditions[name]
-            deployed["Outputs"][f"Attribute{number}"] = output
+            deployed["Outputs"][f"Attribute{number}"] = {"Value": {"Fn::GetAtt": [name, attribute]}}
     cloudformation = client(endpoint, "cloudformation")
     cloudformation.create_stack(
         StackName=stack_name, TemplateBody=json.dumps(deployed), Capabilities=["CAPABILITY_IAM"],
@@ -142,26 +155,55 @@ def deploy(endpoint, template_name, stack_name, parameters):
                   if event["ResourceStatus"].endswith("FAILED")]
         raise AssertionError(f"{template_name} became {stack['StackStatus']}: {'; '.join(failed)}")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    resources = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
-    physical_ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-    values = {reference: outputs.pop(key) for key, reference in keys.items() if key in outputs}
-    pseudo = {"AWS::StackName": stack_name, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT,
-              "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
-    return Stack(endpoint, stack_name, outputs, physical_ids,
-                 Resolver(template, parameters, pseudo, physical_ids, values))
+    made = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
+    physical_ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in made
+                    if "LogicalResourceId" in resource}
+    # moto lists the groups' rules as resources without names.
+    assert set(physical_ids) == expected, f"{set(physical_ids) ^ expected} made otherwise than the template says"
+    attributes = {reference: outputs.pop(key) for key, reference in keys.items() if key in outputs}
+    resolver = Resolver(template, parameters, pseudo, physical_ids, attributes)
+    return Stack(endpoint, stack_name, template, outputs, physical_ids, resolver)
 
 
-def _drop_references(value, name):
-    """Leave out what names a resource that is not deployed: a route's target, a principal."""
+def _worked_out(value, resolver):
+    """The value without the two functions that moto does not do right: Fn::Cidr, and AWS::NoValue in a list."""
+    if isinstance(value, list):
+        inners = (_worked_out(inner, resolver) for inner in value)
+        return [inner for inner in inners if inner != {"Ref": "AWS::NoValue"}]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::If" in value:
+        name, then, otherwise = value["Fn::If"]
+        return _worked_out(then if resolver.condition(name) else otherwise, resolver)
+    if "Fn::Cidr" in value:
+        block, count, bits = value["Fn::Cidr"]
+        subnets = ipaddress.ip_network(resolver.resolve(block)).subnets(new_prefix=32 - bits)
+        return [str(subnet) for subnet in itertools.islice(subnets, count)]
+    return {key: _worked_out(inner, resolver) for key, inner in value.items()}
+
+
+def _without(names, value):
+    """The value, with "left-out" for whatever names one of these resources."""
+    if isinstance(value, list):
+        return [_without(names, inner) for inner in value]
     if isinstance(value, dict):
-        for key, inner in list(value.items()):
-            if inner == {"Ref": name} or (isinstance(inner, dict) and inner.get("Fn::GetAtt", [None])[0] == name):
-                value[key] = "left-out"
+        named = value.get("Ref") or (value.get("Fn::GetAtt") or [None])[0]
+        if len(value) == 1 and isinstance(named, str) and named in names:
+            return "left-out"
+        without = {}
+        for key, inner in value.items():
+            if key == "DependsOn":
+                waits_for = [name for name in ([inner] if isinstance(inner, str) else inner) if name not in names]
+                if waits_for:
+                    without[key] = waits_for
+            elif key == "Fn::Sub":
+                without[key] = ([_without_text(names, inner[0]), _without(names, inner[1])]
+                                if isinstance(inner, list) else _without_text(names, inner))
             else:
-                _drop_references(inner, name)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            if inner == {"Ref": name}:
-                value[index] = "left-out"
-            else:
-                _drop_references(inner, name)
+                without[key] = _without(names, inner)
+        return without
+    return value
+
+
+def _without_text(names, text):
+    return re.sub(r"\$\{(\w+)(\.[\w.]+)?\}", lambda found: "left-out" if found[1] in names else found[0], text)

@@ -1,7 +1,7 @@
 """A CloudFormation template as Python reads it, and its intrinsic functions worked out.
 
-The emulators do that themselves for what they make. It is done here for the resources that they do not make
-(`emulators.py` lists them), so that those can be put to an API as CloudFormation would put them.
+The emulators do that themselves for what they make. It is done here for what they do not keep, so that it can be put to
+an API as CloudFormation would put it.
 """
 
 import base64
