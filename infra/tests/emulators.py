@@ -37,7 +37,7 @@ REGION = "us-east-1"
 MINISTACK_LACKS = {
     "AWS::Logs::MetricFilter", "AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog", "AWS::IAM::OIDCProvider",
     # Alarms on an expression over several metrics.
-    "ServerErrorsAlarm", "WakeAlarm",
+    "DeadLetterAlarm", "ServerErrorsAlarm", "WakeAlarm",
 }
 MOTO_LACKS = {
     "AWS::AutoScaling::LifecycleHook", "AWS::AutoScaling::ScalingPolicy", "AWS::CertificateManager::Certificate",
