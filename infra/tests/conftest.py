@@ -1,5 +1,6 @@
 """The emulators and stacks that tests share. Each stack is deployed once; tests only read."""
 
+import base64
 import os
 import subprocess
 
@@ -94,3 +95,9 @@ def bootstrap(moto):
     """What comes before, with the pipeline's role."""
     return emulators.deploy(moto, "bootstrap.yaml", "polybot", {"GitHubRepository": "someone/polybot"},
                             emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
+def user_data():
+    """The script that a launch template's instances begin with."""
+    return lambda stack, name: base64.b64decode(emulators.launch_template(stack, name)["UserData"]).decode()

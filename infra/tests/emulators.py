@@ -112,6 +112,7 @@ class Stack:
     template: dict
     outputs: dict
     physical_ids: dict
+    attributes: dict
     resolver: Resolver
 
     def client(self, service):
@@ -162,7 +163,14 @@ def deploy(endpoint, template_name, stack_name, parameters, lacks=frozenset()):
     assert set(physical_ids) == expected, f"{set(physical_ids) ^ expected} made otherwise than the template says"
     attributes = {reference: outputs.pop(key) for key, reference in keys.items() if key in outputs}
     resolver = Resolver(template, parameters, pseudo, physical_ids, attributes)
-    return Stack(endpoint, stack_name, template, outputs, physical_ids, resolver)
+    return Stack(endpoint, stack_name, template, outputs, physical_ids, attributes, resolver)
+
+
+def launch_template(stack, name):
+    """The newest version of a launch template."""
+    versions = stack.client("ec2").describe_launch_template_versions(LaunchTemplateId=stack.physical_ids[name])
+    version, = versions["LaunchTemplateVersions"]
+    return version["LaunchTemplateData"]
 
 
 def _worked_out(value, resolver):

@@ -1,9 +1,9 @@
 """What CloudFormation made of the template, read back through each service's own API."""
 
-import base64
 import ipaddress
 import json
 
+import emulators
 import pytest
 from emulators import ACCOUNT, REGION
 
@@ -317,29 +317,15 @@ def test_instances_are_launched_safely(moto_fleet, moto_other_fleet):
     for stack in (moto_fleet, moto_other_fleet):
         for name in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
             if name in stack.physical_ids:
-                data = launch_template(stack, name)
+                data = emulators.launch_template(stack, name)
                 assert data["MetadataOptions"]["HttpTokens"] == "required"
                 assert int(data["MetadataOptions"]["HttpPutResponseHopLimit"]) == 1
                 assert str(data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]).lower() == "true"
 
 
 def test_the_image_is_of_the_architecture(fleet, other_fleet):
-    assert launch_template(fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000aaaa"
-    assert launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000bbbb"
-
-
-def launch_template(stack, name):
-    versions = stack.client("ec2").describe_launch_template_versions(LaunchTemplateId=stack.physical_ids[name])
-    version, = versions["LaunchTemplateVersions"]
-    return version["LaunchTemplateData"]
-
-
-@pytest.fixture(scope="session")
-def user_data():
-    def decoded(stack, name):
-        return base64.b64decode(launch_template(stack, name)["UserData"]).decode()
-
-    return decoded
+    assert emulators.launch_template(fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000aaaa"
+    assert emulators.launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000bbbb"
 
 
 def test_logs_are_kept_for_a_while(fleet):
