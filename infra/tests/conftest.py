@@ -1,11 +1,14 @@
 """The emulators and stacks that tests share. Each stack is deployed once; tests only read."""
 
 import base64
+import datetime
 import os
-import subprocess
 
 import emulators
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 # So that nothing of this machine's own AWS settings is used, even by mistake.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -60,14 +63,20 @@ def other_fleet(ministack):
 
 
 @pytest.fixture(scope="session")
-def imported_certificate(moto, tmp_path_factory):
+def imported_certificate(moto):
     """A self-signed certificate in moto's ACM, which its load balancers insist on."""
-    folder = tmp_path_factory.mktemp("certificate")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-                    "/CN=bot.example.com", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bot.example.com")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=2)).sign(key, hashes.SHA256())
+    )
     imported = emulators.client(moto, "acm").import_certificate(
-        Certificate=certificate.read_bytes(), PrivateKey=key.read_bytes())
+        Certificate=certificate.public_bytes(serialization.Encoding.PEM),
+        PrivateKey=key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
+                                     serialization.NoEncryption()))
     return imported["CertificateArn"].split("/")[-1]
 
 
