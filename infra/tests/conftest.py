@@ -102,7 +102,7 @@ def moto_other_fleet(moto, imported_certificate):
 @pytest.fixture(scope="session")
 def bootstrap(moto):
     """What comes before, with the pipeline's role."""
-    return emulators.deploy(moto, "bootstrap.yaml", "polybot", {"GitHubRepository": "someone/polybot"},
+    return emulators.deploy(moto, "bootstrap.yaml", "polybot-bootstrap", {"GitHubRepository": "someone/polybot"},
                             emulators.MOTO_LACKS)
 
 

@@ -350,7 +350,7 @@ def test_bootstrap_makes_repositories_and_a_bucket_for_templates(bootstrap):
     assert {repository["repositoryName"] for repository in repositories} == {
         "polybot/polybot", "polybot/yolo-worker", "polybot/metric-streamer"}
     assert all(repository["imageTagMutability"] == "IMMUTABLE" for repository in repositories)
-    assert bootstrap.outputs["ArtifactBucketName"] == f"polybot-{ACCOUNT}-{REGION}"
+    assert bootstrap.outputs["ArtifactBucketName"] == f"polybot-bootstrap-{ACCOUNT}-{REGION}"
 
 
 def test_only_the_named_repository_takes_the_pipelines_role(bootstrap):
