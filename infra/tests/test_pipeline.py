@@ -27,7 +27,8 @@ def commands():
 
 def statements(bootstrap):
     # From the template: moto gives back roles' own policies as no JSON.
-    policies = bootstrap.resolver.resource("PipelineRole")["Policies"]
+    role = bootstrap.template["Resources"]["PipelineRole"]["Properties"]
+    policies = bootstrap.resolver.resolve(role["Policies"])
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
