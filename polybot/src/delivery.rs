@@ -1,4 +1,4 @@
-//! A finished prediction to its user, once; and the sweep for those that nobody called back.
+//! A finished prediction to its user, once; and one look for those that nobody called back.
 
 use std::time::Duration;
 
@@ -6,20 +6,11 @@ use fleet::images::GetError;
 use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{AwsError, ImageStore, Prediction, PredictionStore, Status};
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::album_store::{AlbumId, AlbumStore};
-use crate::albums::Albums;
 use crate::{Telegram, TelegramError, buttons, reply};
 
-/// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
-const LEASE: i64 = 90;
-/// How often the sweep looks.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
-/// What finished this recently, in seconds, is left to its worker's call.
-const SWEEP_AGE: i64 = 15;
 /// The most that one look of the sweep delivers.
 const SWEEP_BATCH: i32 = 100;
 /// The largest annotated photo, in bytes.
@@ -36,6 +27,8 @@ pub struct Delivery {
     pub predictions: PredictionStore,
     /// The albums, each answered as one.
     pub albums: AlbumStore,
+    /// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
+    pub lease: i64,
 }
 
 /// What became of a call to deliver.
@@ -87,7 +80,7 @@ impl Delivery {
         if let Some(album) = prediction.album.as_deref().and_then(AlbumId::from_record) {
             return self.deliver_album(&album).await;
         }
-        let leased_until = now() + LEASE;
+        let leased_until = now() + self.lease;
         if self.predictions.lease(prediction_id, now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
         }
@@ -104,7 +97,7 @@ impl Delivery {
                 return Err(error);
             }
         };
-        let _ = self.predictions.mark_delivered(prediction_id, now()).await?;
+        let _ = self.predictions.mark_delivered(&prediction, now()).await?;
         metrics::counter!("polybot_delivered_total").increment(1);
         tracing::info!(%prediction_id, chat_id = prediction.chat_id, ?outcome, "delivered");
         if let Some(status_message_id) = prediction.status_message_id
@@ -146,7 +139,7 @@ impl Delivery {
                 _ => return Ok(Delivered::WithItsAlbum),
             }
         }
-        let leased_until = now() + LEASE;
+        let leased_until = now() + self.lease;
         let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
             if !album.delivered {
                 return Ok(Delivered::InProgress);
@@ -182,7 +175,7 @@ impl Delivery {
 
     async fn mark_all(&self, parts: &[Prediction]) -> Result<(), AwsError> {
         for part in parts {
-            let _ = self.predictions.mark_delivered(part.prediction_id, now()).await?;
+            let _ = self.predictions.mark_delivered(part, now()).await?;
         }
         Ok(())
     }
@@ -208,25 +201,11 @@ impl Delivery {
         Ok(())
     }
 
-    /// Deliver what is finished and nobody called back for, until `shutdown`.
-    /// Photos of albums that nobody acted on are acted on.
-    pub async fn sweep(&self, albums: &Albums, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {
-                    albums.sweep().await;
-                    self.sweep_once().await;
-                }
-                () = shutdown.cancelled() => return,
-            }
-        }
-    }
-
-    async fn sweep_once(&self) {
+    /// One look for what was finished before `age` and nobody called back for.
+    pub(crate) async fn sweep(&self, age: Duration) {
+        let until = now() - i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         for status in [Status::Done, Status::Failed] {
-            let found = self.predictions.undelivered(status, now() - SWEEP_AGE, SWEEP_BATCH).await;
+            let found = self.predictions.undelivered(status, until, SWEEP_BATCH).await;
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {

@@ -24,6 +24,8 @@ pub(crate) fn options() -> Options {
         model: models::DEFAULT.into(),
         polybots: 1,
         workers: 1,
+        scaling: None,
+        telegram: None,
         long_polling: false,
         settings: Vec::new(),
     }

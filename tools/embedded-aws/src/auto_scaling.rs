@@ -27,6 +27,9 @@ pub use group::{Activity, Group, Instance, LifecycleState};
 
 /// Activities that are remembered; the oldest go first.
 const ACTIVITIES: usize = 1000;
+/// A header in which a caller of `SetDesiredCapacity` says why. In AWS nobody can: there, what changes the capacity for an
+/// alarm is part of the service. Here it is a client like any other, and this is how its reason reaches the activities.
+pub const CAUSE_HEADER: &str = "x-embedded-aws-cause";
 
 /// The Auto Scaling groups. Clones share them.
 #[derive(Debug, Clone)]
@@ -118,7 +121,14 @@ impl AutoScaling {
         // An id of AWS has 17 digits; the last ones of a UUIDv7 are chance.
         let unique = uuid::Uuid::now_v7().simple().to_string();
         let id = format!("i-{}", &unique[unique.len() - 17..]);
-        let cause = found.cause.clone();
+        let now = found.staying().count();
+        let cause = format!(
+            "{} At {} an instance was started in response to a difference between desired and actual capacity, \
+             increasing the capacity from {now} to {}.",
+            found.cause,
+            shown_time(OffsetDateTime::now_utc()),
+            now + 1
+        );
         found.instances.push(Instance {
             id: id.clone(),
             state: LifecycleState::Pending,
@@ -217,15 +227,6 @@ impl AutoScaling {
         drop(state);
         self.changed();
         Ok(id)
-    }
-
-    /// Sets the reason that coming launches and terminations of the group give, such as an alarm's. Setting the desired
-    /// capacity sets a reason of its own, so this comes after that.
-    pub fn set_cause(&self, group: &str, cause: &str) -> Result<(), AutoScalingError> {
-        let mut state = self.lock();
-        let found = state.groups.get_mut(group).ok_or_else(|| AutoScalingError::NoSuchGroup(group.to_owned()))?;
-        found.cause = cause.to_owned();
-        Ok(())
     }
 
     /// Does one step of an instance's life; if it ends in waiting for a hook, begins that wait.
@@ -404,7 +405,7 @@ impl AutoScaling {
             "DeleteAutoScalingGroup" => self.delete_group(form)?,
             "DescribeAutoScalingGroups" => self.describe_groups(form),
             "DescribeAutoScalingInstances" => self.describe_instances(form),
-            "SetDesiredCapacity" => self.set_desired_capacity(form)?,
+            "SetDesiredCapacity" => self.set_desired_capacity(form, call.header(CAUSE_HEADER))?,
             "TerminateInstanceInAutoScalingGroup" => self.terminate_instance(form)?,
             "SetInstanceProtection" => self.set_instance_protection(form)?,
             "SetInstanceHealth" => self.set_instance_health(form)?,
@@ -531,7 +532,7 @@ impl AutoScaling {
         Node::map().with("AutoScalingInstances", shown.collect::<Node>())
     }
 
-    fn set_desired_capacity(&self, form: &Node) -> Result<Node, Failure> {
+    fn set_desired_capacity(&self, form: &Node, cause: Option<&str>) -> Result<Node, Failure> {
         let desired = number(form, "DesiredCapacity")?.ok_or_else(|| invalid("DesiredCapacity is required."))?;
         let mut state = self.lock();
         let group = state.group_mut(form)?;
@@ -548,6 +549,9 @@ impl AutoScaling {
             )));
         }
         group.desire(desired, "explicit set group desired capacity");
+        if let Some(cause) = cause {
+            group.cause = cause.to_owned();
+        }
         Ok(Node::map())
     }
 

@@ -27,7 +27,7 @@ mod service;
 mod sqs;
 mod xml;
 
-pub use auto_scaling::{Activity, AutoScaling, AutoScalingError, Group, Instance, LifecycleState};
+pub use auto_scaling::{Activity, AutoScaling, AutoScalingError, CAUSE_HEADER, Group, Instance, LifecycleState};
 pub use calls::Calls;
 pub use faults::{Action, Fault, FaultHandle, Faults};
 pub use service::Service;

@@ -7,7 +7,7 @@ use aws_sdk_autoscaling::types::{
     AutoScalingGroup, CustomizedMetricSpecification, LifecycleState as SdkState, MetricDimension, MetricStatistic,
     TargetTrackingConfiguration,
 };
-use embedded_aws::{EmbeddedAws, LifecycleState};
+use embedded_aws::{CAUSE_HEADER, EmbeddedAws, LifecycleState};
 
 async fn start() -> (EmbeddedAws, Client) {
     let aws = EmbeddedAws::start().await.unwrap();
@@ -82,6 +82,22 @@ async fn a_launcher_makes_the_group_what_it_should_be() {
     assert!(done, "{got:?}");
     assert!(got.activities()[1].cause().unwrap().contains("from 2 to 1"), "{got:?}");
     assert!(got.activities()[0].end_time().is_some());
+}
+
+#[tokio::test]
+async fn who_sets_the_capacity_may_say_why() {
+    let (aws, client) = start().await;
+    launch(&aws);
+    let call = client.set_desired_capacity().auto_scaling_group_name("workers").desired_capacity(3).customize();
+    let because = |request: &mut aws_sdk_autoscaling::config::http::HttpRequest| {
+        request.headers_mut().insert(CAUSE_HEADER, "an alarm changed the desired capacity from 2 to 3.");
+    };
+    call.mutate_request(because).send().await.unwrap();
+    launch(&aws);
+    let got = client.describe_scaling_activities().auto_scaling_group_name("workers").send().await.unwrap();
+    let cause = got.activities()[0].cause().unwrap();
+    assert!(cause.starts_with("an alarm changed the desired capacity from 2 to 3. At "), "{cause}");
+    assert!(cause.ends_with("increasing the capacity from 2 to 3."), "{cause}");
 }
 
 #[tokio::test]

@@ -15,6 +15,10 @@ use tokio::sync::watch;
 
 /// Tells a child who started it.
 const PARENT: &str = "POLYBOT_LOCAL_PARENT";
+/// What a service could find in this program's environment and must not: it serves the Telegram that it is told to, with
+/// a token that only the bot gets.
+const NOT_INHERITED: [&str; 5] =
+    ["TELEGRAM_TOKEN", "TELEGRAM_SECRET_ID", "TELEGRAM_APP_URL", "TELEGRAM_CERTIFICATE", "TELEGRAM_API_URL"];
 /// How many of a child's last log lines are kept.
 const KEPT_LINES: usize = 2_000;
 
@@ -103,7 +107,11 @@ impl Child {
         service: &str,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        let mut process = Command::new(executable)
+        let mut command = Command::new(executable);
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        let mut process = command
             .args(["service", service])
             .envs(environment)
             .env(PARENT, std::process::id().to_string())

@@ -7,11 +7,15 @@
 mod child;
 mod cli;
 mod detect;
+mod real_telegram;
 mod resources;
+pub mod scaling;
 mod stack;
 mod up;
 
 pub use child::{Child, LogLine};
 pub use cli::main;
+pub use real_telegram::RealTelegram;
 pub use resources::Resources;
+pub use scaling::{Launcher, Scaling, TimeScale};
 pub use stack::{Options, Stack};

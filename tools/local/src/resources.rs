@@ -23,16 +23,32 @@ pub struct Resources {
     pub table: String,
     /// The workers' Auto Scaling group.
     pub group: String,
-    /// The secret with the bot's token.
+    /// The secret with the bot's token, where that is the sandbox's: a real one is nowhere but in polybot's environment.
     pub secret: String,
+}
+
+/// How many workers the group is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupSize {
+    pub(crate) min: i32,
+    pub(crate) max: i32,
+    pub(crate) desired: i32,
+    /// Whether a worker that is to end is held until it has finished what it does.
+    pub(crate) drains: bool,
 }
 
 /// How often a job is received before it goes to the dead-letter queue.
 const MAX_RECEIVES: u32 = 5;
+/// How long the group waits for a worker to finish, in seconds.
+const DRAIN_HEARTBEAT: i32 = 120;
 
 impl Resources {
-    /// Make everything; `workers` is the group's size.
-    pub(crate) async fn create(config: &SdkConfig, telegram_token: &str, workers: i32) -> anyhow::Result<Self> {
+    /// Make everything that is not there yet.
+    pub(crate) async fn create(
+        config: &SdkConfig,
+        telegram_token: Option<&str>,
+        size: GroupSize,
+    ) -> anyhow::Result<Self> {
         let bucket = "polybot-images";
         let images = aws_sdk_s3::Client::new(config);
         images.create_bucket().bucket(bucket).send().await.context("can't create the bucket")?;
@@ -40,24 +56,17 @@ impl Resources {
         let table = "polybot-predictions";
         predictions(&aws_sdk_dynamodb::Client::new(config), table).await?;
         let secret = "polybot/telegram";
-        aws_sdk_secretsmanager::Client::new(config)
-            .create_secret()
-            .name(secret)
-            .secret_string(serde_json::json!({"TELEGRAM_TOKEN": telegram_token}).to_string())
-            .send()
-            .await
-            .context("can't create the secret")?;
+        if let Some(token) = telegram_token {
+            aws_sdk_secretsmanager::Client::new(config)
+                .create_secret()
+                .name(secret)
+                .secret_string(serde_json::json!({"TELEGRAM_TOKEN": token}).to_string())
+                .send()
+                .await
+                .context("can't create the secret")?;
+        }
         let group = "polybot-workers";
-        aws_sdk_autoscaling::Client::new(config)
-            .create_auto_scaling_group()
-            .auto_scaling_group_name(group)
-            .min_size(0)
-            .max_size(workers.max(4))
-            .desired_capacity(workers)
-            .availability_zones("us-east-1a")
-            .send()
-            .await
-            .context("can't create the Auto Scaling group")?;
+        workers(&aws_sdk_autoscaling::Client::new(config), group, size).await?;
         Ok(Self {
             bucket: bucket.into(),
             queue_url,
@@ -67,6 +76,32 @@ impl Resources {
             secret: secret.into(),
         })
     }
+}
+
+async fn workers(client: &aws_sdk_autoscaling::Client, group: &str, size: GroupSize) -> anyhow::Result<()> {
+    client
+        .create_auto_scaling_group()
+        .auto_scaling_group_name(group)
+        .min_size(size.min)
+        .max_size(size.max)
+        .desired_capacity(size.desired)
+        .availability_zones("us-east-1a")
+        .send()
+        .await
+        .context("can't create the Auto Scaling group")?;
+    if size.drains {
+        client
+            .put_lifecycle_hook()
+            .auto_scaling_group_name(group)
+            .lifecycle_hook_name("drain")
+            .lifecycle_transition("autoscaling:EC2_INSTANCE_TERMINATING")
+            .heartbeat_timeout(DRAIN_HEARTBEAT)
+            .default_result("CONTINUE")
+            .send()
+            .await
+            .context("can't create the group's lifecycle hook")?;
+    }
+    Ok(())
 }
 
 async fn queues(client: &aws_sdk_sqs::Client) -> anyhow::Result<(String, String)> {

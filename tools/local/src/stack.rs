@@ -4,12 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use aws_config::SdkConfig;
 use embedded_aws::EmbeddedAws;
 use telegram_sandbox::{Sandbox, SandboxOptions};
 
-use crate::{Child, Resources};
+use crate::resources::GroupSize;
+use crate::scaling::{LocalGroup, Metric};
+use crate::{Child, Launcher, RealTelegram, Resources, Scaling};
 
 /// The public address that polybot tells Telegram. Nothing listens there: the sandbox, in the load balancer's place,
 /// brings each update to an instance.
@@ -18,6 +20,8 @@ const APP_URL: &str = "https://polybot.invalid/";
 const RESULTS_SECRET: &str = "local-results-secret";
 /// How long a service may take to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often metric-streamer publishes, unless told otherwise: its own default. A scaled time shortens it.
+const INTERVAL: Duration = Duration::from_secs(30);
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -28,8 +32,12 @@ pub struct Options {
     pub model: String,
     /// How many polybots.
     pub polybots: usize,
-    /// How many workers.
+    /// How many workers, where their number stays.
     pub workers: usize,
+    /// Let the group scale: workers come and go, and `workers` does not count.
+    pub scaling: Option<Scaling>,
+    /// Serve a bot at the real Telegram, by long polling; the sandbox then has nobody in it.
+    pub telegram: Option<RealTelegram>,
     /// Polybot asks Telegram for updates instead of having them delivered.
     pub long_polling: bool,
     /// More settings, for each service that knows them.
@@ -43,7 +51,16 @@ impl Options {
     /// If this executable can't be found.
     pub fn here(model: impl Into<String>) -> anyhow::Result<Self> {
         let executable = std::env::current_exe().context("can't find this program's own file")?;
-        Ok(Self { executable, model: model.into(), polybots: 1, workers: 1, long_polling: false, settings: Vec::new() })
+        Ok(Self {
+            executable,
+            model: model.into(),
+            polybots: 1,
+            workers: 1,
+            scaling: None,
+            telegram: None,
+            long_polling: false,
+            settings: Vec::new(),
+        })
     }
 }
 
@@ -60,8 +77,10 @@ pub struct Stack {
     pub config: SdkConfig,
     /// The bots and where each listens.
     pub polybots: Vec<(Child, SocketAddr)>,
-    /// The workers and where each listens.
+    /// The workers and where each listens, where their number stays.
     pub workers: Vec<(Child, SocketAddr)>,
+    /// The workers that come and go.
+    pub group: Option<LocalGroup>,
     /// The metric streamer and where it listens.
     pub metric_streamer: (Child, SocketAddr),
     options: Options,
@@ -77,21 +96,39 @@ impl Stack {
         let aws = EmbeddedAws::start().await.context("can't start the embedded AWS")?;
         let telegram = Sandbox::start(SandboxOptions::default()).await.context("can't start the Telegram sandbox")?;
         let config = aws.sdk_config().await;
-        let workers = i32::try_from(options.workers).context("too many workers")?;
-        let resources = Resources::create(&config, telegram.token(), workers).await?;
+        let size = group_size(&options)?;
+        let sandbox_token = options.telegram.is_none().then(|| telegram.token());
+        let resources = Resources::create(&config, sandbox_token, size).await?;
 
         progress("starting polybot, yolo-worker and metric-streamer");
         let metric_streamer = start_metric_streamer(&options, &aws, &resources)?;
         let polybots = (0..options.polybots).map(|_| start_polybot(&options, &aws, &telegram, &resources));
         let polybots = ready(polybots.collect::<anyhow::Result<_>>()?).await?;
-        telegram.deliver_to(polybots.iter().map(|(_, address)| format!("http://{address}/webhook")).collect());
-        let results = polybots.first().map(|(_, address)| *address).context("there is no polybot")?;
-        let workers = (0..options.workers).map(|_| start_worker(&options, &aws, &resources, results));
-        let workers = ready(workers.collect::<anyhow::Result<_>>()?).await?;
-        for _ in &workers {
-            let instance = aws.auto_scaling().launching(&resources.group)?;
-            aws.auto_scaling().in_service(&instance)?;
+        if options.telegram.is_none() {
+            telegram.deliver_to(polybots.iter().map(|(_, address)| format!("http://{address}/webhook")).collect());
         }
+        let results = polybots.first().map(|(_, address)| *address).context("there is no polybot")?;
+        let environment = worker_environment(&options, &aws, &resources, results);
+        let (workers, group) = match &options.scaling {
+            Some(scaling) => {
+                let executable = options.executable.clone();
+                let start = move |_: &str| Child::start(&executable, "yolo-worker", environment.iter().cloned());
+                let metric = Metric::backlog_per_instance(&resources.queue_url, &resources.group);
+                let auto_scaling = aws.auto_scaling().clone();
+                let group = LocalGroup::start(&config, auto_scaling, &resources.group, metric, scaling, start).await?;
+                all_in_service(&aws, &resources.group, &group).await?;
+                (Vec::new(), Some(group))
+            }
+            None => {
+                let start = || Child::start(&options.executable, "yolo-worker", environment.iter().cloned());
+                let workers = ready((0..options.workers).map(|_| start()).collect::<anyhow::Result<_>>()?).await?;
+                for _ in &workers {
+                    let instance = aws.auto_scaling().launching(&resources.group)?;
+                    aws.auto_scaling().in_service(&instance)?;
+                }
+                (workers, None)
+            }
+        };
         let address = metric_streamer.ready().await?;
         Ok(Self {
             aws,
@@ -100,9 +137,16 @@ impl Stack {
             config,
             polybots,
             workers,
+            group,
             metric_streamer: (metric_streamer, address),
             options,
         })
+    }
+
+    /// Who starts and ends the workers, where they come and go.
+    #[must_use]
+    pub fn launcher(&self) -> Option<&Launcher> {
+        self.group.as_ref().map(LocalGroup::launcher)
     }
 
     /// The address of the first polybot's `/results`.
@@ -123,13 +167,16 @@ impl Stack {
         &self.options
     }
 
-    /// The services, each with a name for people.
+    /// The services, each with a name for people; not the workers that come and go.
     pub fn children(&self) -> impl Iterator<Item = &(Child, SocketAddr)> {
         self.polybots.iter().chain(&self.workers).chain([&self.metric_streamer])
     }
 
     /// Stop everything: the services first, so that they find what they need to finish.
     pub async fn stop(self) {
+        if let Some(group) = self.group {
+            group.stop().await;
+        }
         let children = self.workers.into_iter().chain(self.polybots).chain([self.metric_streamer]);
         let stopping: Vec<_> = children.map(|(child, _)| tokio::spawn(child.stop(GRACE))).collect();
         for stopped in stopping {
@@ -150,6 +197,37 @@ async fn ready(children: Vec<Child>) -> anyhow::Result<Vec<(Child, SocketAddr)>>
     Ok(ready)
 }
 
+/// Wait until the group has as many workers as it should have at the start.
+async fn all_in_service(aws: &EmbeddedAws, name: &str, group: &LocalGroup) -> anyhow::Result<()> {
+    let mut troubles = group.troubles();
+    let failed = async {
+        loop {
+            let trouble = troubles.borrow_and_update().clone();
+            if trouble.is_some() || troubles.changed().await.is_err() {
+                return trouble.unwrap_or_default();
+            }
+        }
+    };
+    tokio::select! {
+        _ = aws.auto_scaling().wait_for(name, |group| group.in_service() >= group.desired_capacity as usize) => Ok(()),
+        trouble = failed => bail!(trouble),
+    }
+}
+
+fn group_size(options: &Options) -> anyhow::Result<GroupSize> {
+    let size = |size: u32| i32::try_from(size).context("too many workers");
+    Ok(match &options.scaling {
+        Some(scaling) => {
+            let (min, max) = (size(scaling.min_size)?, size(scaling.max_size)?);
+            GroupSize { min, max, desired: min, drains: true }
+        }
+        None => {
+            let workers = i32::try_from(options.workers).context("too many workers")?;
+            GroupSize { min: 0, max: workers.max(4), desired: workers, drains: false }
+        }
+    })
+}
+
 fn results_url(polybot: SocketAddr) -> String {
     format!("http://{polybot}/results")
 }
@@ -160,25 +238,33 @@ fn start_polybot(
     telegram: &Sandbox,
     resources: &Resources,
 ) -> anyhow::Result<Child> {
-    let app_url = if options.long_polling { None } else { Some(("TELEGRAM_APP_URL", APP_URL.to_owned())) };
-    let settings = [
-        ("TELEGRAM_SECRET_ID", resources.secret.clone()),
-        ("TELEGRAM_API_URL", telegram.api_url()),
+    let mut settings = vec![
         ("BUCKET_NAME", resources.bucket.clone()),
         ("SQS_QUEUE_URL", resources.queue_url.clone()),
         ("DYNAMODB_TABLE", resources.table.clone()),
         ("RESULTS_SECRET", RESULTS_SECRET.into()),
     ];
-    Child::start(&options.executable, "polybot", environment(options, aws, settings.into_iter().chain(app_url)))
+    match &options.telegram {
+        // By its environment and not by the secret in the embedded AWS, which serves every process of this machine.
+        Some(real) => settings.extend(real.environment()),
+        None => {
+            settings.push(("TELEGRAM_SECRET_ID", resources.secret.clone()));
+            settings.push(("TELEGRAM_API_URL", telegram.api_url()));
+            if !options.long_polling {
+                settings.push(("TELEGRAM_APP_URL", APP_URL.to_owned()));
+            }
+        }
+    }
+    Child::start(&options.executable, "polybot", environment(options, aws, settings))
 }
 
-fn start_worker(
+fn worker_environment(
     options: &Options,
     aws: &EmbeddedAws,
     resources: &Resources,
     polybot: SocketAddr,
-) -> anyhow::Result<Child> {
-    let settings = [
+) -> Vec<(String, String)> {
+    let mut settings = vec![
         ("BUCKET_NAME", resources.bucket.clone()),
         ("SQS_QUEUE_URL", resources.queue_url.clone()),
         ("DYNAMODB_TABLE", resources.table.clone()),
@@ -188,11 +274,20 @@ fn start_worker(
         // A worker finishes its receive before it stops; here somebody is waiting for that.
         ("RECEIVE_WAIT", "1".into()),
     ];
-    Child::start(&options.executable, "yolo-worker", environment(options, aws, settings))
+    if options.scaling.is_some() {
+        // One core each: else one worker would take all of them, and a second would bring nothing.
+        settings.push(("THREADS", "1".into()));
+    }
+    environment(options, aws, settings)
 }
 
 fn start_metric_streamer(options: &Options, aws: &EmbeddedAws, resources: &Resources) -> anyhow::Result<Child> {
-    let settings = [("SQS_QUEUE_URL", resources.queue_url.clone()), ("ASG_NAME", resources.group.clone())];
+    let interval = options.scaling.as_ref().map_or(INTERVAL, |scaling| scaling.time_scale.shorten(INTERVAL));
+    let settings = [
+        ("SQS_QUEUE_URL", resources.queue_url.clone()),
+        ("ASG_NAME", resources.group.clone()),
+        ("INTERVAL", interval.as_secs_f64().to_string()),
+    ];
     Child::start(&options.executable, "metric-streamer", environment(options, aws, settings))
 }
 

@@ -142,7 +142,7 @@ impl Group {
         self.instances.iter().filter(|i| i.state == LifecycleState::InService).count()
     }
 
-    fn staying(&self) -> impl Iterator<Item = &Instance> {
+    pub(crate) fn staying(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|i| !i.state.is_terminating())
     }
 

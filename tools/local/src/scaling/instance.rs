@@ -1,0 +1,172 @@
+//! The life of one instance: boots, serves, ends. Each step is reported to the group.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use embedded_aws::LifecycleState;
+use tokio_util::sync::CancellationToken;
+
+use super::Launcher;
+use crate::Child;
+
+/// How long a worker may take to stop when everything stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Live until the process has ended, whoever ended it.
+pub(super) async fn live(launcher: Launcher, id: String, boot: Duration) {
+    let instance = Instance { plug: launcher.plug(&id), launcher: &launcher, id: &id };
+    instance.boot_and_serve(boot).await;
+    launcher.forget(&id);
+    // The group may have been deleted, with its instances.
+    let _ = launcher.parts().auto_scaling.terminated(&id);
+}
+
+struct Instance<'a> {
+    launcher: &'a Launcher,
+    id: &'a str,
+    /// Cancelled when somebody pulls it.
+    plug: CancellationToken,
+}
+
+/// Why an instance's life goes on to its end.
+enum End {
+    /// The group asked for it.
+    Asked,
+    /// The process ended, or was killed.
+    Died,
+    /// Everything stops.
+    Stopping,
+}
+
+impl Instance<'_> {
+    async fn boot_and_serve(&self, boot: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(boot) => {}
+            _ = self.interrupted() => return,
+        }
+        let mut child = match (self.launcher.parts().start)(self.id) {
+            Ok(child) => child,
+            Err(error) => return self.wait_after(&error).await,
+        };
+        self.launcher.set_process(self.id, child.id());
+        let ready = tokio::select! {
+            ready = child.ready() => ready,
+            end = self.interrupted() => return self.end(child, end).await,
+        };
+        match ready {
+            Ok(address) => self.launcher.set_ready(self.id, address),
+            Err(error) => {
+                self.launcher.set_process(self.id, None);
+                return self.wait_after(&error).await;
+            }
+        }
+        let end = match self.launcher.parts().auto_scaling.in_service(self.id) {
+            Ok(()) => tokio::select! {
+                _ = child.ended() => End::Died,
+                end = self.interrupted() => end,
+            },
+            // Its group was deleted.
+            Err(_) => End::Asked,
+        };
+        self.end(child, end).await;
+    }
+
+    /// Until the group, the launcher or somebody at the plug wants this instance to end.
+    async fn interrupted(&self) -> End {
+        tokio::select! {
+            () = self.state(|state| state.is_none_or(LifecycleState::is_terminating)) => End::Asked,
+            () = self.plug.cancelled() => End::Died,
+            () = self.launcher.parts().stopping.cancelled() => End::Stopping,
+        }
+    }
+
+    /// Until the group has this instance in a state like this; `None` if it has it no more.
+    async fn state(&self, wanted: impl Fn(Option<LifecycleState>) -> bool) {
+        let auto_scaling = &self.launcher.parts().auto_scaling;
+        let mut changes = auto_scaling.changes();
+        loop {
+            changes.mark_unchanged();
+            if wanted(auto_scaling.instance(self.id).map(|(_, instance)| instance.state)) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                // AWS is gone.
+                return;
+            }
+        }
+    }
+
+    async fn end(&self, mut child: Child, end: End) {
+        match end {
+            End::Died => {
+                // One that is gone can't be killed.
+                let _ = child.kill().await;
+            }
+            End::Stopping => child.stop(GRACE).await,
+            End::Asked => self.drain(child).await,
+        }
+    }
+
+    /// SIGTERM, and after the drain time, or when the hook that held the instance lets go of it, SIGKILL.
+    async fn drain(&self, mut child: Child) {
+        child.terminate();
+        let held = self.is(LifecycleState::TerminatingWait);
+        let let_go = async {
+            if held {
+                self.state(|state| state != Some(LifecycleState::TerminatingWait)).await;
+            } else {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            _ = child.ended() => {}
+            () = tokio::time::sleep(self.launcher.parts().drain) => {
+                self.launcher.trouble(format!("the worker of {} did not stop in time and was killed", self.id));
+            }
+            () = let_go => {}
+            () = self.plug.cancelled() => {}
+            () = self.launcher.parts().stopping.cancelled() => return child.stop(GRACE).await,
+        }
+        let _ = child.kill().await;
+        if self.is(LifecycleState::TerminatingWait) {
+            if let Err(error) = self.complete_lifecycle_action().await {
+                self.launcher.trouble(format!("{error:#}"));
+            }
+        }
+    }
+
+    /// What a worker on EC2 does by itself at the end of its drain.
+    async fn complete_lifecycle_action(&self) -> anyhow::Result<()> {
+        let parts = self.launcher.parts();
+        let hooks = parts.client.describe_lifecycle_hooks().auto_scaling_group_name(&parts.group).send().await;
+        let hooks = hooks.with_context(|| format!("can't read the lifecycle hooks of the group {}", parts.group))?;
+        let ends = |transition: &str| transition.ends_with("EC2_INSTANCE_TERMINATING");
+        for hook in hooks.lifecycle_hooks().iter().filter(|hook| hook.lifecycle_transition().is_some_and(ends)) {
+            parts
+                .client
+                .complete_lifecycle_action()
+                .auto_scaling_group_name(&parts.group)
+                .set_lifecycle_hook_name(hook.lifecycle_hook_name().map(str::to_owned))
+                .instance_id(self.id)
+                .lifecycle_action_result("CONTINUE")
+                .send()
+                .await
+                .with_context(|| format!("can't complete the lifecycle action of {}", self.id))?;
+        }
+        Ok(())
+    }
+
+    fn is(&self, state: LifecycleState) -> bool {
+        let instance = self.launcher.parts().auto_scaling.instance(self.id);
+        instance.is_some_and(|(_, instance)| instance.state == state)
+    }
+
+    /// The worker did not start. The instance stays `Pending` for a while, so that its replacement comes later.
+    async fn wait_after(&self, error: &anyhow::Error) {
+        let wait = self.launcher.failed(self.id, error);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = self.interrupted() => {}
+        }
+    }
+}
