@@ -50,6 +50,6 @@ ENV MODEL=$MODEL MODEL_CACHE=/models
 # Nobody in particular. No file here belongs to it, and nothing is ever written: the root filesystem can be read-only.
 USER 65532:65532
 EXPOSE 8081
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["/yolo-worker", "healthcheck"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["/yolo-worker", "healthcheck"]
 # Not through a shell, so that SIGTERM reaches it: it then finishes what it has in hand.
 ENTRYPOINT ["/yolo-worker"]

@@ -1,5 +1,6 @@
 """compose.yaml against the services' own settings, .env.example and an emulator."""
 
+import json
 import re
 import subprocess
 import sys
@@ -74,11 +75,14 @@ class Services(unittest.TestCase):
 
             sqs = emulator.client(environment, "sqs")
             path = urlparse(told["SQS_QUEUE_URL"]).path
-            self.assertIn(path, [urlparse(url).path for url in sqs.list_queues()["QueueUrls"]])
+            dead_letters = urlparse(COMPOSE["polybot"]["environment"]["DEAD_LETTER_QUEUE_URL"]).path
+            self.assertEqual({path, dead_letters}, {urlparse(url).path for url in sqs.list_queues()["QueueUrls"]})
             queue = sqs.get_queue_url(QueueName=path.rsplit("/", 1)[-1])["QueueUrl"]
             attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
             self.assertEqual(attributes["VisibilityTimeout"], "60")
-            self.assertIn('"maxReceiveCount": 5', attributes["RedrivePolicy"])
+            redrive = json.loads(attributes["RedrivePolicy"])
+            self.assertEqual(redrive["maxReceiveCount"], 5)
+            self.assertEqual(redrive["deadLetterTargetArn"].rsplit(":", 1)[-1], dead_letters.rsplit("/", 1)[-1])
 
             table = emulator.client(environment, "dynamodb").describe_table(TableName=told["DYNAMODB_TABLE"])["Table"]
             index = re.search(r'UNDELIVERED_INDEX: &str = "(.+)"', read("fleet/src/predictions.rs"))[1]
