@@ -60,16 +60,18 @@ impl Default for Limits {
     }
 }
 
-/// Serve until `shutdown`; then accept no more, finish the requests that run, and close.
+/// Serve until `shutdown`; then accept no more, finish the requests that run, and close. A request that was begun is also
+/// finished if its client goes away: a worker that dies while polybot tells a user must not undo half of that.
 pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
+    let requests = TaskTracker::new();
     while let Some((stream, slot)) = next(&listener, &slots, &shutdown).await {
-        let (routes, shutdown) = (routes.clone(), shutdown.clone());
+        let (routes, requests, shutdown) = (routes.clone(), requests.clone(), shutdown.clone());
         connections.spawn(async move {
             // Small answers should not wait for each other; without it they are only slower.
             let _ = stream.set_nodelay(true);
-            if let Err(error) = connection(stream, routes, limits, shutdown).await {
+            if let Err(error) = connection(stream, routes, limits, requests, shutdown).await {
                 tracing::debug!(%error, "a connection ended");
             }
             drop(slot);
@@ -77,8 +79,10 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdo
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(limits.grace, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests were cut off at the end of the grace time");
+    requests.close();
+    let finished = async { tokio::join!(connections.wait(), requests.wait()) };
+    if tokio::time::timeout(limits.grace, finished).await.is_err() {
+        tracing::warn!(requests = requests.len(), "requests were cut off at the end of the grace time");
     }
 }
 
@@ -111,13 +115,14 @@ async fn connection(
     stream: TcpStream,
     routes: Router,
     limits: Limits,
+    requests: TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(), hyper::Error> {
     let begun = Arc::new(AtomicBool::new(false));
     let first = Arc::clone(&begun);
     let limited = routes.layer(from_fn(move |request, next| {
         first.store(true, Ordering::Relaxed);
-        answer(request, next, limits)
+        answer(request, next, limits, requests.clone())
     }));
     let mut connection = std::pin::pin!(
         http1::Builder::new()
@@ -150,7 +155,7 @@ async fn connection(
 const MIN_BUFFER: usize = 8192;
 
 /// The whole body first, so that a slow or endless one holds nothing but its connection.
-async fn answer(request: Request, next: Next, limits: Limits) -> Response {
+async fn answer(request: Request, next: Next, limits: Limits, requests: TaskTracker) -> Response {
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(limits.body_time, to_bytes(body, limits.body_bytes)).await {
         Ok(Ok(body)) => body,
@@ -159,8 +164,13 @@ async fn answer(request: Request, next: Next, limits: Limits) -> Response {
         Err(_) => return closing(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
     };
     let path = head.uri.path().to_owned();
-    match tokio::time::timeout(limits.request_time, next.run(Request::from_parts(head, Body::from(body)))).await {
-        Ok(response) => response,
+    let work = requests.spawn(next.run(Request::from_parts(head, Body::from(body))));
+    match tokio::time::timeout(limits.request_time, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::error!(path, %error, "a request failed inside");
+            closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed; it was reported")
+        }
         Err(_) => {
             tracing::warn!(path, "a request took too long");
             closing(StatusCode::GATEWAY_TIMEOUT, "this took too long; try again")
@@ -285,6 +295,27 @@ mod tests {
         }
         finish.notify_one();
         assert!(asked.await.expect("asked").ends_with("done"));
+        server.served.await.expect("served");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_finished_when_its_client_goes_away() {
+        let (entered, finish, finished) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (inside, go_on, done) = (Arc::clone(&entered), Arc::clone(&finish), Arc::clone(&finished));
+        let wait = get(move || async move {
+            inside.notify_one();
+            go_on.notified().await;
+            done.notify_one();
+        });
+        let server = server(Router::new().route("/wait", wait), Limits::default()).await;
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("connect");
+        stream.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("write");
+        entered.notified().await;
+        drop(stream);
+        // It is waited for at the end, too.
+        server.shutdown.cancel();
+        finish.notify_one();
+        finished.notified().await;
         server.served.await.expect("served");
     }
 

@@ -94,7 +94,7 @@ impl DeadLetters {
             Ok(Delivered::Now | Delivered::Before | Delivered::Refused) => Ok(()),
             // Whoever is telling may die; the sweep looks after that.
             Ok(Delivered::InProgress | Delivered::WithItsAlbum) => Ok(()),
-            Err(DeliverError::Telegram(error)) => {
+            Err(error @ (DeliverError::Telegram(_) | DeliverError::TooSlow)) => {
                 tracing::warn!(prediction_id = %job.prediction_id, %error, "the user was not told; the sweep tries again");
                 Ok(())
             }

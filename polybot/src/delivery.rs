@@ -11,6 +11,9 @@ use uuid::Uuid;
 use crate::album_store::{AlbumId, AlbumStore};
 use crate::{Telegram, TelegramError, buttons, reply};
 
+/// How often marking what was told is tried again after the SDK's own tries, and the wait before each.
+const MARK_TRIES: u32 = 5;
+const MARK_PAUSE: Duration = Duration::from_secs(1);
 /// The most that one look of the sweep delivers.
 const SWEEP_BATCH: i32 = 100;
 /// The largest annotated photo, in bytes.
@@ -55,6 +58,9 @@ pub enum DeliverError {
     /// It is not finished.
     #[error("the prediction {0} is not finished yet")]
     NotFinished(Uuid),
+    /// It took almost as long as the lease.
+    #[error("fetching and sending the answer took too long")]
+    TooSlow,
     /// Telegram failed; the sweep tries again.
     #[error(transparent)]
     Telegram(#[from] TelegramError),
@@ -84,7 +90,7 @@ impl Delivery {
         if self.predictions.lease(prediction_id, now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
         }
-        let outcome = match self.tell(&prediction).await {
+        let outcome = match self.within_lease(self.tell(&prediction)).await {
             Ok(()) => Delivered::Now,
             Err(DeliverError::Telegram(error)) if error.is_final() => {
                 tracing::warn!(%prediction_id, %error, "Telegram refuses the answer for good");
@@ -97,7 +103,7 @@ impl Delivery {
                 return Err(error);
             }
         };
-        let _ = self.predictions.mark_delivered(&prediction, now()).await?;
+        self.mark(&prediction).await?;
         metrics::counter!("polybot_delivered_total").increment(1);
         tracing::info!(%prediction_id, chat_id = prediction.chat_id, ?outcome, "delivered");
         if let Some(status_message_id) = prediction.status_message_id
@@ -106,6 +112,12 @@ impl Delivery {
             tracing::warn!(%prediction_id, %error, "the message that says to wait was left behind");
         }
         Ok(outcome)
+    }
+
+    /// Stop before the lease ends: then somebody else may tell.
+    async fn within_lease(&self, tell: impl Future<Output = Result<(), DeliverError>>) -> Result<(), DeliverError> {
+        let time = Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9);
+        tokio::time::timeout(time, tell).await.unwrap_or(Err(DeliverError::TooSlow))
     }
 
     async fn tell(&self, prediction: &Prediction) -> Result<(), DeliverError> {
@@ -148,7 +160,7 @@ impl Delivery {
             self.mark_all(&parts).await?;
             return Ok(Delivered::Before);
         };
-        let outcome = match self.tell_album(album.chat_id, &parts).await {
+        let outcome = match self.within_lease(self.tell_album(album.chat_id, &parts)).await {
             Ok(()) => Delivered::Now,
             Err(DeliverError::Telegram(error)) if error.is_final() => {
                 tracing::warn!(album = id.as_str(), %error, "Telegram refuses the answer for good");
@@ -173,9 +185,23 @@ impl Delivery {
         Ok(outcome)
     }
 
+    /// Mark what was told, and try longer than the SDK does: while it is not marked, the user may be told again.
+    async fn mark(&self, prediction: &Prediction) -> Result<(), AwsError> {
+        let mut tries = 0;
+        loop {
+            match self.predictions.mark_delivered(prediction, now()).await {
+                Ok(Written::Now | Written::NotAsExpected) => return Ok(()),
+                Err(error) if tries == MARK_TRIES => return Err(error),
+                Err(error) => tracing::warn!(prediction_id = %prediction.prediction_id, %error, "not marked yet"),
+            }
+            tries += 1;
+            tokio::time::sleep(MARK_PAUSE).await;
+        }
+    }
+
     async fn mark_all(&self, parts: &[Prediction]) -> Result<(), AwsError> {
         for part in parts {
-            let _ = self.predictions.mark_delivered(part, now()).await?;
+            self.mark(part).await?;
         }
         Ok(())
     }
