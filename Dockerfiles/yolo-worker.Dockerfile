@@ -3,7 +3,7 @@
 #   docker build -f Dockerfiles/yolo-worker.Dockerfile -t yolo-worker .
 
 # ---- The same in all three files, so that one builder compiles once for all three images. -----------------------------
-ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-trixie
+ARG RUST_IMAGE=rust:1.95-slim-trixie
 
 FROM ${RUST_IMAGE} AS chef
 RUN cargo install cargo-chef --version 0.1.78 --locked
