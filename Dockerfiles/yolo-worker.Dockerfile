@@ -28,7 +28,9 @@ RUN cargo build --profile dist --locked -p polybot -p yolo-worker -p metric-stre
 FROM build AS model
 ARG MODEL=yolo12n
 RUN mkdir /models \
-    && if [ -n "$MODEL" ]; then MODEL_CACHE=/models target/dist/yolo-worker bench --model "$MODEL" --runs 1; fi
+    && if [ -n "$MODEL" ]; then MODEL_CACHE=/models target/dist/yolo-worker bench --model "$MODEL" --runs 1; fi \
+    # Fetched files are their owner's alone, and the final image runs as somebody else.
+    && chmod --recursive a+rX /models
 
 # The program, the shared libraries it names (glibc and libgcc, 3 MB), and the certificates that TLS trusts: all
 # that it needs of a system.
