@@ -8,9 +8,9 @@ use image::RgbImage;
 use crate::{BoundingBox, Detection};
 
 /// The class of all that it finds, so that nobody takes it for a detection; also the name in the `MODEL` setting.
-pub const NAME: &str = "stand-in";
+pub(crate) const NAME: &str = "stand-in";
 
-/// Finds one object of class [`NAME`] in the middle of every image, after a pause as long as a network might take. The
+/// Finds one object of class `stand-in` in the middle of every image, after a pause as long as a network might take. The
 /// pause uses no CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StandIn {

@@ -165,3 +165,19 @@ fn both_layouts_give_the_same_detections() {
     assert!(!from_rows.is_empty());
     assert_eq!(from_rows, UNCUT.detect(&image).expect("detect"));
 }
+
+/// One pixel, and lines one pixel thick: nothing is in them, and nothing breaks.
+#[test]
+fn absurd_shapes_are_detected_like_any_other() {
+    for (width, height) in [(1, 1), (20_000, 1), (1, 20_000)] {
+        let image = RgbImage::from_pixel(width, height, image::Rgb([90, 90, 90]));
+        let found = DETECTOR.detect(&image).expect("detect");
+        for detection in found {
+            let at = detection.bounding_box;
+            assert!(
+                at.left >= 0.0 && at.top >= 0.0 && at.right <= width as f32 && at.bottom <= height as f32,
+                "{at:?}"
+            );
+        }
+    }
+}

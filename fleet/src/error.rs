@@ -26,6 +26,24 @@ impl AwsError {
         Self { tried: tried.into(), code, reason: DisplayErrorContext(&error).to_string() }
     }
 
+    /// The answer of a conditional write, or nothing if its condition was not met: that is no failure but news.
+    ///
+    /// # Errors
+    /// Whatever else went wrong.
+    pub fn unless_condition_failed<T, E>(
+        answer: Result<T, E>,
+        tried: impl FnOnce() -> String,
+    ) -> Result<Option<T>, Self>
+    where
+        E: StdError + ProvideErrorMetadata,
+    {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
+            Err(error) => Err(Self::new(tried(), error)),
+        }
+    }
+
     /// An answer that does not hold what the call promises.
     pub fn unexpected(tried: impl Into<String>, reason: impl ToString) -> Self {
         Self { tried: tried.into(), code: None, reason: reason.to_string() }
@@ -36,4 +54,15 @@ impl AwsError {
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
+}
+
+/// An error with all its causes, in one line.
+pub fn in_words(error: &dyn StdError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::images;
+use crate::{Prediction, images};
 
 /// The version of the Job that this code writes, and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -55,6 +55,19 @@ pub enum JobError {
 }
 
 impl Job {
+    /// The job of a record, submitted now.
+    #[must_use]
+    pub fn of(prediction: &Prediction) -> Self {
+        Self {
+            version: VERSION,
+            prediction_id: prediction.prediction_id,
+            chat_id: prediction.chat_id,
+            message_id: prediction.message_id,
+            image_key: prediction.original_img_path.clone(),
+            submitted_at: OffsetDateTime::now_utc(),
+        }
+    }
+
     /// As JSON, for the queue.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -2,7 +2,7 @@
 //!
 //! - [`Job`]: what polybot puts on the queue; [`Prediction`]: what a worker records.
 //! - [`JobQueue`], [`ImageStore`], [`PredictionStore`]: SQS, S3 and DynamoDB, in this system's words.
-//! - [`aws`], [`settings`], [`telemetry`], [`shutdown`]: what each service does the same way.
+//! - [`service`], [`server`], [`settings`], [`aws`], [`telemetry`], [`shutdown`]: what each service does the same way.
 
 pub mod aws;
 mod error;
@@ -11,12 +11,14 @@ pub mod job;
 pub mod prediction;
 pub mod predictions;
 pub mod queue;
+pub mod server;
+pub mod service;
 pub mod settings;
 pub mod shutdown;
 mod summary;
 pub mod telemetry;
 
-pub use error::AwsError;
+pub use error::{AwsError, in_words};
 pub use images::ImageStore;
 pub use job::Job;
 pub use prediction::{Label, Prediction, Status};

@@ -76,6 +76,16 @@ pub struct Prediction {
     /// The user wants to know how sure the detector is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confidences: bool,
+    /// It failed so often that its message was taken from the queue; an operator can have it tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead_letter: bool,
+    /// How often its message was lost and sent anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub requeued: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Prediction {
@@ -98,6 +108,8 @@ impl Prediction {
             status_message_id: None,
             album: None,
             confidences: false,
+            dead_letter: false,
+            requeued: 0,
         }
     }
 }

@@ -1,14 +1,13 @@
 //! The records, over DynamoDB. Every write says what it expects to find: every step may run twice.
 //!
 //! The item is the [`Prediction`] itself, with two more attributes: `undelivered` (its value the status, present until
-//! the user was told: the sparse index [`UNDELIVERED_INDEX`] holds just these), and `lease_until` (who answers the user
+//! the user was told: the sparse index [`UNDELIVERED_INDEX`] holds just these, and dead letters under a value of their own), and `lease_until` (who answers the user
 //! holds the record until then).
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -18,6 +17,9 @@ use crate::{AwsError, Label, Prediction, Status};
 
 /// The sparse index of what no user was told yet: partition key `undelivered` (the status), sort key `time`.
 pub const UNDELIVERED_INDEX: &str = "undelivered-index";
+
+/// The index's partition of dead letters whose users were told.
+const DEAD_LETTERS: &str = "dead-letter";
 
 /// What a finished job found.
 #[derive(Clone, Debug)]
@@ -58,6 +60,12 @@ pub enum Written {
     NotAsExpected,
 }
 
+impl<T> From<Option<T>> for Written {
+    fn from(answer: Option<T>) -> Self {
+        if answer.is_some() { Self::Now } else { Self::NotAsExpected }
+    }
+}
+
 /// The table.
 #[derive(Clone, Debug)]
 pub struct PredictionStore {
@@ -92,13 +100,7 @@ impl PredictionStore {
             .condition_expression("attribute_not_exists(prediction_id)")
             .send()
             .await;
-        match response {
-            Ok(_) => Ok(Written::Now),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(Written::NotAsExpected)
-            }
-            Err(error) => Err(AwsError::new(tried(), error)),
-        }
+        Ok(Written::from(AwsError::unless_condition_failed(response, tried)?))
     }
 
     /// The record of this id. Read consistently: what was written before is seen.
@@ -195,6 +197,72 @@ impl PredictionStore {
         .await
     }
 
+    /// Queued to failed, because its message was received too often; `failure` is a sentence for the user. It can be
+    /// [revived](Self::revive).
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn bury(&self, prediction_id: Uuid, failure: &str, now: i64) -> Result<Written, AwsError> {
+        self.update(
+            "recording as a dead letter",
+            prediction_id,
+            "SET #status = :failed, undelivered = :failed, #time = :now, expires_at = :expires, failure = :failure, \
+             dead_letter = :true",
+            "#status = :queued",
+            [
+                (":failed", status_value(Status::Failed)),
+                (":queued", status_value(Status::Queued)),
+                (":now", number(now)),
+                (":expires", number(now + RETENTION)),
+                (":failure", S(failure.into())),
+                (":true", Bool(true)),
+            ],
+        )
+        .await
+    }
+
+    /// A dead letter back to queued, so that it is tried and told again; on its own, if it was part of an album.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn revive(&self, prediction_id: Uuid, now: i64) -> Result<Written, AwsError> {
+        self.update(
+            "reviving",
+            prediction_id,
+            "SET #status = :queued, undelivered = :queued, #time = :now, expires_at = :expires \
+             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id",
+            "#status = :failed AND dead_letter = :true",
+            [
+                (":failed", status_value(Status::Failed)),
+                (":queued", status_value(Status::Queued)),
+                (":now", number(now)),
+                (":expires", number(now + RETENTION)),
+                (":true", Bool(true)),
+            ],
+        )
+        .await
+    }
+
+    /// A queued one whose message is lost is queued `now`, one more time than `prediction` says.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn requeue(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
+        self.update(
+            "requeueing",
+            prediction.prediction_id,
+            "SET #time = :now, requeued = :requeued",
+            "#status = :queued AND #time = :seen",
+            [
+                (":queued", status_value(Status::Queued)),
+                (":now", number(now)),
+                (":seen", number(prediction.time)),
+                (":requeued", number(i64::from(prediction.requeued) + 1)),
+            ],
+        )
+        .await
+    }
+
     /// Take the right to tell the user, until `until`: nobody was told, and nobody else holds it `now`.
     ///
     /// # Errors
@@ -230,15 +298,16 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the user may be told again.
-    pub async fn mark_delivered(&self, prediction_id: Uuid, now: i64) -> Result<Written, AwsError> {
-        self.update(
-            "marking as delivered",
-            prediction_id,
-            "SET delivered_at = :now REMOVE undelivered, lease_until",
-            "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at)",
-            [(":now", number(now))],
-        )
-        .await
+    pub async fn mark_delivered(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
+        let (what, id) = ("marking as delivered", prediction.prediction_id);
+        let condition = "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at)";
+        if prediction.dead_letter {
+            let update = "SET delivered_at = :now, undelivered = :dead REMOVE lease_until";
+            let values = [(":now", number(now)), (":dead", S(DEAD_LETTERS.into()))];
+            return self.update(what, id, update, condition, values).await;
+        }
+        let update = "SET delivered_at = :now REMOVE undelivered, lease_until";
+        self.update(what, id, update, condition, [(":now", number(now))]).await
     }
 
     /// Predictions of this status, finished (or queued) at `until` or before, whose user was not told; at most `limit`, the
@@ -248,7 +317,7 @@ impl PredictionStore {
     /// [`AwsError`] after the SDK's retries.
     pub async fn undelivered(&self, status: Status, until: i64, limit: i32) -> Result<Vec<Uuid>, AwsError> {
         let tried = || format!("looking for undelivered predictions in {}", self.table);
-        let found = self
+        let query = self
             .client
             .query()
             .table_name(&self.table)
@@ -257,15 +326,32 @@ impl PredictionStore {
             .expression_attribute_names("#time", "time")
             .expression_attribute_values(":status", status_value(status))
             .expression_attribute_values(":until", number(until))
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|error| AwsError::new(tried(), error))?;
-        let id = |item: &HashMap<String, AttributeValue>| {
-            let id = item.get("prediction_id").and_then(|id| id.as_s().ok()).and_then(|id| Uuid::parse_str(id).ok());
-            id.ok_or_else(|| AwsError::unexpected(tried(), "an item has no prediction_id"))
-        };
-        found.items().iter().map(id).collect()
+            .limit(limit);
+        let found = query.send().await.map_err(|error| AwsError::new(tried(), error))?;
+        found.items().iter().map(|item| id_of(item, tried)).collect()
+    }
+
+    /// All dead letters whose users were told, the oldest first; from the sparse index.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn dead_letters(&self) -> Result<Vec<Uuid>, AwsError> {
+        let tried = || format!("looking for dead letters in {}", self.table);
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(UNDELIVERED_INDEX)
+            .key_condition_expression("undelivered = :dead")
+            .expression_attribute_values(":dead", S(DEAD_LETTERS.into()))
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            found.push(id_of(&item.map_err(|error| AwsError::new(tried(), error))?, tried)?);
+        }
+        Ok(found)
     }
 
     async fn update<const N: usize>(
@@ -292,20 +378,18 @@ impl PredictionStore {
         for (placeholder, value) in values {
             call = call.expression_attribute_values(placeholder, value);
         }
-        match call.send().await {
-            Ok(_) => Ok(Written::Now),
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(Written::NotAsExpected)
-            }
-            Err(error) => Err(AwsError::new(self.tried(what, prediction_id), error)),
-        }
+        let answer = call.send().await;
+        Ok(Written::from(AwsError::unless_condition_failed(answer, || self.tried(what, prediction_id))?))
     }
 
     fn tried(&self, what: &str, prediction_id: Uuid) -> String {
         format!("{what} prediction {prediction_id} in {}", self.table)
     }
+}
+
+fn id_of(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String) -> Result<Uuid, AwsError> {
+    let id = item.get("prediction_id").and_then(|id| id.as_s().ok()).and_then(|id| Uuid::parse_str(id).ok());
+    id.ok_or_else(|| AwsError::unexpected(tried(), "an item has no prediction_id"))
 }
 
 fn status_value(status: Status) -> AttributeValue {

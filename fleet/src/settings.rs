@@ -32,7 +32,8 @@ pub fn parse<S: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<S, (
 fn missing_setting(error: &clap::Error, command: &clap::Command) -> Option<String> {
     let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return None };
     let missing: Vec<&str> = missing.iter().filter_map(|usage| usage.split_whitespace().next()).collect();
-    let declared = command.get_arguments().filter_map(|argument| argument.get_long());
+    let commands = std::iter::once(command).chain(command.get_subcommands());
+    let declared = commands.flat_map(clap::Command::get_arguments).filter_map(|argument| argument.get_long());
     let mut declared = declared.map(|long| format!("--{long}"));
     let flag =
         declared.find(|flag| missing.contains(&flag.as_str())).or_else(|| Some((*missing.first()?).to_owned()))?;

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-/// Publishes the backlog per instance, which the workers' scaling policy follows.
-#[derive(Parser, Clone, Debug)]
-#[command(name = "metric-streamer", version)]
+/// The settings of the service: flags, or environment variables of the same name.
+#[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// The address of the SQS queue with the jobs
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue::{L, N, S};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use fleet::predictions::UNDELIVERED_INDEX;
@@ -121,7 +120,8 @@ impl AlbumStore {
         if let Some(caption) = caption {
             call = call.expression_attribute_values(":caption", S(caption.into()));
         }
-        let written = self.written("adding to", album, call.send().await)?;
+        let answer = call.send().await;
+        let written = AwsError::unless_condition_failed(answer, || self.tried("adding to", album))?;
         Ok(if written.is_some() { Added::InTime } else { Added::TooLate })
     }
 
@@ -283,25 +283,9 @@ impl AlbumStore {
         for (placeholder, value) in values {
             call = call.expression_attribute_values(*placeholder, value.clone());
         }
-        let written = self.written(what, album, call.send().await)?;
+        let answer = call.send().await;
+        let written = AwsError::unless_condition_failed(answer, || self.tried(what, album))?;
         Ok(written.map(|written| from_item(written.attributes().unwrap_or(&HashMap::new()))))
-    }
-
-    /// The answer, or nothing if the condition was not met.
-    fn written<E>(
-        &self,
-        what: &str,
-        album: &AlbumId,
-        answer: Result<UpdateItemOutput, E>,
-    ) -> Result<Option<UpdateItemOutput>, AwsError>
-    where
-        E: std::error::Error + aws_sdk_dynamodb::error::ProvideErrorMetadata,
-    {
-        match answer {
-            Ok(written) => Ok(Some(written)),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
-            Err(error) => Err(AwsError::new(self.tried(what, album), error)),
-        }
     }
 
     fn tried(&self, what: &str, album: &AlbumId) -> String {

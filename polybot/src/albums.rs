@@ -22,8 +22,6 @@ use crate::filters::Filter;
 use crate::incoming::{Incoming, names};
 use crate::reply;
 
-/// How long acting on an album may take, in seconds, before another instance may try.
-const LEASE: i64 = 120;
 /// What is silent for this long, in seconds, was left behind by an instance that died.
 const ABANDONED: i64 = 20;
 /// The most albums that one look of the sweep takes over.
@@ -42,6 +40,8 @@ pub struct Albums {
     pub bot: String,
     /// An album is complete when nothing came for this long.
     pub quiet: Duration,
+    /// How long acting on an album may take, in seconds, before another instance may try.
+    pub lease: i64,
     /// Those that wait for silence; finished before the service ends.
     pub waiting: TaskTracker,
     /// At shutdown nobody waits any longer: another instance takes over.
@@ -70,7 +70,7 @@ impl Albums {
             () = tokio::time::sleep(self.quiet) => {}
             () = self.shutdown.cancelled() => return,
         }
-        match self.store.close(&album, arrival, now() + LEASE).await {
+        match self.store.close(&album, arrival, now() + self.lease).await {
             Ok(Some(closed)) => self.act(&album, &closed).await,
             // Another photo came, and who put that in waits for silence now.
             Ok(None) => {}
@@ -88,7 +88,7 @@ impl Albums {
             }
         };
         for album in waiting {
-            match self.store.take_over(&album, now(), now() + LEASE).await {
+            match self.store.take_over(&album, now(), now() + self.lease).await {
                 Ok(Some(taken)) => {
                     tracing::info!(album = album.as_str(), "the sweep takes over an album");
                     self.act(&album, &taken).await;

@@ -1,4 +1,4 @@
-//! A finished prediction to its user, once; and the sweep for those that nobody called back.
+//! A finished prediction to its user, once; and one look for those that nobody called back.
 
 use std::time::Duration;
 
@@ -7,20 +7,14 @@ use fleet::job::NOBODY;
 use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{AwsError, ImageStore, Prediction, PredictionStore, Status};
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::album_store::{AlbumId, AlbumStore};
-use crate::albums::Albums;
 use crate::{Telegram, TelegramError, buttons, reply};
 
-/// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
-const LEASE: i64 = 90;
-/// How often the sweep looks.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
-/// What finished this recently, in seconds, is left to its worker's call.
-const SWEEP_AGE: i64 = 15;
+/// How often marking what was told is tried again after the SDK's own tries, and the wait before each.
+const MARK_TRIES: u32 = 5;
+const MARK_PAUSE: Duration = Duration::from_secs(1);
 /// The most that one look of the sweep delivers.
 const SWEEP_BATCH: i32 = 100;
 /// The largest annotated photo, in bytes.
@@ -37,6 +31,8 @@ pub struct Delivery {
     pub predictions: PredictionStore,
     /// The albums, each answered as one.
     pub albums: AlbumStore,
+    /// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
+    pub lease: i64,
 }
 
 /// What became of a call to deliver.
@@ -65,6 +61,9 @@ pub enum DeliverError {
     /// It is not finished.
     #[error("the prediction {0} is not finished yet")]
     NotFinished(Uuid),
+    /// It took almost as long as the lease.
+    #[error("fetching and sending the answer took too long")]
+    TooSlow,
     /// Telegram failed; the sweep tries again.
     #[error(transparent)]
     Telegram(#[from] TelegramError),
@@ -91,14 +90,14 @@ impl Delivery {
             return self.deliver_album(&album).await;
         }
         if prediction.chat_id == NOBODY {
-            let _ = self.predictions.mark_delivered(prediction_id, now()).await?;
+            self.mark(&prediction).await?;
             return Ok(Delivered::ToNobody);
         }
-        let leased_until = now() + LEASE;
+        let leased_until = now() + self.lease;
         if self.predictions.lease(prediction_id, now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
         }
-        let outcome = match self.tell(&prediction).await {
+        let outcome = match self.within_lease(self.tell(&prediction)).await {
             Ok(()) => Delivered::Now,
             Err(DeliverError::Telegram(error)) if error.is_final() => {
                 tracing::warn!(%prediction_id, %error, "Telegram refuses the answer for good");
@@ -111,7 +110,7 @@ impl Delivery {
                 return Err(error);
             }
         };
-        let _ = self.predictions.mark_delivered(prediction_id, now()).await?;
+        self.mark(&prediction).await?;
         metrics::counter!("polybot_delivered_total").increment(1);
         tracing::info!(%prediction_id, chat_id = prediction.chat_id, ?outcome, "delivered");
         if let Some(status_message_id) = prediction.status_message_id
@@ -120,6 +119,12 @@ impl Delivery {
             tracing::warn!(%prediction_id, %error, "the message that says to wait was left behind");
         }
         Ok(outcome)
+    }
+
+    /// Stop before the lease ends: then somebody else may tell.
+    async fn within_lease(&self, tell: impl Future<Output = Result<(), DeliverError>>) -> Result<(), DeliverError> {
+        let time = Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9);
+        tokio::time::timeout(time, tell).await.unwrap_or(Err(DeliverError::TooSlow))
     }
 
     async fn tell(&self, prediction: &Prediction) -> Result<(), DeliverError> {
@@ -153,7 +158,7 @@ impl Delivery {
                 _ => return Ok(Delivered::WithItsAlbum),
             }
         }
-        let leased_until = now() + LEASE;
+        let leased_until = now() + self.lease;
         let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
             if !album.delivered {
                 return Ok(Delivered::InProgress);
@@ -162,7 +167,7 @@ impl Delivery {
             self.mark_all(&parts).await?;
             return Ok(Delivered::Before);
         };
-        let outcome = match self.tell_album(album.chat_id, &parts).await {
+        let outcome = match self.within_lease(self.tell_album(album.chat_id, &parts)).await {
             Ok(()) => Delivered::Now,
             Err(DeliverError::Telegram(error)) if error.is_final() => {
                 tracing::warn!(album = id.as_str(), %error, "Telegram refuses the answer for good");
@@ -187,9 +192,23 @@ impl Delivery {
         Ok(outcome)
     }
 
+    /// Mark what was told, and try longer than the SDK does: while it is not marked, the user may be told again.
+    async fn mark(&self, prediction: &Prediction) -> Result<(), AwsError> {
+        let mut tries = 0;
+        loop {
+            match self.predictions.mark_delivered(prediction, now()).await {
+                Ok(Written::Now | Written::NotAsExpected) => return Ok(()),
+                Err(error) if tries == MARK_TRIES => return Err(error),
+                Err(error) => tracing::warn!(prediction_id = %prediction.prediction_id, %error, "not marked yet"),
+            }
+            tries += 1;
+            tokio::time::sleep(MARK_PAUSE).await;
+        }
+    }
+
     async fn mark_all(&self, parts: &[Prediction]) -> Result<(), AwsError> {
         for part in parts {
-            let _ = self.predictions.mark_delivered(part.prediction_id, now()).await?;
+            self.mark(part).await?;
         }
         Ok(())
     }
@@ -215,25 +234,11 @@ impl Delivery {
         Ok(())
     }
 
-    /// Deliver what is finished and nobody called back for, until `shutdown`.
-    /// Photos of albums that nobody acted on are acted on.
-    pub async fn sweep(&self, albums: &Albums, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {
-                    albums.sweep().await;
-                    self.sweep_once().await;
-                }
-                () = shutdown.cancelled() => return,
-            }
-        }
-    }
-
-    async fn sweep_once(&self) {
+    /// One look for what was finished before `age` and nobody called back for.
+    pub(crate) async fn sweep(&self, age: Duration) {
+        let until = now() - i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         for status in [Status::Done, Status::Failed] {
-            let found = self.predictions.undelivered(status, now() - SWEEP_AGE, SWEEP_BATCH).await;
+            let found = self.predictions.undelivered(status, until, SWEEP_BATCH).await;
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {

@@ -1,10 +1,9 @@
 //! A photo onto the road: stored, recorded, queued, and its sender told.
 
 use fleet::prediction::now;
-use fleet::{AwsError, ImageStore, Job, JobQueue, Prediction, PredictionStore, images, job};
+use fleet::{AwsError, ImageStore, Job, JobQueue, Prediction, PredictionStore, images};
 use image::ImageFormat;
 use teloxide::types::FileId;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{Telegram, TelegramError, reply};
@@ -112,13 +111,11 @@ impl Detection {
             status_message_id,
             confidences,
             album: request.album.clone(),
-            ..Prediction::queued(prediction_id, chat_id, message_id, image_key.clone(), now())
+            ..Prediction::queued(prediction_id, chat_id, message_id, image_key, now())
         };
         // If there is one, an earlier try wrote it; it stands.
         let _ = self.predictions.insert(&record).await?;
-        let submitted_at = OffsetDateTime::now_utc();
-        let job = Job { version: job::VERSION, prediction_id, chat_id, message_id, image_key, submitted_at };
-        self.queue.send(&job).await?;
+        self.queue.send(&Job::of(&record)).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
         tracing::info!(%prediction_id, chat_id, message_id, "job queued");
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -14,9 +14,6 @@ use uuid::Uuid;
 
 use crate::updates::Handled;
 use crate::{DeliverError, Delivered, Delivery, Updates, secret};
-
-/// Telegram's updates are a few kilobytes.
-const MAX_UPDATE: usize = 1 << 20;
 
 /// What the routes need.
 #[derive(Debug)]
@@ -30,11 +27,9 @@ pub(crate) struct Context {
 }
 
 pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router {
-    let mut routes = Router::new()
-        .route("/webhook", post(webhook).layer(DefaultBodyLimit::max(MAX_UPDATE)))
-        .route("/results", get(results).post(results));
+    let mut routes = Router::new().route("/webhook", post(webhook)).route("/results", get(results).post(results));
     if context.load_test_secret.is_some() {
-        routes = routes.route("/loadTest", post(load_test).layer(DefaultBodyLimit::max(MAX_UPDATE)));
+        routes = routes.route("/loadTest", post(load_test));
     }
     routes
         .with_state(context)

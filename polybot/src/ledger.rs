@@ -12,8 +12,6 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use fleet::AwsError;
 use uuid::Uuid;
 
-/// How long an instance may take for one update, in seconds, before another one may try it.
-const LEASE: i64 = 120;
 /// How long an update is remembered, in seconds.
 const RETENTION: i64 = 24 * 3600;
 
@@ -33,13 +31,14 @@ pub enum Begun {
 pub struct Ledger {
     client: Client,
     table: String,
+    lease: i64,
 }
 
 impl Ledger {
-    /// In the table of this name.
+    /// In the table of this name. An instance may take `lease` seconds for one update before another one may try it.
     #[must_use]
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    pub fn new(client: Client, table: impl Into<String>, lease: i64) -> Self {
+        Self { client, table: table.into(), lease }
     }
 
     /// Take the update, if it is neither handled nor being handled.
@@ -58,7 +57,7 @@ impl Ledger {
             .condition_expression(
                 "attribute_not_exists(handled) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
             )
-            .expression_attribute_values(":until", number(now + LEASE))
+            .expression_attribute_values(":until", number(now + self.lease))
             .expression_attribute_values(":expires", number(now + RETENTION))
             .expression_attribute_values(":work", S(Uuid::now_v7().to_string()))
             .expression_attribute_values(":now", number(now))
@@ -66,17 +65,16 @@ impl Ledger {
             .send()
             .await;
         let tried = || format!("taking update {update_id} in {}", self.table);
-        match taken {
-            Ok(taken) => {
+        match AwsError::unless_condition_failed(taken, tried)? {
+            Some(taken) => {
                 let work = taken.attributes().and_then(|item| item.get("work_id")).and_then(|id| id.as_s().ok());
                 let work = work.and_then(|id| Uuid::parse_str(id).ok());
                 work.map(Begun::Handle).ok_or_else(|| AwsError::unexpected(tried(), "the item has no work_id"))
             }
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+            None => {
                 let item = self.item(update_id).await?;
                 Ok(if item.contains_key("handled") { Begun::Done } else { Begun::Busy })
             }
-            Err(error) => Err(AwsError::new(tried(), error)),
         }
     }
 

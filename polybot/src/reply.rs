@@ -16,6 +16,9 @@ pub fn help() -> String {
     )
 }
 
+/// Why there is no result when trying again and again did not help, as part of a sentence.
+pub const KEPT_FAILING: &str = "something on my side kept failing; it was reported, please try again later";
+
 /// While the photo waits for a worker.
 pub const BEING_PROCESSED: &str = "Your photo is being processed…";
 

@@ -1,11 +1,10 @@
 //! The service put together.
 
-use std::ffi::OsString;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,33 +13,13 @@ use tokio_util::task::TaskTracker;
 use crate::album_store::AlbumStore;
 use crate::albums::Albums;
 use crate::darkroom::Darkroom;
+use crate::dead_letters::DeadLetters;
 use crate::http::{self, Context};
 use crate::ledger::Ledger;
+use crate::lost_jobs::LostJobs;
+use crate::sweep::Sweep;
 use crate::telegram::Webhook;
 use crate::{Delivery, Detection, Settings, Telegram, Updates, command, polling, secret};
-
-/// Run the program with these arguments, the first being its name.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match serve(fleet::settings::parse_or_exit(args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(settings: Settings) -> anyhow::Result<()> {
-    fleet::telemetry::log_to_stderr(&settings.telemetry.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let shutdown = fleet::shutdown::on_signal()?;
-        let listener = TcpListener::bind(settings.listen_addr)
-            .await
-            .with_context(|| format!("can't listen on {} (LISTEN_ADDR)", settings.listen_addr))?;
-        run(settings, listener, shutdown).await
-    })
-}
 
 /// Run the service on this socket until `shutdown`, then finish the requests that run.
 ///
@@ -56,14 +35,17 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let images = ImageStore::new(aws_sdk_s3::Client::new(&config), &settings.bucket_name);
     let predictions = PredictionStore::new(dynamodb.clone(), &settings.dynamodb_table);
     let album_store = AlbumStore::new(dynamodb.clone(), &settings.dynamodb_table);
-    let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url);
+    let sqs = aws_sdk_sqs::Client::new(&config);
+    let queue = JobQueue::new(sqs.clone(), &settings.sqs_queue_url);
     let delivery = Delivery {
         telegram: telegram.clone(),
         images: images.clone(),
         predictions: predictions.clone(),
         albums: album_store.clone(),
+        lease: settings.lease,
     };
-    let detection = Detection { telegram: telegram.clone(), images, predictions, queue };
+    let detection =
+        Detection { telegram: telegram.clone(), images, predictions: predictions.clone(), queue: queue.clone() };
     let darkroom = Darkroom::new(telegram.clone());
     let waiting = TaskTracker::new();
     let albums = Albums {
@@ -72,10 +54,11 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         darkroom: darkroom.clone(),
         bot: bot.clone(),
         quiet: Duration::from_secs_f64(settings.album_quiet),
+        lease: settings.lease,
         waiting: waiting.clone(),
         shutdown: shutdown.clone(),
     };
-    let ledger = Ledger::new(dynamodb, &settings.dynamodb_table);
+    let ledger = Ledger::new(dynamodb, &settings.dynamodb_table, settings.lease);
     let updates = Updates { ledger, detection, darkroom, albums: albums.clone(), bot };
     let webhook_secret = secret::webhook_secret(&token);
     let context = Arc::new(Context {
@@ -86,9 +69,26 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         load_test_secret: settings.load_test_secret.clone().filter(|_| settings.load_test),
     });
     let listen_addr = listener.local_addr()?;
-    let server = axum::serve(listener, http::routes(context, metrics))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
+    let limits = Limits { grace: Duration::from_secs(settings.drain_timeout), ..Limits::default() };
+    let sweep = Sweep {
+        delivery: delivery.clone(),
+        albums,
+        lost_jobs: LostJobs {
+            predictions: predictions.clone(),
+            queue,
+            delivery: delivery.clone(),
+            stale_after: settings.stale_after,
+        },
+        interval: Duration::from_secs(settings.sweep_interval),
+    };
+    let dead_letters = settings.dead_letter_queue_url.as_ref().map(|url| DeadLetters {
+        queue: JobQueue::new(sqs, url),
+        predictions,
+        delivery,
+    });
+    if dead_letters.is_none() {
+        tracing::warn!("DEAD_LETTER_QUEUE_URL is not set: users of jobs that keep failing are not told");
+    }
     let receive = async {
         telegram.set_menu(command::menu()).await?;
         // Set only when the routes are being served: Telegram begins to deliver at once.
@@ -111,14 +111,35 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         }
         anyhow::Ok(())
     };
-    let serve = async { Ok(server.await?) };
-    let sweep = async {
-        delivery.sweep(&albums, shutdown.clone()).await;
+    let work = async {
+        tokio::try_join!(
+            receive,
+            done(server::serve(listener, http::routes(context, metrics), limits, shutdown.clone())),
+            done(sweep.run(shutdown.clone())),
+            done(async {
+                if let Some(dead_letters) = &dead_letters {
+                    dead_letters.run(shutdown.clone()).await;
+                }
+            }),
+        )?;
+        waiting.close();
+        waiting.wait().await;
         anyhow::Ok(())
     };
-    tokio::try_join!(serve, receive, sweep)?;
-    waiting.close();
-    waiting.wait().await;
+    let too_late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(limits.grace).await;
+    };
+    tokio::select! {
+        worked = work => worked?,
+        () = too_late => tracing::warn!("stopped at the end of the drain timeout; other instances take over"),
+    }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// A part of the service that can't fail.
+async fn done(part: impl Future<Output = ()>) -> anyhow::Result<()> {
+    part.await;
     Ok(())
 }

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use reqwest::Url;
 
-/// The Telegram bot: takes photos, queues them for the workers, answers with what they found.
-#[derive(Parser, Clone)]
-#[command(name = "polybot", version)]
+/// The settings of the service: flags, or environment variables of the same name.
+#[derive(Args, Clone)]
 pub struct Settings {
     /// The bot's token
     #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new(),
@@ -48,6 +47,21 @@ pub struct Settings {
     /// The secret that a load generator has to show at /loadTest
     #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub load_test_secret: Option<String>,
+    /// The address of the SQS queue of the jobs that failed too often; polybot tells their users
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub dead_letter_queue_url: Option<String>,
+    /// Seconds between two looks for answers that nobody called back for
+    #[arg(long, env, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub sweep_interval: u64,
+    /// Seconds after which an update or an answer is taken from an instance that does not finish it
+    #[arg(long, env, default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3600))]
+    pub lease: i64,
+    /// Seconds after which a queued job may be sent anew, if its message is gone
+    #[arg(long, env, default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    pub stale_after: i64,
+    /// At the end, seconds to finish requests and answers
+    #[arg(long, env, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub drain_timeout: u64,
     /// Where the routes are served
     #[arg(long, env, default_value = "0.0.0.0:8443")]
     pub listen_addr: SocketAddr,

@@ -82,18 +82,8 @@ impl TelegramError {
             | RequestError::InvalidJson { .. }
             | RequestError::Io(_) => Kind::Passing,
         };
-        Self { tried: tried.into(), reason: in_words(error), kind }
+        Self { tried: tried.into(), reason: fleet::in_words(error), kind }
     }
-}
-
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }
 
 /// Rows of buttons; each has what it says and what it brings back when it is pressed (at most 64 bytes).
@@ -285,7 +275,7 @@ impl Telegram {
         match self.bot.download_file(&file.path, &mut bytes).await {
             Ok(()) => Ok(bytes.into()),
             Err(error @ (DownloadError::Network(_) | DownloadError::Io(_))) => {
-                Err(TelegramError { tried: tried.into(), reason: in_words(&error), kind: Kind::Passing })
+                Err(TelegramError { tried: tried.into(), reason: fleet::in_words(&error), kind: Kind::Passing })
             }
         }
     }

@@ -65,20 +65,8 @@ impl Callback {
             .query(&[("predictionId", prediction_id.to_string())])
             .bearer_auth(&self.secret)
             .send();
-        let response = request.await.map_err(|error| CallbackError::Unreachable(in_words(error)))?;
+        let response = request.await.map_err(|error| CallbackError::Unreachable(fleet::in_words(&error)))?;
         let status = response.status();
         if status.is_success() { Ok(()) } else { Err(CallbackError::Refused(status)) }
     }
-}
-
-/// The error with its causes.
-fn in_words(error: reqwest::Error) -> String {
-    use std::error::Error;
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }

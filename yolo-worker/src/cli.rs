@@ -4,8 +4,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use fleet::service::{self, HealthCheck};
 
-use crate::{Settings, bench, detect, service};
+use crate::{Settings, bench, detect, run};
+
+/// Where the service listens unless told otherwise.
+const PORT: u16 = 8081;
 
 /// Finds objects in photos: a worker for the queue, and a tool for single images.
 #[derive(Parser, Debug)]
@@ -23,48 +27,20 @@ enum Command {
     Detect(detect::Args),
     /// Time the detector; needs no AWS
     Bench(bench::Args),
+    /// Ask the service on this machine whether it is well
+    Healthcheck(HealthCheck),
 }
 
 /// Run the program with these arguments, the first being its name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli: Cli = fleet::settings::parse_or_exit(with_default_command(args.into_iter().collect()));
-    let outcome = match cli.command {
-        Command::Serve(settings) => service::serve(*settings),
+    let cli: Cli = fleet::settings::parse_or_exit(service::with_default_command(args.into_iter().collect()));
+    service::exit_code(match cli.command {
+        Command::Serve(settings) => {
+            let log = settings.telemetry.clone();
+            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, listener, shutdown))
+        }
         Command::Detect(args) => detect::run(&args),
         Command::Bench(args) => bench::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Without a command, it is `serve`.
-fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
-    let first = args.get(1).and_then(|arg| arg.to_str());
-    let asks_about_the_program = matches!(first, Some("-h" | "--help" | "-V" | "--version"));
-    if !asks_about_the_program && first.is_none_or(|arg| arg.starts_with('-')) {
-        args.insert(1.min(args.len()), "serve".into());
-    }
-    args
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn serve_is_the_default() {
-        let with_default = |args: &[&str]| {
-            let args = with_default_command(args.iter().map(OsString::from).collect());
-            args.into_iter().map(|arg| arg.into_string().expect("text")).collect::<Vec<_>>()
-        };
-        assert_eq!(with_default(&["w"]), ["w", "serve"]);
-        assert_eq!(with_default(&["w", "--model", "m"]), ["w", "serve", "--model", "m"]);
-        assert_eq!(with_default(&["w", "bench", "--json"]), ["w", "bench", "--json"]);
-        assert_eq!(with_default(&["w", "--help"]), ["w", "--help"]);
-    }
+        Command::Healthcheck(check) => check.run(PORT).map_err(anyhow::Error::from),
+    })
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use fleet::JobQueue;
 use fleet::queue::Received;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Pipeline;
+use crate::backoff::backoff;
 use crate::heartbeat::keep_invisible;
 use crate::pipeline::Outcome;
 
@@ -21,6 +22,8 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(15),
 ];
+/// How long giving up what was not finished in time may take.
+const RELEASE_TIME: Duration = Duration::from_secs(5);
 
 /// The loop.
 #[derive(Debug)]
@@ -35,33 +38,63 @@ pub struct Consumer {
     pub visibility_timeout: Duration,
     /// How long one receive waits for a message.
     pub receive_wait: Duration,
+    /// The wait before the second try of a job that failed for a passing reason; later ones wait longer.
+    pub retry_wait: Duration,
+    /// How long the jobs that run at shutdown may take.
+    pub drain_timeout: Duration,
+    /// How many messages are held, for whoever protects a busy instance.
+    pub in_hand: watch::Sender<usize>,
 }
 
 impl Consumer {
-    /// Receive until `shutdown`, then finish what is in hand.
+    /// Receive until `shutdown`; then finish what runs, release what waits and, at the end of the drain timeout, what still
+    /// runs.
     pub async fn run(self, shutdown: CancellationToken) {
         let consumer = Arc::new(self);
-        let slots = Arc::new(Semaphore::new(consumer.capacity));
         let jobs = TaskTracker::new();
+        let give_up = CancellationToken::new();
+        let too_late = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(consumer.drain_timeout).await;
+        };
+        let work = async {
+            Arc::clone(&consumer).receive(&jobs, &shutdown, &give_up).await;
+            jobs.close();
+            tracing::info!(jobs = jobs.len(), "draining");
+            jobs.wait().await;
+        };
+        tokio::select! {
+            () = work => return,
+            () = too_late => {}
+        }
+        jobs.close();
+        tracing::warn!(jobs = jobs.len(), "the drain timeout is over; the jobs that still run are released");
+        give_up.cancel();
+        // What can't be released reappears after its visibility timeout.
+        let _ = tokio::time::timeout(RELEASE_TIME, jobs.wait()).await;
+    }
+
+    async fn receive(self: Arc<Self>, jobs: &TaskTracker, shutdown: &CancellationToken, give_up: &CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.capacity));
         let mut failures = 0_usize;
-        while let Some(first) = free_slot(&slots, &shutdown).await {
+        while let Some(first) = free_slot(&slots, shutdown).await {
             // A receive that was begun is waited for even at shutdown: what it brings would else be hidden from all
             // workers for a visibility timeout.
             let free = 1 + slots.available_permits().min(9);
-            match consumer.queue.receive(free, consumer.receive_wait).await {
+            match self.queue.receive(free, self.receive_wait).await {
                 Ok(messages) => {
                     failures = 0;
                     let mut slot = Some(first);
                     for message in messages {
                         // Nobody else takes slots, so there is one for each message that was asked for.
                         let slot = slot.take().or_else(|| Arc::clone(&slots).try_acquire_owned().ok());
-                        let consumer = Arc::clone(&consumer);
-                        let shutdown = shutdown.clone();
-                        jobs.spawn(async move { consumer.handle(message, slot, shutdown).await });
+                        let consumer = Arc::clone(&self);
+                        let (shutdown, give_up) = (shutdown.clone(), give_up.clone());
+                        jobs.spawn(async move { consumer.handle(message, slot, shutdown, give_up).await });
                     }
                 }
                 Err(error) => {
-                    let wait = BACKOFF[failures.min(BACKOFF.len() - 1)];
+                    let wait = BACKOFF[failures.min(BACKOFF.len() - 1)].mul_f64(0.5 + fastrand::f64());
                     failures += 1;
                     metrics::counter!("worker_receive_failures_total").increment(1);
                     tracing::warn!(%error, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
@@ -72,25 +105,27 @@ impl Consumer {
                 }
             }
         }
-        jobs.close();
-        tracing::info!(jobs = jobs.len(), "draining");
-        jobs.wait().await;
     }
 
     /// One message, from received to deleted or released.
-    async fn handle(&self, message: Received, _slot: Option<OwnedSemaphorePermit>, shutdown: CancellationToken) {
+    async fn handle(
+        &self,
+        message: Received,
+        _slot: Option<OwnedSemaphorePermit>,
+        shutdown: CancellationToken,
+        give_up: CancellationToken,
+    ) {
+        self.in_hand.send_modify(|held| *held += 1);
         metrics::gauge!("worker_messages_in_hand").increment(1);
-        if shutdown.is_cancelled() {
-            self.release(&message).await;
-        } else {
-            tokio::select! {
-                outcome = self.pipeline.process(&message.body) => self.finish(&message, outcome).await,
-                () = keep_invisible(&self.queue, &message.receipt, self.visibility_timeout) => {
-                    metrics::counter!("worker_jobs_total", "outcome" => "given_up").increment(1);
-                }
+        tokio::select! {
+            outcome = self.pipeline.process(&message.body, &shutdown) => self.finish(&message, outcome).await,
+            () = keep_invisible(&self.queue, &message.receipt, self.visibility_timeout) => {
+                metrics::counter!("worker_jobs_total", "outcome" => "given_up").increment(1);
             }
+            () = give_up.cancelled() => self.finish(&message, Outcome::Released).await,
         }
         metrics::gauge!("worker_messages_in_hand").decrement(1);
+        self.in_hand.send_modify(|held| *held = held.saturating_sub(1));
     }
 
     async fn finish(&self, message: &Received, outcome: Outcome) {
@@ -102,15 +137,18 @@ impl Consumer {
                     tracing::warn!(%error, "a finished message was not deleted");
                 }
             }
-            // It reappears by itself; after too many receives SQS moves it to the dead-letter queue.
-            Outcome::Retry => {}
+            Outcome::Released => self.hide(message, Duration::ZERO).await,
+            // After too many receives SQS moves it to the dead-letter queue, whatever its visibility.
+            Outcome::Retry => {
+                self.hide(message, backoff(self.retry_wait, message.receive_count, fastrand::f64())).await
+            }
         }
     }
 
-    /// Make the message visible to other workers at once.
-    async fn release(&self, message: &Received) {
-        if let Err(error) = self.queue.set_visibility(&message.receipt, Duration::ZERO).await {
-            tracing::warn!(%error, "a message could not be released; it reappears after its visibility timeout");
+    /// Have the message reappear after this time.
+    async fn hide(&self, message: &Received, time: Duration) {
+        if let Err(error) = self.queue.set_visibility(&message.receipt, time).await {
+            tracing::warn!(%error, "a message was not given back; it reappears after its visibility timeout");
         }
     }
 }

@@ -7,6 +7,10 @@ use tokio::time::Instant;
 
 /// The longest an extension may take; it is begun at least this long before the message would reappear.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// Codes of SQS that say: deleted, or visible again and perhaps somebody else's. The older protocol puts a prefix before them.
+const FINAL: [&str; 3] = ["MessageNotInflight", "ReceiptHandleIsInvalid", "InvalidParameterValue"];
+/// Wait after an extension that failed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Extend the message again and again. Returns only when it can't be kept: then another worker may get the job, and this
 /// one should give it up.
@@ -16,19 +20,30 @@ pub(crate) async fn keep_invisible(queue: &JobQueue, receipt: &str, timeout: Dur
     let mut deadline = Instant::now() + timeout;
     loop {
         tokio::time::sleep(next_extension(timeout)).await;
-        let begun = Instant::now();
-        let extension = tokio::time::timeout_at(deadline, queue.set_visibility(receipt, timeout)).await;
-        match extension {
-            Ok(Ok(())) => deadline = begun + timeout,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a message can't be kept invisible");
-                return;
-            }
+        match tokio::time::timeout_at(deadline, extend(queue, receipt, timeout)).await {
+            Ok(Some(extended)) => deadline = extended + timeout,
+            Ok(None) => return,
             Err(_) => {
                 tracing::warn!("a message could not be extended in time");
                 return;
             }
         }
+    }
+}
+
+/// Extend until it works; answers when the request that did was begun, or nothing if no other can.
+async fn extend(queue: &JobQueue, receipt: &str, timeout: Duration) -> Option<Instant> {
+    loop {
+        let begun = Instant::now();
+        let error = match queue.set_visibility(receipt, timeout).await {
+            Ok(()) => return Some(begun),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "a message was not extended");
+        if error.code().is_some_and(|code| FINAL.iter().any(|last| code.ends_with(last))) {
+            return None;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

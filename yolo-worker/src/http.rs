@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Pipeline;
@@ -60,10 +61,12 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     let pipeline = &context.pipeline;
     let prediction_id = Uuid::now_v7();
     let original = format!("{PREFIX}{name}");
-    let findings = match pipeline.detect(&original, prediction_id).await {
+    // A request that was accepted is answered, also at shutdown.
+    let findings = match pipeline.detect(&original, prediction_id, &CancellationToken::new()).await {
         Ok(findings) => findings,
         Err(Failure::Gone) => return refuse(StatusCode::NOT_FOUND, "there is no such photo"),
         Err(Failure::Unreadable(reason)) => return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason),
+        Err(Failure::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
         Err(Failure::Broken(reason)) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, &reason),
         Err(Failure::Aws(error)) => {
             tracing::error!(%error, "a call of /predict failed");

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -11,6 +11,7 @@ type Task = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Debug)]
 pub struct InferencePool {
     tasks: mpsc::Sender<Task>,
+    slots: Arc<Semaphore>,
 }
 
 /// The task panicked; the thread goes on with the next one.
@@ -39,7 +40,13 @@ impl InferencePool {
                 }
             })?;
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, slots: Arc::new(Semaphore::new(threads)) })
+    }
+
+    /// Wait for a thread to be free; it is yours while you hold the answer. Whoever may want to stop waiting waits here: a
+    /// task that was handed over is run.
+    pub async fn slot(&self) -> SemaphorePermit<'_> {
+        self.slots.acquire().await.expect("nobody closes it")
     }
 
     /// Run `task` on one of the threads.

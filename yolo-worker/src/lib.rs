@@ -3,11 +3,13 @@
 //! A worker keeps nothing between jobs, so it may be killed at any instant: a message is deleted last, when the result
 //! is durable; until then it reappears after its visibility timeout.
 
+mod backoff;
 mod bench;
 mod callback;
 mod cli;
 mod consumer;
 mod detect;
+mod drain;
 mod heartbeat;
 mod http;
 mod inference;

@@ -14,7 +14,9 @@ use fleet::predictions::{Findings, Written};
 use fleet::{AwsError, ImageStore, Job, Label, Prediction, PredictionStore, Status};
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::inference::Panicked;
@@ -51,6 +53,8 @@ pub(crate) enum Outcome {
     Repeated,
     /// It may succeed later; the message stays.
     Retry,
+    /// The worker stops; another one can have it at once.
+    Released,
 }
 
 impl Outcome {
@@ -61,6 +65,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Repeated => "repeated",
             Self::Retry => "retry",
+            Self::Released => "released",
         }
     }
 }
@@ -80,6 +85,9 @@ pub(crate) enum Failure {
     /// AWS failed; it may succeed later.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// It was not begun: the worker stops.
+    #[error("this worker stops")]
+    Stopping,
 }
 
 /// A photo with its findings drawn on it.
@@ -89,16 +97,27 @@ struct Detected {
 }
 
 impl Pipeline {
-    /// One message's body to its outcome. Never fails: what goes wrong is logged here and told by the outcome.
-    pub(crate) async fn process(&self, body: &str) -> Outcome {
+    /// One message's body to its outcome. Never fails: what goes wrong is logged here and told by the outcome. A job that
+    /// still waits for a thread at `shutdown` is released.
+    pub(crate) async fn process(&self, body: &str, shutdown: &CancellationToken) -> Outcome {
         let started = Instant::now();
         let job = match Job::from_json(body) {
             Ok(job) => job,
             Err(error) => return self.refuse(body, &error).await,
         };
-        let span = tracing::info_span!("job", prediction_id = %job.prediction_id, chat_id = job.chat_id);
+        let span = tracing::info_span!(
+            "job",
+            prediction_id = %job.prediction_id,
+            chat_id = job.chat_id,
+            fetch_ms = Empty,
+            wait_ms = Empty,
+            detect_ms = Empty,
+            store_ms = Empty,
+            call_back_ms = Empty,
+        );
         async {
-            let outcome = match self.finish(&job).await {
+            let outcome = match self.finish(&job, shutdown).await {
+                Ok(Outcome::Released) => return Outcome::Released,
                 Ok(outcome) => outcome,
                 Err(error) => {
                     tracing::warn!(%error, "the job failed and will be tried again");
@@ -116,7 +135,7 @@ impl Pipeline {
     }
 
     /// The job's result made durable, if it is not yet.
-    async fn finish(&self, job: &Job) -> Result<Outcome, AwsError> {
+    async fn finish(&self, job: &Job, shutdown: &CancellationToken) -> Result<Outcome, AwsError> {
         match self.predictions.get(job.prediction_id).await? {
             Some(Prediction { status: Status::Done | Status::Failed, .. }) => return Ok(Outcome::Repeated),
             Some(_) => {}
@@ -127,9 +146,10 @@ impl Pipeline {
                 let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
             }
         }
-        let (written, outcome) = match self.detect(&job.image_key, job.prediction_id).await {
+        let (written, outcome) = match self.detect(&job.image_key, job.prediction_id, shutdown).await {
             Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, now()).await?, Outcome::Done),
             Err(Failure::Aws(error)) => return Err(error),
+            Err(Failure::Stopping) => return Ok(Outcome::Released),
             Err(failure) => {
                 tracing::info!(%failure, "the job can't succeed");
                 (self.predictions.fail(job.prediction_id, &failure.to_string(), now()).await?, Outcome::Failed)
@@ -145,7 +165,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Failure`].
-    pub(crate) async fn detect(&self, image_key: &str, prediction_id: Uuid) -> Result<Findings, Failure> {
+    pub(crate) async fn detect(
+        &self,
+        image_key: &str,
+        prediction_id: Uuid,
+        shutdown: &CancellationToken,
+    ) -> Result<Findings, Failure> {
         let stage = Stage::start("fetch");
         let photo = match self.images.get(image_key, self.limits.max_bytes as u64).await {
             Ok(photo) => photo,
@@ -159,12 +184,20 @@ impl Pipeline {
             }
         };
         stage.end();
+        let stage = Stage::start("wait");
+        let slot = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Err(Failure::Stopping),
+            slot = self.inference.slot() => slot,
+        };
+        stage.end();
         let stage = Stage::start("detect");
         let (detector, limits) = (Arc::clone(&self.detector), self.limits);
         let detected = self.inference.run(move || detect_and_annotate(&detector, &photo, &limits)).await;
         let detected = detected.unwrap_or_else(|Panicked| {
             Err(Failure::Broken("something in this photo breaks the detector; it was reported".into()))
         })?;
+        drop(slot);
         stage.end();
         let stage = Stage::start("store");
         let predicted_img_path = images::predicted_key(prediction_id);
@@ -265,6 +298,9 @@ impl Stage {
     }
 
     fn end(self) {
-        metrics::histogram!("worker_stage_seconds", "stage" => self.name).record(self.started.elapsed().as_secs_f64());
+        let elapsed = self.started.elapsed();
+        metrics::histogram!("worker_stage_seconds", "stage" => self.name).record(elapsed.as_secs_f64());
+        // The line "job finished" carries its span's fields; in CloudWatch the dashboard's stages are made of them.
+        tracing::Span::current().record(format!("{}_ms", self.name).as_str(), elapsed.as_millis() as u64);
     }
 }

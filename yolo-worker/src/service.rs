@@ -3,27 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use aws_config::imds;
 use detector::{Detector, StandIn, Thresholds};
+use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::drain::{Instance, Notice};
 use crate::{Callback, Consumer, InferencePool, Pipeline, Settings, http};
-
-/// Start the service and run it until SIGTERM or ctrl-c.
-pub(crate) fn serve(settings: Settings) -> anyhow::Result<()> {
-    fleet::telemetry::log_to_stderr(&settings.telemetry.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let shutdown = fleet::shutdown::on_signal()?;
-        let listener = TcpListener::bind(settings.listen_addr)
-            .await
-            .with_context(|| format!("can't listen on {} (LISTEN_ADDR)", settings.listen_addr))?;
-        run(settings, listener, shutdown).await
-    })
-}
 
 /// Run the service on this socket until `shutdown`, then finish the jobs that run.
 ///
@@ -47,26 +36,59 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         limits: detector::photo::Limits::default(),
     });
     let context = http::Context { pipeline: Arc::clone(&pipeline), slots: Semaphore::new(threads) };
+    let (in_hand, held) = watch::channel(0);
     let consumer = Consumer {
         queue,
         pipeline,
         capacity: 2 * threads,
         visibility_timeout: settings.visibility_timeout(),
         receive_wait: Duration::from_secs(settings.receive_wait),
+        retry_wait: Duration::from_secs(settings.retry_wait),
+        drain_timeout: Duration::from_secs(settings.drain_timeout),
+        in_hand,
     };
+    let instance = settings.asg_name.map(|group| Instance {
+        metadata: imds::Client::builder().build(),
+        auto_scaling: aws_sdk_autoscaling::Client::new(&config),
+        group,
+        hook: settings.lifecycle_hook,
+    });
     tracing::info!(queue = settings.sqs_queue_url, listen_addr = %listener.local_addr()?, "ready");
     // The routes outlive the consumer: a draining worker is healthy and can still be scraped.
     let drained = CancellationToken::new();
-    let server = axum::serve(listener, http::routes(Arc::new(context), metrics))
-        .with_graceful_shutdown(drained.clone().cancelled_owned());
-    let consume = async {
-        consumer.run(shutdown).await;
+    let server = server::serve(listener, http::routes(Arc::new(context), metrics), Limits::default(), drained.clone());
+    let work = async {
+        let consume = consumer.run(shutdown.clone());
+        match &instance {
+            Some(instance) => {
+                let protect = async {
+                    if settings.scale_in_protection {
+                        instance.protect_while_busy(held, shutdown.clone()).await;
+                    }
+                };
+                let (noticed, (), ()) = tokio::join!(stop_at_notice(instance, &shutdown), consume, protect);
+                if noticed.is_some() {
+                    instance.drained().await;
+                }
+            }
+            None => consume.await,
+        }
         drained.cancel();
     };
-    let (served, ()) = tokio::join!(server.into_future(), consume);
-    served?;
+    tokio::join!(server, work);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Cancel `shutdown` when the instance is going to end; nothing if something else cancels it before.
+async fn stop_at_notice(instance: &Instance, shutdown: &CancellationToken) -> Option<Notice> {
+    tokio::select! {
+        notice = instance.notice() => {
+            shutdown.cancel();
+            Some(notice)
+        }
+        () = shutdown.cancelled() => None,
+    }
 }
 
 /// The detector that the `MODEL` setting asks for.

@@ -38,6 +38,21 @@ pub struct Settings {
     /// The queue's visibility timeout, in seconds; a message is extended at half of it
     #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=43_200))]
     pub visibility_timeout: u64,
+    /// The wait before the second try of a job that failed for a passing reason, in seconds; later tries wait longer
+    #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=900))]
+    pub retry_wait: u64,
+    /// At the end, seconds to finish the jobs that run; those that still run then are left to other workers
+    #[arg(long, env, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub drain_timeout: u64,
+    /// On EC2, the Auto Scaling group of this instance: the worker watches for its end and drains in time
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
+    pub asg_name: Option<String>,
+    /// The group's termination lifecycle hook, which is completed when the worker is drained
+    #[arg(long, env, requires = "asg_name", value_parser = NonEmptyStringValueParser::new())]
+    pub lifecycle_hook: Option<String>,
+    /// Protect the instance from scale-in while it works
+    #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, requires_if("true", "asg_name"))]
+    pub scale_in_protection: bool,
     /// How long one receive waits for a message, in seconds
     #[arg(long, env, default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=20))]
     pub receive_wait: u64,

@@ -9,9 +9,9 @@ use crate::durations::quantile;
 /// The finest that is kept, in seconds.
 const FINEST: f64 = 0.25;
 /// The most slices that a report has; longer floods have longer slices.
-const MOST_SLICES: usize = 300;
+const MOST_SLICES: usize = 90;
 /// The lengths that slices may have, in seconds.
-const LENGTHS: [f64; 12] = [0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+const LENGTHS: [f64; 11] = [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
 /// What happened within one stretch of a flood.
 #[derive(Clone, Debug, PartialEq, Serialize)]

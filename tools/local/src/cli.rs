@@ -66,6 +66,9 @@ pub(crate) struct UpArgs {
     /// A model of models.toml by name, or the path of an ONNX file
     #[arg(long, env, default_value = models::DEFAULT)]
     pub(crate) model: String,
+    /// The page's port on loopback; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
     /// Keep photos, records and jobs in this folder, for the next start. Without it they are gone at the end
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,

@@ -6,6 +6,7 @@ use ::flood::cli::DoorName;
 use ::flood::{Door, Fleet, LoadTestDoor, TelegramFiles};
 use anyhow::Context;
 
+use crate::usage::Usage;
 use crate::{Options, Stack};
 
 /// Not secret: it guards loopback for as long as this runs.
@@ -38,7 +39,11 @@ pub(crate) async fn run(args: FloodArgs) -> anyhow::Result<ExitCode> {
             stack = start(&args) => stack?,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted before the first job"),
         };
+        let before = Usage::of(&stack);
         let all_answered = async { flood::cli::run(&args.flood, door(&stack, &args)?).await }.await;
+        if all_answered.is_ok() {
+            eprintln!("{}", Usage::of(&stack).since(&before));
+        }
         stack.stop().await;
         all_answered?
     };

@@ -9,11 +9,13 @@ mod cli;
 mod demo;
 mod detect;
 mod flood;
+pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;
 mod stack;
 mod up;
+mod usage;
 
 pub use child::{Child, LogLine};
 pub use cli::main;

@@ -106,7 +106,7 @@ impl Stack {
 
         progress("starting polybot, yolo-worker and metric-streamer");
         let metric_streamer = start_metric_streamer(&options, &aws, &resources)?;
-        let polybots = (0..options.polybots).map(|_| start_polybot(&options, &aws, &telegram, &resources));
+        let polybots = (0..options.polybots).map(|_| start_polybot(&options, &aws, &telegram, &resources, None));
         let polybots = ready(polybots.collect::<anyhow::Result<_>>()?).await?;
         if options.telegram.is_none() {
             telegram.deliver_to(polybots.iter().map(|(_, address)| format!("http://{address}/webhook")).collect());
@@ -151,6 +151,31 @@ impl Stack {
     #[must_use]
     pub fn launcher(&self) -> Option<&Launcher> {
         self.group.as_ref().map(LocalGroup::launcher)
+    }
+
+    /// Start one more worker beside those whose number stays.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn add_worker(&mut self) -> anyhow::Result<()> {
+        let results = self.polybots.first().map(|(_, address)| *address).context("there is no polybot")?;
+        let environment = worker_environment(&self.options, &self.aws, &self.resources, results);
+        let worker = Child::start(&self.options.executable, "yolo-worker", environment)?;
+        let address = worker.ready().await?;
+        self.workers.push((worker, address));
+        Ok(())
+    }
+
+    /// Start a polybot at the address of this one, which has ended.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn restart_polybot(&mut self, place: usize) -> anyhow::Result<()> {
+        let address = self.polybots.get(place).map(|(_, address)| *address).context("there is no such polybot")?;
+        let polybot = start_polybot(&self.options, &self.aws, &self.telegram, &self.resources, Some(address))?;
+        polybot.ready().await?;
+        self.polybots[place] = (polybot, address);
+        Ok(())
     }
 
     /// The address of the first polybot's `/results`.
@@ -244,17 +269,20 @@ fn results_url(polybot: SocketAddr) -> String {
     format!("http://{polybot}/results")
 }
 
+/// At this address, or at a free port.
 fn start_polybot(
     options: &Options,
     aws: &EmbeddedAws,
     telegram: &Sandbox,
     resources: &Resources,
+    address: Option<SocketAddr>,
 ) -> anyhow::Result<Child> {
     let mut settings = vec![
         ("BUCKET_NAME", resources.bucket.clone()),
         ("SQS_QUEUE_URL", resources.queue_url.clone()),
         ("DYNAMODB_TABLE", resources.table.clone()),
         ("RESULTS_SECRET", RESULTS_SECRET.into()),
+        ("DEAD_LETTER_QUEUE_URL", resources.dead_letter_queue_url.clone()),
     ];
     match &options.telegram {
         // By its environment and not by the secret in the embedded AWS, which serves every process of this machine.
@@ -267,7 +295,9 @@ fn start_polybot(
             }
         }
     }
-    Child::start(&options.executable, "polybot", environment(options, aws, settings))
+    let mut environment = environment(options, aws, settings);
+    environment.extend(address.map(|address| ("LISTEN_ADDR".into(), address.to_string())));
+    Child::start(&options.executable, "polybot", environment)
 }
 
 fn worker_environment(

@@ -1,10 +1,19 @@
 //! No command: everything runs until ctrl-c.
 
+use std::net::Ipv4Addr;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
 use crate::cli::UpArgs;
+use crate::page::{self, Page};
 use crate::scaling::Launcher;
 use crate::{Options, RealTelegram, Stack};
 
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
+    // First: nothing is started for a page that has no place.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await;
+    let listener = listener.with_context(|| format!("can't serve the page on port {} (--port)", args.port))?;
     located(&args.model).await?;
     // From the start: ctrl-c while things start ends them, too.
     let stopped = fleet::shutdown::on_signal()?;
@@ -17,19 +26,19 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         () = stopped.cancelled() => return Ok(()),
     };
     show(&stack);
-    // The page's address is printed here, before the line that says that everything runs.
+    println!("page             http://{}", listener.local_addr()?);
     println!(
         "{} to {} workers for a BacklogPerInstance of {}, {} times as fast as in AWS",
         scaling.min_size, scaling.max_size, scaling.target_value, scaling.time_scale
     );
     println!("everything runs; ctrl-c stops it");
-    tokio::select! {
-        () = tell_troubles(&stack) => {}
-        () = stopped.cancelled() => {}
-    }
+    let served = tokio::select! {
+        served = page::serve(listener, Page::of(&stack), stopped.clone()) => served,
+        () = tell_troubles(&stack) => Ok(()),
+    };
     eprintln!("stopping");
     stack.stop().await;
-    Ok(())
+    served
 }
 
 /// Fetch the model, if it is one: here and not in a worker, so that its progress is seen.

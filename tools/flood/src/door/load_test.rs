@@ -174,15 +174,7 @@ impl Open {
     }
 }
 
-/// The error with its causes, without the address.
+/// The error with its causes, without the address: that of the Bot API has the token in it.
 fn in_words(error: reqwest::Error) -> String {
-    use std::error::Error;
-    let error = error.without_url();
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
+    fleet::in_words(&error.without_url())
 }

@@ -63,7 +63,7 @@ fn figure(plot: &Plot, page: &mut String) -> std::fmt::Result {
         page.push_str("</p>\n");
     }
     let svg = plot.svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{description}\" "), 1);
-    writeln!(page, "{svg}\n<figcaption>{description}.</figcaption>\n</figure>")
+    writeln!(page, "<div tabindex=\"0\">{svg}</div>\n<figcaption>{description}.</figcaption>\n</figure>")
 }
 
 /// As text in HTML, also within quotes.

@@ -91,7 +91,7 @@ impl Report {
             plan: plan.clone(),
             door: door.name(),
             answered_means: door.answered_means(),
-            started_at: started_at.format(&Rfc3339).unwrap_or_default(),
+            started_at: started_at.replace_millisecond(0).unwrap_or(started_at).format(&Rfc3339).unwrap_or_default(),
             planned,
             sent: counts.sent,
             answered: counts.answered,

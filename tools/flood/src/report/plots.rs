@@ -139,7 +139,8 @@ fn histogram(buckets: &[Bucket]) -> Result<Plot, Failure> {
     let total: u64 = buckets.iter().map(|bucket| bucket.count).sum();
     let svg = draw(|area| {
         let mut chart = framed(area).build_cartesian_2d((first..last).log_scale(), 0.0..most as f64 * 1.05)?;
-        mesh(&mut chart, "seconds from due to answered", "jobs", |seconds| super::text::seconds(*seconds))?;
+        let seconds = |seconds: &f64| super::text::seconds(*seconds);
+        mesh(&mut chart, ("seconds from due to answered", 20), ("jobs", 6), seconds)?;
         chart.draw_series(buckets.iter().filter(|bucket| bucket.count > 0).map(|bucket| {
             Rectangle::new([(left(bucket), 0.0), (bucket.to, bucket.count as f64)], BLUE.mix(0.75).filled())
         }))?;
@@ -171,7 +172,9 @@ fn line_chart(area: &Area<'_>, unit: &str, end: f64, lines: &[Line]) -> Outcome 
     let highest = values.fold(0.0, f64::max);
     let top = if highest > 0.0 { highest * 1.08 } else { 1.0 };
     let mut chart = framed(area).build_cartesian_2d(0.0..end, 0.0..top)?;
-    mesh(&mut chart, "seconds", unit, |seconds| rounded(*seconds))?;
+    // Where few are counted, no halves.
+    let labels = if top < 6.0 && unit != "seconds" { top as usize + 1 } else { 6 };
+    mesh(&mut chart, ("seconds", 10), (unit, labels), |seconds| rounded(*seconds))?;
     for line in lines {
         chart.draw_series(LineSeries::new(line.points.iter().copied(), line.colour.stroke_width(2)))?;
     }
@@ -186,8 +189,8 @@ fn framed<'area, 'svg>(area: &'area Area<'svg>) -> ChartBuilder<'area, 'area, SV
 
 fn mesh<X, Y>(
     chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>,
-    x: &str,
-    y: &str,
+    (x, x_labels): (&str, usize),
+    (y, y_labels): (&str, usize),
     format_x: impl Fn(&f64) -> String,
 ) -> Outcome
 where
@@ -198,8 +201,8 @@ where
         .configure_mesh()
         .x_desc(x)
         .y_desc(y)
-        .x_labels(10)
-        .y_labels(6)
+        .x_labels(x_labels)
+        .y_labels(y_labels)
         .x_label_formatter(&format_x)
         .y_label_formatter(&|value| rounded(*value))
         .label_style(ink(12))
@@ -248,7 +251,9 @@ mod tests {
         assert!(plots[0].description.contains("answered up to 9"), "{}", plots[0].description);
         assert_eq!(plots[0].legend.len(), 4);
         // Steps: from 1 to 2 at the fifth second, straight up.
-        assert_eq!(plots[2].svg.matches("<polyline").count(), 3, "two axes and one line");
+        let lines = plots[2].svg.lines().filter(|line| line.contains("<polyline") && line.contains("#9B6CE0"));
+        let points = lines.map(|line| line.matches(',').count()).sum::<usize>();
+        assert_eq!(points, 19, "ten sightings, and a step before each but the first");
     }
 
     #[test]

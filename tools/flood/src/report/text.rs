@@ -24,7 +24,7 @@ pub(super) fn text(report: &Report) -> String {
 
 fn write(report: &Report, text: &mut String) -> std::fmt::Result {
     let Report { sent, answered, failed, outstanding, .. } = report;
-    writeln!(text, "flood      {} through the door {:?}", report.shape, report.door)?;
+    writeln!(text, "flood      {} through the door {}", report.shape, report.door)?;
     write!(text, "jobs       {sent} sent = {answered} answered + {failed} failed + {outstanding} outstanding")?;
     if report.sent < report.planned {
         write!(text, "; stopped before the other {} of {}", report.planned - report.sent, report.planned)?;

@@ -166,7 +166,8 @@ impl Launcher {
     pub(super) fn failed(&self, id: &str, error: &anyhow::Error) -> Duration {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         let wait = Duration::from_secs(1 << before.min(5));
-        let sentence = format!("the worker of {id} did not start; another one is tried in {} s: {error:#}", wait.as_secs());
+        let sentence =
+            format!("the worker of {id} did not start; another one is tried in {} s: {error:#}", wait.as_secs());
         self.parts.troubles.send_replace(Some(sentence));
         wait
     }

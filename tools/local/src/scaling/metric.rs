@@ -28,10 +28,7 @@ impl Metric {
         Self {
             namespace: metric_streamer::NAMESPACE.into(),
             name: "BacklogPerInstance".into(),
-            dimensions: vec![
-                ("QueueName".into(), queue.into()),
-                ("AutoScalingGroupName".into(), group.into()),
-            ],
+            dimensions: vec![("QueueName".into(), queue.into()), ("AutoScalingGroupName".into(), group.into())],
         }
     }
 
@@ -136,7 +133,8 @@ mod tests {
     #[test]
     fn the_metric_is_the_one_that_metric_streamer_publishes() {
         let metric = Metric::backlog_per_instance("http://127.0.0.1:1/123456789012/jobs", "workers");
-        let dimensions: Vec<_> = metric.dimensions.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let dimensions: Vec<_> =
+            metric.dimensions.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!((metric.namespace.as_str(), metric.name.as_str()), ("Polybot", "BacklogPerInstance"));
         assert_eq!(dimensions, [("QueueName", "jobs"), ("AutoScalingGroupName", "workers")]);
     }

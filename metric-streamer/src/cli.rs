@@ -1,0 +1,40 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use fleet::service::{self, HealthCheck};
+
+use crate::{Settings, run};
+
+/// Where the service listens unless told otherwise.
+const PORT: u16 = 9090;
+
+/// Publishes the backlog per instance, which the workers' scaling policy follows.
+#[derive(Parser, Debug)]
+#[command(name = "metric-streamer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Publish until stopped (what runs where no command is given)
+    Serve(Box<Settings>),
+    /// Ask the service on this machine whether it is well
+    Healthcheck(HealthCheck),
+}
+
+/// Run the program with these arguments, the first being its name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli: Cli = fleet::settings::parse_or_exit(service::with_default_command(args.into_iter().collect()));
+    service::exit_code(match cli.command {
+        Command::Serve(settings) => {
+            let log = settings.telemetry.clone();
+            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, listener, shutdown))
+        }
+        Command::Healthcheck(check) => check.run(PORT).map_err(anyhow::Error::from),
+    })
+}

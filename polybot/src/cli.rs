@@ -1,0 +1,44 @@
+//! The command line: the service, and what operators run by hand.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use fleet::service::{self, HealthCheck};
+
+use crate::redrive::Redrive;
+use crate::{Settings, run};
+
+/// Where the service listens unless told otherwise.
+const PORT: u16 = 8443;
+
+/// The Telegram bot: takes photos, queues them for the workers, answers with what they found.
+#[derive(Parser)]
+#[command(name = "polybot", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve Telegram until stopped (what runs where no command is given)
+    Serve(Box<Settings>),
+    /// Put jobs that failed too often back onto the queue
+    Redrive(Redrive),
+    /// Ask the service on this machine whether it is well
+    Healthcheck(HealthCheck),
+}
+
+/// Run the program with these arguments, the first being its name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli: Cli = fleet::settings::parse_or_exit(service::with_default_command(args.into_iter().collect()));
+    service::exit_code(match cli.command {
+        Command::Serve(settings) => {
+            let log = settings.telemetry.clone();
+            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, listener, shutdown))
+        }
+        Command::Redrive(redrive) => service::block_on(redrive.run()),
+        Command::Healthcheck(check) => check.run(PORT).map_err(anyhow::Error::from),
+    })
+}

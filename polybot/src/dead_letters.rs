@@ -1,0 +1,104 @@
+//! Drains the dead-letter queue: jobs that failed too often are recorded as failed and their users told, once.
+
+use std::time::Duration;
+
+use fleet::prediction::now;
+use fleet::predictions::Written;
+use fleet::queue::Received;
+use fleet::{Job, JobQueue, Prediction, PredictionStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::delivery::{DeliverError, Delivered};
+use crate::{Delivery, reply};
+
+/// How long one receive waits for a message.
+const WAIT: Duration = Duration::from_secs(20);
+/// Wait after a receive that failed.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// The dead-letter queue.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    /// Where they are.
+    pub queue: JobQueue,
+    /// The records.
+    pub predictions: PredictionStore,
+    /// To tell the users.
+    pub delivery: Delivery,
+}
+
+impl DeadLetters {
+    /// Drain until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        loop {
+            let received = tokio::select! {
+                received = self.queue.receive(10, WAIT) => received,
+                // What arrives on the abandoned receive reappears after the queue's visibility timeout.
+                () = shutdown.cancelled() => return,
+            };
+            match received {
+                Ok(messages) => {
+                    for message in messages {
+                        self.bury(&message).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "can't look for dead letters");
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = shutdown.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// One dead letter: deleted after its failure is recorded. One that is no job stays for a person to look at.
+    async fn bury(&self, message: &Received) {
+        let job = match Job::from_json(&message.body) {
+            Ok(job) => job,
+            Err(error) => {
+                // Once, not at every look.
+                if message.receive_count <= 1 {
+                    metrics::counter!("polybot_foreign_dead_letters_total").increment(1);
+                    tracing::error!(%error, message_id = message.message_id, "a dead letter is no job; it stays there");
+                }
+                return;
+            }
+        };
+        let prediction_id = job.prediction_id;
+        if let Err(error) = self.record_and_tell(&job).await {
+            // The message comes again and the user is told then; or the record is there and the sweep tells.
+            tracing::warn!(%prediction_id, %error, "a dead letter was not dealt with; it will be tried again");
+            return;
+        }
+        metrics::counter!("polybot_dead_letters_total").increment(1);
+        tracing::error!(%prediction_id, chat_id = job.chat_id, "a job failed too often; it can be redriven");
+        if let Err(error) = self.queue.delete(&message.receipt).await {
+            tracing::warn!(%prediction_id, %error, "a dead letter was not deleted; it comes again and changes nothing");
+        }
+    }
+
+    async fn record_and_tell(&self, job: &Job) -> Result<(), DeliverError> {
+        let buried = self.predictions.bury(job.prediction_id, reply::KEPT_FAILING, now()).await?;
+        if buried == Written::NotAsExpected && self.predictions.get(job.prediction_id).await?.is_none() {
+            // Put on the queue without a record, as load generators do.
+            let record =
+                Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
+            let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
+            let (Written::Now | Written::NotAsExpected) =
+                self.predictions.bury(job.prediction_id, reply::KEPT_FAILING, now()).await?;
+        }
+        // Finished after all, by a worker that died before deleting: then that is told.
+        match self.delivery.deliver(job.prediction_id).await {
+            Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Refused) => Ok(()),
+            // Whoever is telling may die; the sweep looks after that.
+            Ok(Delivered::InProgress | Delivered::WithItsAlbum) => Ok(()),
+            Err(error @ (DeliverError::Telegram(_) | DeliverError::TooSlow)) => {
+                tracing::warn!(prediction_id = %job.prediction_id, %error, "the user was not told; the sweep tries again");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

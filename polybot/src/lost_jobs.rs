@@ -1,0 +1,83 @@
+//! Queued predictions whose message is gone: an instance died between recording and queueing and Telegram gave up, or
+//! somebody purged the queue.
+
+use fleet::prediction::now;
+use fleet::predictions::Written;
+use fleet::{AwsError, Job, JobQueue, PredictionStore, Status};
+use uuid::Uuid;
+
+use crate::{Delivery, reply};
+
+/// A queue that is never empty tells nothing of one message. After this long, in seconds, it counts as lost all the same: a
+/// message too many is only called back and deleted.
+const LOST_FOR_CERTAIN: i64 = 3600;
+/// How often a message is sent anew before its user is told that it failed.
+const MOST_REQUEUES: u32 = 3;
+/// The most that one look acts on.
+const BATCH: i32 = 100;
+
+/// Sends lost messages anew.
+#[derive(Clone, Debug)]
+pub struct LostJobs {
+    /// The records.
+    pub predictions: PredictionStore,
+    /// The jobs.
+    pub queue: JobQueue,
+    /// To tell the user in the end.
+    pub delivery: Delivery,
+    /// How long, in seconds, a job may be queued before it is asked whether its message is still there.
+    pub stale_after: i64,
+}
+
+impl LostJobs {
+    /// One look.
+    pub(crate) async fn sweep(&self) {
+        if let Err(error) = self.look().await {
+            tracing::warn!(%error, "the sweep can't look for lost jobs");
+        }
+    }
+
+    async fn look(&self) -> Result<(), AwsError> {
+        let stale = self.predictions.undelivered(Status::Queued, now() - self.stale_after, BATCH).await?;
+        if stale.is_empty() {
+            return Ok(());
+        }
+        // A message that waits is not lost, however long it waits. One in flight is at work, or hidden until its next try;
+        // sending that anew costs one look at the finished record.
+        let waiting = self.queue.depth().await?.visible > 0;
+        for prediction_id in stale {
+            if let Err(error) = self.send_anew(prediction_id, waiting).await {
+                tracing::warn!(%prediction_id, %error, "a lost job was not sent anew; the next sweep tries again");
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_anew(&self, prediction_id: Uuid, others_wait: bool) -> Result<(), AwsError> {
+        let Some(prediction) = self.predictions.get(prediction_id).await? else { return Ok(()) };
+        let limit = if others_wait { self.stale_after.max(LOST_FOR_CERTAIN) } else { self.stale_after };
+        if prediction.status != Status::Queued || prediction.time > now() - limit {
+            return Ok(());
+        }
+        if prediction.requeued >= MOST_REQUEUES {
+            return self.give_up(prediction_id).await;
+        }
+        // Sent first: dying in between costs a second message, not the job.
+        self.queue.send(&Job::of(&prediction)).await?;
+        if self.predictions.requeue(&prediction, now()).await? == Written::Now {
+            metrics::counter!("polybot_requeued_total").increment(1);
+            tracing::warn!(%prediction_id, times = prediction.requeued + 1, "a lost job was sent anew");
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
+        if self.predictions.bury(prediction_id, reply::KEPT_FAILING, now()).await? == Written::Now {
+            tracing::error!(%prediction_id, "a job was lost again and again; its user is told");
+            if let Err(error) = self.delivery.deliver(prediction_id).await {
+                tracing::warn!(%prediction_id, %error, "the user was not told; the sweep tries again");
+            }
+        }
+        Ok(())
+    }
+}

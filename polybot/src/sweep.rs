@@ -1,0 +1,41 @@
+//! Looks again and again for what nobody acted on: finished predictions that nobody called back for, albums whose instance
+//! died, jobs whose message is lost.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::albums::Albums;
+use crate::delivery::Delivery;
+use crate::lost_jobs::LostJobs;
+
+/// The loop.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// Finished predictions.
+    pub delivery: Delivery,
+    /// Albums.
+    pub albums: Albums,
+    /// Queued predictions.
+    pub lost_jobs: LostJobs,
+    /// How often it looks; what is younger than this is left to whoever is at it.
+    pub interval: Duration,
+}
+
+impl Sweep {
+    /// Look until `shutdown`; a look that has begun is finished.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.cancelled() => return,
+            }
+            self.albums.sweep().await;
+            self.delivery.sweep(self.interval).await;
+            self.lost_jobs.sweep().await;
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The fleet under faults: real processes that are killed, an AWS that misbehaves, and in the end an audit of every photo.
+//!
+//! Each scenario prints one line: jobs, answered once, repeated, lost, told failed. None may be lost, ever; a message may be
+//! repeated only where a polybot dies between telling the user and marking it. The detector is the stand-in: what is tested
+//! here is everything around it.
+
+mod faults {
+    pub(crate) mod audit;
+    pub(crate) mod callback;
+    pub(crate) mod metadata;
+}
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use embedded_aws::{Action, Fault, Service};
+use faults::audit::{Flood, PHOTOS};
+use faults::callback::Callback;
+use faults::metadata::Metadata;
+use local::{Child, Options, Stack};
+use polybot::reply;
+use support::{PATIENCE, photo, stack};
+
+/// Short times, so that what waits for them in production is soon seen here.
+fn options(polybots: usize, workers: usize) -> Options {
+    let settings =
+        [("VISIBILITY_TIMEOUT", "2"), ("RETRY_WAIT", "1"), ("SWEEP_INTERVAL", "1"), ("LEASE", "5"), ("THREADS", "2")];
+    Options {
+        model: "stand-in:20".into(),
+        polybots,
+        workers,
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        ..support::options()
+    }
+}
+
+/// Start the fleet, with a queue that hides messages as briefly as its workers think.
+async fn fleet(options: Options) -> Stack {
+    let stack = stack(options).await;
+    aws_sdk_sqs::Client::new(&stack.config)
+        .set_queue_attributes()
+        .queue_url(&stack.resources.queue_url)
+        .attributes(aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout, "2")
+        .send()
+        .await
+        .expect("the queue takes it");
+    stack
+}
+
+/// Kill a worker as a machine dies, and start another in its place.
+async fn replace_worker(stack: &mut Stack, place: usize) {
+    let (mut worker, _) = stack.workers.remove(place);
+    worker.kill().await.expect("killed");
+    stack.add_worker().await.expect("another worker starts");
+}
+
+async fn replace_polybot(stack: &mut Stack, place: usize) {
+    stack.polybots[place].0.kill().await.expect("killed");
+    stack.restart_polybot(place).await.expect("it starts again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_killed_every_few_hundred_milliseconds() {
+    let mut stack = fleet(options(1, 2)).await;
+    let flood = Flood::post(&stack, PHOTOS);
+    let mut kills = 0;
+    // The time between two kills is what this is about; it is no wait for anything.
+    let mut ticks = tokio::time::interval(Duration::from_millis(300));
+    while flood.answered(&stack) < PHOTOS / 2 && kills < 40 {
+        ticks.tick().await;
+        replace_worker(&mut stack, 0).await;
+        kills += 1;
+    }
+    assert!(kills > 0);
+    let audit = flood.audit(&stack, "kill -9 of workers").await;
+    assert_eq!(audit.repeated, 0, "only a polybot that dies can repeat");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polybot_is_killed_while_it_delivers() {
+    let mut stack = fleet(options(1, 2)).await;
+    let flood = Flood::post(&stack, PHOTOS);
+    for answered in [5, 20, 40] {
+        flood.wait_for(&stack, answered).await;
+        replace_polybot(&mut stack, 0).await;
+    }
+    let audit = flood.audit(&stack, "kill -9 of polybot").await;
+    assert_eq!(audit.told_failed, 0);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqs_brings_every_fifth_message_twice() {
+    let stack = fleet(options(1, 2)).await;
+    let duplicates = stack
+        .aws
+        .faults()
+        .add(Fault::new(Action::Duplicate).on(Service::Sqs).operation("ReceiveMessage").probability(0.2));
+    let flood = Flood::post(&stack, PHOTOS);
+    let audit = flood.audit(&stack, "SQS duplicates 20 %").await;
+    assert!(duplicates.fired() > 0);
+    assert_eq!(audit.answered_once, PHOTOS);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb_throttles_every_third_call() {
+    let stack = fleet(options(1, 2)).await;
+    let throttled = stack.aws.faults().add(Fault::throttled(Service::DynamoDb).probability(0.3));
+    let flood = Flood::post(&stack, PHOTOS);
+    flood.audit(&stack, "DynamoDB throttles 30 %").await;
+    assert!(throttled.fired() > 0);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_fails_every_fifth_call() {
+    let stack = fleet(options(1, 2)).await;
+    let failed = stack.aws.faults().add(Fault::internal_error(Service::S3).probability(0.2));
+    let flood = Flood::post(&stack, PHOTOS);
+    let audit = flood.audit(&stack, "S3 fails 20 %").await;
+    assert!(failed.fired() > 0);
+    assert_eq!(audit.repeated, 0);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polybot_can_not_be_called_back_for_ten_seconds() {
+    let callback = Callback::closed().await;
+    let mut options = options(1, 2);
+    options.settings.push(("POLYBOT_RESULTS_URL".into(), callback.url()));
+    let stack = fleet(options).await;
+    callback.lead_to(stack.polybots[0].1);
+    let flood = Flood::post(&stack, PHOTOS);
+    // The time that it is unreachable is what this is about.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    callback.open().await;
+    let audit = flood.audit(&stack, "callback unreachable for 10 s").await;
+    assert_eq!(audit.answered_once, PHOTOS);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_told_to_stop_in_full_flight() {
+    let mut stack = fleet(options(1, 2)).await;
+    let flood = Flood::post(&stack, PHOTOS);
+    for answered in [2, 10, 20, 30, 50] {
+        flood.wait_for(&stack, answered).await;
+        let (mut worker, _) = stack.workers.remove(0);
+        worker.terminate();
+        let status = worker.ended().await.expect("it ends");
+        assert!(status.success(), "{status}");
+        stack.add_worker().await.expect("another worker starts");
+    }
+    let audit = flood.audit(&stack, "SIGTERM in full flight").await;
+    assert_eq!(audit.answered_once, PHOTOS);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_at_once_with_two_polybots_and_two_workers() {
+    let mut stack = fleet(options(2, 2)).await;
+    stack.telegram.deliver_twice(true);
+    let faults = stack.aws.faults();
+    faults.add(Fault::new(Action::Duplicate).on(Service::Sqs).operation("ReceiveMessage").probability(0.1));
+    faults.add(Fault::throttled(Service::DynamoDb).probability(0.1));
+    faults.add(Fault::internal_error(Service::S3).probability(0.1));
+    faults.add(Fault::new(Action::DropAfter).on(Service::Sqs).operation("DeleteMessage").probability(0.1));
+    faults.add(Fault::new(Action::Delay(Duration::from_millis(200))).on(Service::Sqs).probability(0.1));
+    let flood = Flood::post(&stack, PHOTOS);
+    for (number, answered) in [3, 10, 20, 30, 45, 60].into_iter().enumerate() {
+        flood.wait_for(&stack, answered).await;
+        replace_worker(&mut stack, 0).await;
+        replace_polybot(&mut stack, number % 2).await;
+    }
+    flood.audit(&stack, "all at once").await;
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_failing_is_told_once_and_can_be_redriven() {
+    const FEW: usize = 5;
+    let mut options = options(1, 1);
+    options.settings.push(("RETRY_WAIT".into(), "0".into()));
+    let stack = fleet(options).await;
+    let broken = stack.aws.faults().add(Fault::internal_error(Service::S3).operation("GetObject"));
+    let flood = Flood::post(&stack, FEW);
+    let audit = flood.audit(&stack, "S3 down for good").await;
+    assert_eq!((audit.told_failed, audit.repeated), (FEW, 0));
+    for reply in flood.answers(&stack) {
+        assert_eq!(reply.words(), reply::failed(reply::KEPT_FAILING));
+    }
+
+    let redrive = |more: &[&str]| {
+        let output = Command::new(&stack.options().executable)
+            .args(["service", "polybot", "redrive"])
+            .args(more)
+            .envs(stack.aws.environment())
+            .env("SQS_QUEUE_URL", &stack.resources.queue_url)
+            .env("DYNAMODB_TABLE", &stack.resources.table)
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = tokio::task::block_in_place(|| redrive(&["--dry-run"]));
+    assert!(said.ends_with("5 jobs would be put back onto polybot-jobs\n"), "{said}");
+    broken.remove();
+    let said = tokio::task::block_in_place(|| redrive(&[]));
+    assert!(said.ends_with("5 jobs put back onto polybot-jobs\n"), "{said}");
+    flood.wait_for_photos(&stack, FEW).await;
+    let said = tokio::task::block_in_place(|| redrive(&[]));
+    assert_eq!(said, "0 jobs put back onto polybot-jobs\n");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_message_is_gone_is_sent_anew() {
+    let mut options = options(1, 0);
+    options.settings.push(("STALE_AFTER".into(), "1".into()));
+    let mut stack = fleet(options).await;
+    let flood = Flood::post(&stack, 1);
+    stack.polybots[0].0.logged(|line| line.message() == "job queued").await.expect("queued");
+    let sqs = aws_sdk_sqs::Client::new(&stack.config);
+    sqs.purge_queue().queue_url(&stack.resources.queue_url).send().await.expect("purged");
+    stack.add_worker().await.expect("a worker starts");
+    let audit = flood.audit(&stack, "the queue was purged").await;
+    assert_eq!(audit.answered_once, 1);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_takes_longer_than_its_message_is_hidden_is_kept() {
+    let mut options = options(1, 2);
+    options.model = "stand-in:5000".into();
+    let stack = fleet(options).await;
+    let flood = Flood::post(&stack, 2);
+    let audit = flood.audit(&stack, "jobs of 5 s, hidden for 2 s").await;
+    assert_eq!(audit.answered_once, 2);
+    let finished =
+        |(worker, _): &(Child, _)| worker.log().iter().filter(|line| line.message() == "job finished").count();
+    assert_eq!(stack.workers.iter().map(finished).sum::<usize>(), 2, "no worker got the other's job");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_comes_back_by_itself_when_sqs_does() {
+    let stack = fleet(options(1, 1)).await;
+    let gone = stack.aws.faults().add(Fault::new(Action::Drop).on(Service::Sqs).operation("ReceiveMessage"));
+    let flood = Flood::post(&stack, 3);
+    stack.workers[0].0.logged(|line| line.message() == "can't receive").await.expect("it goes on");
+    gone.remove();
+    let audit = flood.audit(&stack, "SQS was gone for a while").await;
+    assert_eq!(audit.answered_once, 3);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_still_runs_at_the_end_of_the_drain_timeout_goes_to_another_worker() {
+    let mut options = options(1, 1);
+    options.model = "stand-in:3000".into();
+    options.settings.push(("DRAIN_TIMEOUT".into(), "1".into()));
+    let mut stack = fleet(options).await;
+    let flood = Flood::post(&stack, 4);
+    let busy = |event: &telegram_sandbox::Event| event.sent().is_some();
+    stack.telegram.wait_for(busy, PATIENCE).await.expect("the photos are under way");
+    let received = stack.aws.calls().at_least(Service::S3, "GetObject", 2);
+    tokio::time::timeout(PATIENCE, received).await.expect("jobs run");
+    let (mut worker, _) = stack.workers.remove(0);
+    worker.terminate();
+    assert!(worker.ended().await.expect("it ends").success());
+    stack.add_worker().await.expect("another worker starts");
+    let audit = flood.audit(&stack, "drain timeout in the middle").await;
+    assert_eq!(audit.answered_once, 4);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_scaled_in_drains_and_says_so() {
+    let metadata = Metadata::start().await;
+    let mut options = options(1, 1);
+    options.settings.extend([
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT".into(), metadata.url()),
+        ("ASG_NAME".into(), "polybot-workers".into()),
+        ("LIFECYCLE_HOOK".into(), "drain".into()),
+        ("SCALE_IN_PROTECTION".into(), "true".into()),
+    ]);
+    let mut stack = fleet(options).await;
+    let group = stack.resources.group.clone();
+    aws_sdk_autoscaling::Client::new(&stack.config)
+        .put_lifecycle_hook()
+        .auto_scaling_group_name(&group)
+        .lifecycle_hook_name("drain")
+        .lifecycle_transition("autoscaling:EC2_INSTANCE_TERMINATING")
+        .heartbeat_timeout(300)
+        .send()
+        .await
+        .expect("the hook");
+    let auto_scaling = stack.aws.auto_scaling().clone();
+    let instance = auto_scaling.group(&group).expect("the group").instances[0].id.clone();
+    metadata.is_about(&instance, &auto_scaling);
+    let protected = |wished| {
+        let (auto_scaling, group) = (auto_scaling.clone(), group.clone());
+        async move {
+            let seen = auto_scaling.wait_for(&group, |group| group.instances[0].protected_from_scale_in == wished);
+            tokio::time::timeout(PATIENCE, seen).await.expect("the protection changes");
+        }
+    };
+
+    let user = stack.telegram.user("someone");
+    let message = user.post_photo(photo("chelsea.png"), None);
+    protected(true).await;
+    support::answer(&stack, &user, message).await;
+    protected(false).await;
+
+    auto_scaling.terminating(&instance).expect("it may be ended");
+    let status = tokio::time::timeout(PATIENCE, stack.workers[0].0.ended()).await.expect("it drains").expect("it ends");
+    assert!(status.success(), "{status}");
+    let proceeds = auto_scaling.wait_for(&group, |group| {
+        group.instances.iter().all(|it| it.id != instance || it.state.to_string() == "Terminating:Proceed")
+    });
+    tokio::time::timeout(PATIENCE, proceeds).await.expect("Auto Scaling does not wait for the hook's timeout");
+    stack.stop().await;
+}

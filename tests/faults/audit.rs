@@ -1,0 +1,174 @@
+//! Photos sent by as many people, and in the end what became of each.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use fleet::predictions::UNDELIVERED_INDEX;
+use fleet::{JobQueue, Status};
+use local::Stack;
+use polybot::reply;
+use telegram_sandbox::ChatMessage;
+
+use crate::support::{PATIENCE, photo};
+
+/// Photos of a scenario.
+pub(crate) const PHOTOS: usize = 100;
+
+/// What was sent: each photo by somebody else, as Telegram's limits are for each chat.
+pub(crate) struct Flood {
+    /// Chat and message of each.
+    posted: Vec<(i64, i32)>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    pub(crate) answered_once: usize,
+    pub(crate) repeated: usize,
+    pub(crate) lost: usize,
+    /// Of those above, those whose answer was that it failed.
+    pub(crate) told_failed: usize,
+}
+
+impl Flood {
+    /// Send this many photos at once.
+    pub(crate) fn post(stack: &Stack, photos: usize) -> Self {
+        let bytes = photo("chelsea.png");
+        let post = |number| {
+            let user = stack.telegram.user(&format!("user{number}"));
+            (user.chat_id(), user.post_photo(bytes.clone(), None))
+        };
+        Self { posted: (0..photos).map(post).collect() }
+    }
+
+    /// The answers so far, without those that say to wait.
+    pub(crate) fn answers(&self, stack: &Stack) -> Vec<ChatMessage> {
+        let events = stack.telegram.events();
+        let sent = events.iter().filter_map(|event| event.sent());
+        sent.filter(|message| self.is_answer(message)).cloned().collect()
+    }
+
+    fn is_answer(&self, message: &ChatMessage) -> bool {
+        let answers_one = |&(chat, id): &(i64, i32)| message.chat_id == chat && message.reply_to == Some(id);
+        message.words() != reply::BEING_PROCESSED && self.posted.iter().any(answers_one)
+    }
+
+    /// How many of the photos have an answer.
+    pub(crate) fn answered(&self, stack: &Stack) -> usize {
+        self.answers_by_photo(stack).len()
+    }
+
+    fn answers_by_photo(&self, stack: &Stack) -> HashMap<i64, Vec<ChatMessage>> {
+        let mut by_photo: HashMap<i64, Vec<ChatMessage>> = HashMap::new();
+        for answer in self.answers(stack) {
+            by_photo.entry(answer.chat_id).or_default().push(answer);
+        }
+        by_photo
+    }
+
+    /// Wait until this many photos have an answer.
+    pub(crate) async fn wait_for(&self, stack: &Stack, answered: usize) {
+        self.wait_until(stack, answered, |_| true).await;
+    }
+
+    /// Wait until this many photos have an answer that is a photo.
+    pub(crate) async fn wait_for_photos(&self, stack: &Stack, answered: usize) {
+        self.wait_until(stack, answered, |message| !is_failure(message)).await;
+    }
+
+    async fn wait_until(&self, stack: &Stack, answered: usize, wanted: impl Fn(&ChatMessage) -> bool) {
+        let mut seen = std::collections::HashSet::new();
+        let enough = |event: &telegram_sandbox::Event| {
+            if let Some(message) = event.sent().filter(|message| self.is_answer(message) && wanted(message)) {
+                seen.insert(message.chat_id);
+            }
+            seen.len() >= answered
+        };
+        if stack.telegram.wait_for(enough, PATIENCE).await.is_err() {
+            panic!(
+                "{} of {} were answered in time, expected {answered}\n{}",
+                seen.len(),
+                self.posted.len(),
+                troubles(stack)
+            );
+        }
+    }
+
+    /// Wait for the last answer, and until nothing is left that could answer again; then count, and print the line.
+    pub(crate) async fn audit(&self, stack: &Stack, scenario: &str) -> Audit {
+        self.wait_for(stack, self.posted.len()).await;
+        nothing_left(stack).await;
+        let by_photo = self.answers_by_photo(stack);
+        let answers = |count: fn(usize) -> bool| by_photo.values().filter(|answers| count(answers.len())).count();
+        let audit = Audit {
+            answered_once: answers(|answers| answers == 1),
+            repeated: answers(|answers| answers > 1),
+            lost: self.posted.len() - by_photo.len(),
+            told_failed: by_photo.values().filter(|answers| answers.iter().all(is_failure)).count(),
+        };
+        let Audit { answered_once, repeated, lost, told_failed } = audit;
+        let jobs = self.posted.len();
+        // Not by println, which the test runner keeps to itself.
+        let line = format!(
+            "audit: {scenario:<32} jobs {jobs:>4}  answered once {answered_once:>4}  repeated {repeated:>3}  lost {lost:>3}  \
+             told failed {told_failed:>3}\n"
+        );
+        std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+        assert_eq!((lost, answered_once + repeated), (0, jobs), "{line}");
+        audit
+    }
+}
+
+fn is_failure(message: &ChatMessage) -> bool {
+    message.words().starts_with("Sorry")
+}
+
+/// Wait until the queues and the index of what nobody was told are empty: state that no event tells.
+async fn nothing_left(stack: &Stack) {
+    let sqs = aws_sdk_sqs::Client::new(&stack.config);
+    let jobs = JobQueue::new(sqs.clone(), &stack.resources.queue_url);
+    let dead = JobQueue::new(sqs, &stack.resources.dead_letter_queue_url);
+    let records = aws_sdk_dynamodb::Client::new(&stack.config);
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(200));
+    let settled = async {
+        loop {
+            looks.tick().await;
+            // Faults may strike these calls, too.
+            let (Ok(jobs), Ok(dead)) = (jobs.depth().await, dead.depth().await) else { continue };
+            let queued = jobs.visible + jobs.in_flight + dead.visible + dead.in_flight;
+            if queued == 0 && undelivered(&records, &stack.resources.table).await == Some(0) {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(PATIENCE, settled).await.is_err() {
+        panic!("something is left that could still be answered\n{}", troubles(stack));
+    }
+}
+
+async fn undelivered(records: &aws_sdk_dynamodb::Client, table: &str) -> Option<usize> {
+    let mut found = 0;
+    for status in [Status::Queued, Status::Done, Status::Failed] {
+        let status = format!("{status:?}").to_lowercase();
+        let query = records
+            .query()
+            .table_name(table)
+            .index_name(UNDELIVERED_INDEX)
+            .key_condition_expression("undelivered = :status")
+            .expression_attribute_values(":status", AttributeValue::S(status));
+        found += query.send().await.ok()?.items().len();
+    }
+    Some(found)
+}
+
+/// What the services complained of last.
+fn troubles(stack: &Stack) -> String {
+    let mut lines = Vec::new();
+    for (child, _) in stack.children() {
+        let log = child.log();
+        let complaints = log.iter().filter(|line| line.is_trouble()).rev().take(5);
+        lines.extend(complaints.map(|line| format!("{}: {}", child.name(), line.in_words())));
+    }
+    lines.join("\n")
+}
