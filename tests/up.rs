@@ -98,7 +98,8 @@ async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
     let said = program.end("-INT");
     assert!(!said.contains(token), "the token was said: {said}");
     // Nor is it among what is kept.
-    let kept = Command::new("grep").args(["-r", "-c", "-F", "-e", token]).arg(folder.path()).output().expect("grep runs");
+    let kept =
+        Command::new("grep").args(["-r", "-c", "-F", "-e", token]).arg(folder.path()).output().expect("grep runs");
     let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(kept.lines().all(|line| line.ends_with(":0")), "{kept}");
 }
@@ -110,7 +111,8 @@ async fn jobs(program: &Program) -> usize {
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).region("us-east-1");
     let config = config.credentials_provider(credentials).endpoint_url(endpoint).load().await;
     let client = aws_sdk_sqs::Client::new(&config);
-    let url = client.get_queue_url().queue_name("polybot-jobs").send().await.expect("a queue").queue_url.expect("its URL");
+    let url =
+        client.get_queue_url().queue_name("polybot-jobs").send().await.expect("a queue").queue_url.expect("its URL");
     let depth = fleet::JobQueue::new(client, url).depth().await.expect("depth");
     usize::try_from(depth.visible + depth.in_flight).expect("not that many")
 }

@@ -128,10 +128,10 @@ impl Instance<'_> {
             () = self.launcher.parts().stopping.cancelled() => return child.stop(GRACE).await,
         }
         let _ = child.kill().await;
-        if self.is(LifecycleState::TerminatingWait) {
-            if let Err(error) = self.complete_lifecycle_action().await {
-                self.launcher.trouble(format!("{error:#}"));
-            }
+        if self.is(LifecycleState::TerminatingWait)
+            && let Err(error) = self.complete_lifecycle_action().await
+        {
+            self.launcher.trouble(format!("{error:#}"));
         }
     }
 

@@ -58,7 +58,8 @@ impl Default for Scaling {
             time_scale: TimeScale::default(),
             boot: Duration::from_secs(60),
             instance_warmup: Duration::from_secs(60),
-            drain: Duration::from_secs(100),
+            // More than a worker's own DRAIN_TIMEOUT, less than the group's lifecycle hook waits.
+            drain: Duration::from_secs(110),
         }
     }
 }
