@@ -147,16 +147,19 @@ async fn without_metric_streamer_nothing_scales() {
     stack.metric_streamer.0.terminate();
     stack.metric_streamer.0.ended().await.expect("it ends");
 
-    let sent = crowd(&stack, 40);
+    let sent = crowd(&stack, 60);
     let queue = JobQueue::new(aws_sdk_sqs::Client::new(&stack.config), &stack.resources.queue_url);
+    let visible = async || queue.depth().await.expect("depth").visible;
     let backlog = async {
-        while queue.depth().await.expect("depth").visible < 20 {
-            stack.aws.calls().at_least(Service::Sqs, "SendMessage", 40).await;
+        while visible().await < 20 {
+            // A poll: a queue tells nobody of its depth.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(PATIENCE, backlog).await.expect("a backlog of five times the target");
-    // Far more than the three that an alarm takes.
-    evaluations(&stack, 7).await;
+    // More than the three that an alarm takes.
+    evaluations(&stack, 5).await;
+    assert!(visible().await > 4, "the backlog is still above the target");
     let group_now = stack.aws.auto_scaling().group(&stack.resources.group).expect("the group");
     assert_eq!((group_now.desired_capacity, group_now.instances.len()), (1, 1));
 
@@ -176,6 +179,40 @@ async fn without_metric_streamer_nothing_scales() {
     all_answered(&stack, &sent).await;
     all_answered(&stack, &more).await;
     streamer.stop(Duration::from_secs(5)).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_stop_in_time_is_killed() {
+    // Its photos take a minute each, and it has a second; nothing scales by itself.
+    let scaling = Scaling { target_value: 1000.0, drain: Duration::from_secs(1), ..scaling() };
+    let options = Options { model: "stand-in:60000".into(), scaling: Some(scaling), ..support::stand_in() };
+    let stack = support::stack(options).await;
+    let client = aws_sdk_autoscaling::Client::new(&stack.config);
+    let desire = async |desired: i32| {
+        let set = client.set_desired_capacity().auto_scaling_group_name(&stack.resources.group);
+        set.desired_capacity(desired).send().await.expect("set");
+    };
+    desire(2).await;
+    let two = group(&stack, "two", |group| at_rest(group, 2)).await;
+    crowd(&stack, 4);
+    let queue = JobQueue::new(aws_sdk_sqs::Client::new(&stack.config), &stack.resources.queue_url);
+    let all_in_flight = async {
+        while queue.depth().await.expect("depth").in_flight < 4 {
+            // A poll: a queue tells nobody of its depth.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_in_flight).await.expect("both are at work");
+
+    let mut troubles = stack.group.as_ref().expect("a group").troubles();
+    let ending = two.instances[0].id.clone();
+    desire(1).await;
+    let told = troubles.wait_for(|trouble| trouble.as_ref().is_some_and(|trouble| trouble.contains(&ending)));
+    let told = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("a trouble").clone();
+    assert!(told.as_ref().is_some_and(|told| told.contains("did not stop in time and was killed")), "{told:?}");
+    let one = group(&stack, "one", |group| at_rest(group, 1)).await;
+    assert_ne!(one.instances[0].id, ending);
     stack.stop().await;
 }
 
