@@ -57,10 +57,6 @@ impl Policy {
     /// an alarm lasts, as CloudWatch repeats the action of an alarm that scales.
     #[must_use]
     pub fn scale(&self, high: &Evaluation, low: &Evaluation, capacity: &Capacity) -> Option<Scaling> {
-        // A group that is scaled from outside beyond its limits is none of ours.
-        if capacity.min_size > capacity.max_size {
-            return None;
-        }
         if let Some(metric) = acts(high, self.alarm_high()).then(|| high.datapoints.last()).flatten() {
             let desired = self.scale_out(*metric, capacity);
             if desired > capacity.desired {
@@ -78,12 +74,11 @@ impl Policy {
     }
 
     /// In proportion to the metric, rounded up. Instances that are not yet warm are not what the metric is about, so
-    /// they are not multiplied; but they are on their way, so a second alarm that asks for no more than the first adds
-    /// nothing ("Set the default instance warmup for an Auto Scaling group", EC2 Auto Scaling user guide).
+    /// they are not multiplied; but they are on their way, so an alarm that asks for no more than is desired adds nothing ("Set the default instance warmup for an Auto Scaling group", EC2 Auto Scaling user guide).
     fn scale_out(&self, metric: f64, capacity: &Capacity) -> u32 {
         // An empty group has a metric, too: the whole backlog, as if there were one instance.
         let current = capacity.warmed_up.max(1);
-        self.proportional(current, metric).max(capacity.desired).min(capacity.max_size)
+        self.proportional(current, metric).min(capacity.max_size)
     }
 
     /// What is removed is rounded down, so that the metric does not come to lie above the target ("Target tracking
