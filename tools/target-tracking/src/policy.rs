@@ -74,7 +74,8 @@ impl Policy {
     }
 
     /// In proportion to the metric, rounded up. Instances that are not yet warm are not what the metric is about, so
-    /// they are not multiplied; but they are on their way, so an alarm that asks for no more than is desired adds nothing ("Set the default instance warmup for an Auto Scaling group", EC2 Auto Scaling user guide).
+    /// they are not multiplied; but they are on their way, so an alarm that asks for no more than is desired adds
+    /// nothing ("Set the default instance warmup for an Auto Scaling group", EC2 Auto Scaling user guide).
     fn scale_out(&self, metric: f64, capacity: &Capacity) -> u32 {
         // An empty group has a metric, too: the whole backlog, as if there were one instance.
         let current = capacity.warmed_up.max(1);
