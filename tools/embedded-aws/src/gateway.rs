@@ -14,12 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use winterbaume_core::{MockRequest, MockService};
-use winterbaume_s3::S3Service;
 use winterbaume_secretsmanager::SecretsManagerService;
 
 use crate::REGION;
 use crate::auto_scaling::AutoScaling;
-use crate::aws_chunked;
 use crate::call::Call;
 use crate::calls::Calls;
 use crate::cloudwatch::CloudWatch;
@@ -27,6 +25,7 @@ use crate::dynamo_db::DynamoDb;
 use crate::failure::Failure;
 use crate::faults::{End, Faults};
 use crate::reply::Reply;
+use crate::s3::S3;
 use crate::service::Service;
 use crate::sqs::{Keeper, Sqs};
 
@@ -36,7 +35,7 @@ const LARGEST_BODY: usize = 64 << 20;
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Gateway {
-    pub(crate) s3: S3Service,
+    pub(crate) s3: S3,
     pub(crate) dynamo_db: DynamoDb,
     pub(crate) secrets_manager: SecretsManagerService,
     pub(crate) sqs: Arc<Sqs>,
@@ -130,7 +129,7 @@ impl Gateway {
     async fn answer(&self, call: Call) -> Reply {
         let service = call.service;
         let reply = match service {
-            Service::S3 => self.s3(call).await,
+            Service::S3 => self.s3.handle(call).await,
             Service::DynamoDb => self.dynamo_db.handle(call).await,
             Service::SecretsManager => Ok(delegate(&self.secrets_manager, call).await),
             Service::Sqs => self.sqs(&call).await,
@@ -154,12 +153,6 @@ impl Gateway {
             }
         }
         Ok(reply)
-    }
-
-    async fn s3(&self, mut call: Call) -> Result<Reply, Failure> {
-        aws_chunked::decode(&mut call.headers, &mut call.body)
-            .map_err(|e| Failure::bad("IncompleteBody", e.to_string()))?;
-        Ok(delegate(&self.s3, call).await)
     }
 }
 

@@ -2,8 +2,8 @@
 //! CloudWatch and Auto Scaling as the AWS SDKs speak them, so that a service runs here exactly as in production and
 //! finds it by `AWS_ENDPOINT_URL` alone.
 //!
-//! Being right where the fleet depends on it comes before being complete: S3, DynamoDB and Secrets Manager are the
-//! `winterbaume-*` crates; SQS, CloudWatch and Auto Scaling are small services of this crate. State is in memory and
+//! Being right where the fleet depends on it comes before being complete: DynamoDB and Secrets Manager are the
+//! `winterbaume-*` crates; S3, SQS, CloudWatch and Auto Scaling are small services of this crate. State is in memory and
 //! lasts as long as the endpoint, unless [`EmbeddedAws::serve_in`] keeps it in a folder. It checks no signatures: whoever reaches the port is served.
 
 use std::io;
@@ -28,6 +28,7 @@ mod failure;
 mod faults;
 mod gateway;
 mod reply;
+mod s3;
 mod service;
 mod sqs;
 mod xml;
@@ -59,7 +60,7 @@ pub struct EmbeddedAws {
 
 /// The services whose state can be kept.
 struct Stored {
-    s3: winterbaume_s3::S3Service,
+    s3: s3::S3,
     dynamo_db: dynamo_db::DynamoDb,
     sqs: Arc<sqs::Sqs>,
     keeper: Option<Arc<sqs::Keeper>>,
@@ -76,7 +77,7 @@ impl EmbeddedAws {
         let endpoint = format!("http://{}", listener.local_addr()?);
         let (faults, stopping) = (Faults::new(), CancellationToken::new());
         let stored = Stored {
-            s3: winterbaume_s3::S3Service::new(),
+            s3: s3::S3::default(),
             dynamo_db: dynamo_db::DynamoDb::new(),
             sqs: Arc::new(sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone())),
             keeper: None,
@@ -89,8 +90,8 @@ impl EmbeddedAws {
     ///
     /// What was answered with success is kept even if this program is killed: an object is a file, a write to a table is
     /// in a journal, a message in a snapshot before the answer is given. Receives and deletions of messages are kept a
-    /// moment later: a message may come once more. After a power failure what the operating system had not yet
-    /// written is lost.
+    /// moment later: a message may come once more. After a power failure the last writes to tables may be lost: they are
+    /// left to the operating system to write.
     ///
     /// # Errors
     /// [`DataDirError`] if another program has the folder, or it can't be read or written.
@@ -99,10 +100,8 @@ impl EmbeddedAws {
         let address = listener.local_addr().map_err(|error| data_dir.error("listen to serve what is", error))?;
         let endpoint = format!("http://{address}");
         let (faults, stopping) = (Faults::new(), CancellationToken::new());
-        let files = winterbaume_core::FsVfs::new(data_dir.path().join("s3"));
-        let files = files.map_err(|error| data_dir.error("make a place for S3's objects", error))?;
-        let s3 = winterbaume_s3::S3Service::recover_with_vfs(Arc::new(files)).await;
-        let s3 = s3.map_err(|error| data_dir.error("read S3's objects", io::Error::other(error)))?;
+        let s3 = s3::S3::open(&data_dir.path().join("s3"));
+        let s3 = s3.map_err(|error| data_dir.error("read S3's objects", error))?;
         let dynamo_db = dynamo_db::DynamoDb::open(data_dir.path()).await;
         let dynamo_db = dynamo_db.map_err(|error| data_dir.error("read or write DynamoDB's tables", error))?;
         let sqs = Arc::new(sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone()));

@@ -44,6 +44,33 @@ async fn objects_are_put_and_read_back() {
 }
 
 #[tokio::test]
+async fn lists_come_in_pages_and_in_order() {
+    let aws = EmbeddedAws::start().await.unwrap();
+    let s3 = aws_sdk_s3::Client::new(&aws.sdk_config().await);
+    s3.create_bucket().bucket("photos").send().await.unwrap();
+    // Making one's own bucket again is no error in this region.
+    s3.create_bucket().bucket("photos").send().await.unwrap();
+    let keys = ["images/1", "images/2 <&>", "images/3", "images/ü", "other"];
+    for key in keys {
+        let put = s3.put_object().bucket("photos").key(key).metadata("about", "a photo");
+        put.body(ByteStream::from_static(b"1234")).send().await.unwrap();
+    }
+    let head = s3.head_object().bucket("photos").key("images/ü").send().await.unwrap();
+    assert_eq!(head.metadata().unwrap()["about"], "a photo");
+    let mut pages = s3.list_objects_v2().bucket("photos").prefix("images/").max_keys(2).into_paginator().send();
+    let (mut listed, mut sizes) = (Vec::new(), Vec::new());
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        sizes.push(page.contents().len());
+        listed.extend(page.contents().iter().map(|object| (object.key().unwrap().to_owned(), object.size().unwrap())));
+    }
+    assert_eq!(sizes, [2, 2]);
+    assert_eq!(listed, keys[..4].iter().map(|key| ((*key).to_owned(), 4)).collect::<Vec<_>>());
+    let refused = s3.delete_bucket().bucket("photos").send().await.unwrap_err();
+    assert_eq!(aws_sdk_s3::error::ProvideErrorMetadata::code(&refused), Some("BucketNotEmpty"));
+}
+
+#[tokio::test]
 async fn a_body_from_a_file_comes_with_its_checksum_behind_it() {
     let aws = EmbeddedAws::start().await.unwrap();
     let s3 = aws_sdk_s3::Client::new(&aws.sdk_config().await);
