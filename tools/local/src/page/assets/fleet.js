@@ -135,7 +135,7 @@ export class Fleet {
   showActivities({ activities }) {
     keep(byId("activities"), activities, ({ id }) => id,
       ({ started_ms, description, cause }) => h("li", {}, h("time", {}, started_ms ? time(started_ms) : ""), h("span", { class: "badge" }),
-        h("span", { class: "what" }, description), h("p", { class: "faint" }, cause)),
+        h("span", { class: "what" }, description), h("p", { class: "faint" }, readable(cause))),
       (element, { status }) => {
         const badge = element.querySelector(".badge");
         badge.textContent = status === "InProgress" ? "in progress" : status.toLowerCase();
@@ -162,6 +162,9 @@ export class Fleet {
     return undefined;
   }
 }
+
+/** AWS tells moments as 2026-03-14T15:09:26.535897Z. */
+const readable = (cause) => cause.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (moment) => time(Date.parse(moment)));
 
 function isNone(id, items) {
   byId(id).hidden = items.length === 0;
