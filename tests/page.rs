@@ -34,10 +34,15 @@ struct Shown {
 impl Shown {
     async fn start(options: Options) -> Self {
         let stack = support::stack(options).await;
+        let page = Page::of(&stack);
+        Self::serve(stack, page).await
+    }
+
+    async fn serve(stack: Stack, page: Page) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let server = tokio::spawn(page::serve(listener, Page::of(&stack), stop.clone()));
+        let server = tokio::spawn(page::serve(listener, page, stop.clone()));
         Self { stack, address, stop, server }
     }
 
@@ -273,6 +278,26 @@ async fn a_flood_makes_the_fleet_grow_and_a_dead_worker_is_replaced() {
     browser.press("Fleet 1 of 1").await;
     browser.until("getComputedStyle(document.querySelector('#chat')).display === 'none'").await;
     fits(&browser).await;
+    assert_eq!(browser.console().await, Vec::<String>::new(), "nothing to complain about");
+    browser.close().await;
+    shown.stop().await;
+}
+
+#[tokio::test]
+async fn where_people_chat_in_telegram_itself_the_fleet_is_shown_alone() {
+    let stack = support::stack(support::stand_in()).await;
+    let page = Page { telegram: None, ..Page::of(&stack) };
+    let shown = Shown::serve(stack, page).await;
+    let browser = Browser::start(1200, 800).await;
+    browser.open(&shown.url()).await;
+    browser.until(&workers(1)).await;
+    let is_shown = async |id: &str| browser.value(&format!("document.querySelector('{id}').checkVisibility()")).await;
+    assert_eq!((is_shown("#fleet").await, is_shown("#chat").await), (true.into(), false.into()));
+    assert_eq!(is_shown("#kill").await, false, "nobody holds these workers");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let form = reqwest::multipart::Form::new().text("text", "hello");
+    let sent = http.post(format!("{}api/people/1000001/messages", shown.url())).multipart(form).send().await;
+    assert_eq!(sent.expect("an answer").status(), StatusCode::CONFLICT);
     assert_eq!(browser.console().await, Vec::<String>::new(), "nothing to complain about");
     browser.close().await;
     shown.stop().await;

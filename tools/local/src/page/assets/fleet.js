@@ -123,7 +123,8 @@ export class Fleet {
         const rule = threshold === null ? "" : ` (${sign[comparison] ?? comparison} ${number(threshold)})`;
         const badge = element.querySelector(".badge");
         badge.textContent = state === "INSUFFICIENT_DATA" ? "NO DATA" : state;
-        badge.dataset.kind = state === "ALARM" ? "bad" : state === "OK" ? "good" : "coming";
+        // The low alarm is no trouble: it stands wherever there is little to do.
+        badge.dataset.kind = state === "OK" ? "good" : state === "ALARM" && kind !== "Low" ? "bad" : "coming";
         element.dataset.state = state;
         element.querySelector(".alarm-name").textContent = kind + rule;
         element.querySelector(".age").textContent = since_ms ? `for ${age(at_ms - since_ms)}` : "";
