@@ -101,9 +101,6 @@ async fn portray(browser: &Browser) {
     browser.screen(390, 844, true).await;
     browser.until("getComputedStyle(document.querySelector('#fleet')).display === 'none'").await;
     screenshot(browser, "page-phone.png").await;
-    browser.dark(true).await;
-    screenshot(browser, "page-phone-dark.png").await;
-    browser.dark(false).await;
 
     browser.screen(1440, 1240, false).await;
     let photos = browser.value(&format!("{BOTS_PHOTOS}.length")).await;
@@ -352,6 +349,48 @@ async fn only_the_page_itself_may_ask() {
     let form = reqwest::multipart::Form::new().part("photo", large);
     let sent = http.post(format!("{origin}/api/people/{}/messages", hedy["id"])).multipart(form).send().await;
     assert_eq!(sent.expect("an answer").status(), StatusCode::PAYLOAD_TOO_LARGE);
+    shown.stop().await;
+}
+
+/// The numbers of the chat events that a browser is told before it is told the news; `last` is the one it saw last.
+async fn past(shown: &Shown, last: Option<&str>) -> Vec<String> {
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let mut request = http.get(format!("{}api/live", shown.url()));
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let mut told = request.send().await.expect("an answer");
+    let mut text = String::new();
+    while !text.contains("event: caught-up") {
+        let chunk = tokio::time::timeout(PATIENCE, told.chunk()).await.expect("more").expect("no error");
+        text.push_str(&String::from_utf8_lossy(&chunk.expect("the stream goes on")));
+    }
+    text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_browser_that_was_cut_off_goes_on_where_it_was() {
+    let shown = Shown::start(support::stand_in()).await;
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let person = serde_json::json!({ "name": "Grace" });
+    let person = http.post(format!("{}api/people", shown.url())).json(&person).send().await.expect("an answer");
+    let person: Value = person.json().await.expect("JSON");
+    // Somebody who is not on the page: their chat is nobody's business.
+    shown.stack.telegram.user("Somebody else").post_text("/help");
+    for text in ["one", "two", "three"] {
+        let form = reqwest::multipart::Form::new().text("text", text);
+        let url = format!("{}api/people/{}/messages", shown.url(), person["id"]);
+        assert!(http.post(url).multipart(form).send().await.expect("an answer").status().is_success());
+    }
+    let answers = |event: &telegram_sandbox::Event| event.sent().is_some_and(|sent| sent.words().contains("three"));
+    shown.stack.telegram.wait_for(answers, PATIENCE).await.expect("all are answered");
+
+    let all = past(&shown, None).await;
+    let events = shown.stack.telegram.events();
+    let of_grace = events.iter().filter(|event| Some(event.chat_id()) == person["id"].as_i64()).count();
+    assert_eq!(all.len(), of_grace, "all of hers and nothing else");
+    assert_eq!(past(&shown, Some(&all[1])).await, all[2..], "what came after the one it saw");
+    assert_eq!(past(&shown, Some("another-run-1")).await, all, "a number of another run says nothing");
     shown.stop().await;
 }
 
