@@ -203,6 +203,29 @@ async fn a_photo_is_sent_and_its_answer_seen() {
     browser.type_into("#newcomer-form input", "Zoë\u{E007}").await;
     browser.until("document.querySelector('.person:has(:checked)')?.innerText.includes('Zoë')").await;
 
+    // A photo of the page's own, a dropped one, and the caption of a button; sent as an album of two.
+    browser.click("[data-sample='cat.png']").await;
+    browser.until("document.querySelectorAll('#attached img').length === 1").await;
+    let drop = "const [done] = arguments;
+        fetch('coffee.png').then((photo) => photo.blob()).then((photo) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([photo], 'coffee.png', { type: 'image/png' }));
+          const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+          document.querySelector('#chat').dispatchEvent(event);
+          done(event.defaultPrevented);
+        });";
+    let taken = browser.client.execute_async(drop, vec![]).await.expect("dropped");
+    assert_eq!(taken, true, "the browser must not leave the page for the photo");
+    browser.until("document.querySelectorAll('#attached img').length === 2").await;
+    browser.press("predict").await;
+    browser.click("#send").await;
+    browser.until(&format!("{BOTS_PHOTOS}.length === 2")).await;
+    browser.until("document.querySelector('.message.bot .words')?.textContent.startsWith('1. I see ')").await;
+    browser.click(".message.bot .photo").await;
+    browser.until("document.querySelector('#viewer').open").await;
+    browser.click("#viewer .close").await;
+    browser.until("!document.querySelector('#viewer').open").await;
+
     // Back to the first, where all is as it was; also after loading the page anew.
     browser.click("input[name=person]").await;
     browser.until(&format!("{BOTS_PHOTOS}.length === 3")).await;
