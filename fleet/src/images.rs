@@ -8,12 +8,20 @@ use uuid::Uuid;
 use crate::AwsError;
 
 const ORIGINALS: &str = "images/original/";
+const SHARED: &str = "images/original/shared/";
 const PREDICTED: &str = "images/predicted/";
 
 /// The key of a photo as the user sent it; `extension` without the dot, letters and digits only.
 #[must_use]
 pub fn original_key(prediction_id: Uuid, extension: &str) -> String {
     format!("{ORIGINALS}{prediction_id}.{extension}")
+}
+
+/// The key of a photo that many jobs name: a load generator stores its photos once. Nothing that came from a person lies
+/// there.
+#[must_use]
+pub fn shared_key(photo: Uuid, extension: &str) -> String {
+    format!("{SHARED}{photo}.{extension}")
 }
 
 /// The key of the annotated photo.
@@ -27,8 +35,22 @@ pub fn predicted_key(prediction_id: Uuid) -> String {
 pub fn is_original_of(key: &str, prediction_id: Uuid) -> bool {
     key.strip_prefix(ORIGINALS)
         .and_then(|name| name.strip_prefix(prediction_id.to_string().as_str()))
-        .and_then(|rest| rest.strip_prefix('.'))
-        .is_some_and(|ext| (1..=5).contains(&ext.len()) && ext.bytes().all(|b| b.is_ascii_alphanumeric()))
+        .is_some_and(is_dot_extension)
+}
+
+/// Whether `key` is one that [`shared_key`] makes.
+#[must_use]
+pub fn is_shared(key: &str) -> bool {
+    let Some(name) = key.strip_prefix(SHARED) else { return false };
+    name.split_once('.').is_some_and(|(photo, _)| {
+        // As a whole, so that no other spelling of the same id passes.
+        Uuid::parse_str(photo).is_ok_and(|id| id.to_string() == photo) && is_dot_extension(&name[photo.len()..])
+    })
+}
+
+fn is_dot_extension(rest: &str) -> bool {
+    let is_extension = |ext: &str| (1..=5).contains(&ext.len()) && ext.bytes().all(|b| b.is_ascii_alphanumeric());
+    rest.strip_prefix('.').is_some_and(is_extension)
 }
 
 /// Why there is no image.
@@ -125,5 +147,20 @@ mod tests {
         for bad in ["", ".", "/../x", ".j/pg", ".abcdef"] {
             assert!(!is_original_of(&format!("images/original/{id}{bad}"), id), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_shared_keys_are_shared() {
+        let id = Uuid::now_v7();
+        assert!(is_shared(&shared_key(id, "jpg")));
+        assert!(!is_shared(&original_key(id, "jpg")));
+        assert!(!is_original_of(&shared_key(id, "jpg"), id));
+        for bad in ["images/original/shared/x.jpg", "images/original/shared/../x.jpg"] {
+            assert!(!is_shared(bad), "{bad}");
+        }
+        for bad in ["", ".", ".jpg/x", "/../x.jpg", ".jpg.exe"] {
+            assert!(!is_shared(&format!("images/original/shared/{id}{bad}")), "{bad}");
+        }
+        assert!(!is_shared(&shared_key(id, "jpg").to_uppercase()));
     }
 }

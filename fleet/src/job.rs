@@ -9,6 +9,10 @@ use crate::{Prediction, images};
 /// The version of the Job that this code writes, and the only one it reads.
 pub const VERSION: u32 = 1;
 
+/// The `chat_id` of a job that nobody in Telegram waits for, as load generators send; no chat of Telegram's has it. Its
+/// result is recorded and told to nobody.
+pub const NOBODY: i64 = 0;
+
 /// One photo to detect. The SQS message's body, as JSON; `version` comes first so that a person and an old worker see
 /// at once what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +21,7 @@ pub struct Job {
     pub version: u32,
     /// UUIDv7: sorts by time, names the record and the images.
     pub prediction_id: Uuid,
-    /// The Telegram chat to answer in.
+    /// The Telegram chat to answer in, or [`NOBODY`].
     pub chat_id: i64,
     /// The Telegram message to answer to.
     pub message_id: i32,
@@ -40,7 +44,7 @@ pub enum JobError {
         /// The version it has.
         found: u32,
     },
-    /// The key is not one that polybot makes for this prediction.
+    /// The key is neither one that polybot makes for this prediction nor a shared one.
     #[error("the job's image key {key:?} does not belong to prediction {prediction_id}")]
     ForeignKey {
         /// The key it has.
@@ -85,7 +89,7 @@ impl Job {
             return Err(JobError::Version { found: version });
         }
         let job: Self = serde_json::from_str(json)?;
-        if !images::is_original_of(&job.image_key, job.prediction_id) {
+        if !images::is_original_of(&job.image_key, job.prediction_id) && !images::is_shared(&job.image_key) {
             return Err(JobError::ForeignKey { key: job.image_key, prediction_id: job.prediction_id });
         }
         Ok(job)
@@ -121,6 +125,12 @@ mod tests {
     fn another_version_is_named_even_if_its_fields_differ() {
         let error = Job::from_json(r#"{"version":2,"photo":"x"}"#).expect_err("version");
         assert!(matches!(error, JobError::Version { found: 2 }));
+    }
+
+    #[test]
+    fn many_jobs_may_name_a_shared_photo() {
+        let shared = Job { image_key: images::shared_key(Uuid::now_v7(), "jpg"), chat_id: NOBODY, ..job() };
+        assert_eq!(Job::from_json(&shared.to_json()).expect("valid"), shared);
     }
 
     #[test]

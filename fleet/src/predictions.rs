@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::prediction::RETENTION;
@@ -30,6 +31,24 @@ pub struct Findings {
     /// The model that found it.
     pub model: String,
 }
+
+/// How far a prediction is, without what it found.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Standing {
+    /// The prediction.
+    pub prediction_id: Uuid,
+    /// How far it is.
+    pub status: Status,
+    /// Why it failed, in words for the user.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Seconds since the epoch: when the user was told.
+    #[serde(default)]
+    pub delivered_at: Option<i64>,
+}
+
+/// The most predictions that [`PredictionStore::standings`] looks at in one call.
+pub const MOST_STANDINGS: usize = 100;
 
 /// Whether a conditional write happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +122,32 @@ impl PredictionStore {
             .item
             .map(|item| serde_dynamo::from_item(item).map_err(|error| AwsError::unexpected(tried(), error)))
             .transpose()
+    }
+
+    /// How far these predictions are, at most [`MOST_STANDINGS`]; read consistently. Those without a record are left out,
+    /// and so may others be when DynamoDB is pressed: ask again.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn standings(&self, prediction_ids: &[Uuid]) -> Result<Vec<Standing>, AwsError> {
+        let tried = || format!("reading {} predictions in {}", prediction_ids.len(), self.table);
+        let key = |id: &Uuid| HashMap::from([("prediction_id".to_owned(), S(id.to_string()))]);
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(prediction_ids.iter().map(key).collect()))
+            .consistent_read(true)
+            .projection_expression("prediction_id, #status, failure, delivered_at")
+            .expression_attribute_names("#status", "status")
+            .build()
+            .map_err(|error| AwsError::unexpected(tried(), error))?;
+        let response = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, wanted)
+            .send()
+            .await
+            .map_err(|error| AwsError::new(tried(), error))?;
+        let items = response.responses.unwrap_or_default().remove(&self.table).unwrap_or_default().into_iter();
+        items.map(|item| serde_dynamo::from_item(item).map_err(|error| AwsError::unexpected(tried(), error))).collect()
     }
 
     /// Queued to done.

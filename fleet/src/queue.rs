@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry};
+use uuid::Uuid;
 
 use crate::{AwsError, Job};
 
@@ -62,6 +63,27 @@ impl JobQueue {
             .await
             .map_err(|error| AwsError::new(format!("sending job {} to {}", job.prediction_id, self.url), error))?;
         Ok(())
+    }
+
+    /// Put up to ten jobs on the queue in one call. Answers those that SQS did not take, each with its reason; the others
+    /// are durable.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries; any of the jobs may be on the queue all the same.
+    pub async fn send_batch(&self, jobs: &[Job]) -> Result<Vec<(Uuid, String)>, AwsError> {
+        let tried = || format!("sending {} jobs to {}", jobs.len(), self.url);
+        let mut call = self.client.send_message_batch().queue_url(&self.url);
+        for (number, job) in jobs.iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(job.to_json());
+            call = call.entries(entry.build().map_err(|error| AwsError::unexpected(tried(), error))?);
+        }
+        let response = call.send().await.map_err(|error| AwsError::new(tried(), error))?;
+        let refused = response.failed.iter().filter_map(|entry| {
+            let job = jobs.get(entry.id.parse::<usize>().ok()?)?;
+            let reason = entry.message.as_deref().unwrap_or_default();
+            Some((job.prediction_id, format!("SQS refused the job: {} {reason}", entry.code)))
+        });
+        Ok(refused.collect())
     }
 
     /// Up to `max` (1..=10) messages; waits up to `wait` (at most 20 s) for the first.

@@ -91,7 +91,7 @@ impl DeadLetters {
         }
         // Finished after all, by a worker that died before deleting: then that is told.
         match self.delivery.deliver(job.prediction_id).await {
-            Ok(Delivered::Now | Delivered::Before | Delivered::Refused) => Ok(()),
+            Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Refused) => Ok(()),
             // Whoever is telling may die; the sweep looks after that.
             Ok(Delivered::InProgress | Delivered::WithItsAlbum) => Ok(()),
             Err(error @ (DeliverError::Telegram(_) | DeliverError::TooSlow)) => {

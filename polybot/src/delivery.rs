@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fleet::images::GetError;
+use fleet::job::NOBODY;
 use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{AwsError, ImageStore, Prediction, PredictionStore, Status};
@@ -45,6 +46,8 @@ pub enum Delivered {
     InProgress,
     /// Its album is answered when the other photos of it are finished.
     WithItsAlbum,
+    /// Nobody waits for it, as for a load generator's jobs; recorded as delivered.
+    ToNobody,
     /// Telegram will never take it, as when the user blocked the bot; recorded as delivered.
     Refused,
 }
@@ -85,6 +88,10 @@ impl Delivery {
         }
         if let Some(album) = prediction.album.as_deref().and_then(AlbumId::from_record) {
             return self.deliver_album(&album).await;
+        }
+        if prediction.chat_id == NOBODY {
+            self.mark(&prediction).await?;
+            return Ok(Delivered::ToNobody);
         }
         let leased_until = now() + self.lease;
         if self.predictions.lease(prediction_id, now(), leased_until).await? == Written::NotAsExpected {

@@ -62,7 +62,7 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
     }
 }
 
-/// A message as Telegram would bring it, from a load generator.
+/// A message as Telegram would bring it, from a load generator. Answers the id of the prediction, if it asked for one.
 async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
     // The route is there only with a secret.
     if !bearer(&headers).is_some_and(|shown| secret::equal(shown, context.load_test_secret.as_deref().unwrap_or(""))) {
@@ -72,8 +72,9 @@ async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body
         Ok(message) => message,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("this is no Telegram message: {error}")),
     };
-    match context.updates.message(&message, Uuid::now_v7()).await {
-        Ok(()) => (StatusCode::OK, String::new()),
+    let prediction_id = Uuid::now_v7();
+    match context.updates.message(&message, prediction_id).await {
+        Ok(()) => (StatusCode::OK, serde_json::json!({"prediction_id": prediction_id}).to_string()),
         Err(error) => {
             tracing::error!(%error, "a message of a load test failed");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
@@ -109,6 +110,7 @@ async fn results(
     match context.delivery.deliver(prediction_id).await {
         Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
         Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),
+        Ok(Delivered::ToNobody) => (StatusCode::OK, "nobody waits for it".into()),
         Ok(Delivered::Refused) => (StatusCode::OK, "refused by Telegram".into()),
         Ok(Delivered::WithItsAlbum) => (StatusCode::ACCEPTED, "delivered with its album".into()),
         Ok(Delivered::InProgress) => (StatusCode::ACCEPTED, "being delivered".into()),

@@ -6,12 +6,16 @@
 
 mod child;
 mod cli;
+mod demo;
 mod detect;
+mod flood;
+pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;
 mod stack;
 mod up;
+mod usage;
 
 pub use child::{Child, LogLine};
 pub use cli::main;

@@ -1,0 +1,53 @@
+//! Why a flood can't start.
+
+use std::path::{Path, PathBuf};
+
+use fleet::AwsError;
+
+/// Why a flood can't start. What goes wrong later is in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum FloodError {
+    /// The rates make no sense.
+    #[error("{0}")]
+    Plan(String),
+    /// A file of rates that can't be used.
+    #[error("{}: {reason}", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and on which line.
+        reason: String,
+    },
+    /// A file or folder that can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    Reading {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file that is no photo.
+    #[error("{} is no photo: expected a JPEG, PNG, GIF, WebP or BMP file", path.display())]
+    NoPhoto {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing to send.
+    #[error("there is no photo to send in {paths:?}; name JPEG, PNG, GIF, WebP or BMP files, or a folder with some")]
+    NoPhotos {
+        /// Where was looked.
+        paths: Vec<PathBuf>,
+    },
+    /// The fleet's AWS does not answer as it should.
+    #[error("the flood can't begin: {0}")]
+    Aws(#[from] AwsError),
+    /// The bot or Telegram does not answer as it should.
+    #[error("the flood can't begin: {0}")]
+    Http(String),
+}
+
+impl FloodError {
+    pub(crate) fn reading(path: &Path, source: std::io::Error) -> Self {
+        Self::Reading { path: path.to_owned(), source }
+    }
+}

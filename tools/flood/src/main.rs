@@ -1,0 +1,5 @@
+//! See `flood --help`.
+
+fn main() -> std::process::ExitCode {
+    flood::cli::main()
+}
