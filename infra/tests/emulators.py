@@ -120,17 +120,23 @@ class Stack:
         return client(self.endpoint, service)
 
 
-def deploy(endpoint, template_name, stack_name, parameters, lacks=frozenset()):
-    """Create the stack, but for the resources that the emulator lacks, and wait until it is complete."""
+def deployable(template_name, lacks):
+    """The template without the resources that an emulator lacks, and without what names them."""
     template = load(template_name)
     resources = {name: resource for name, resource in template["Resources"].items()
                  if not lacks & {name, resource["Type"]}}
-    left_out = set(template["Resources"]) - set(resources)
+    return _without(set(template["Resources"]) - set(resources), {**template, "Resources": resources})
+
+
+def deploy(endpoint, template_name, stack_name, parameters, lacks=frozenset()):
+    """Create the stack, but for the resources that the emulator lacks, and wait until it is complete."""
+    template = load(template_name)
+    deployed = deployable(template_name, lacks)
+    resources = deployed["Resources"]
     pseudo = {"AWS::StackName": stack_name, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT,
               "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
     before = Resolver(template, parameters, pseudo, {}, {})
     expected = {name for name in resources if before.exists(name)}
-    deployed = _without(left_out, {**template, "Resources": resources})
     if lacks is MOTO_LACKS:
         deployed["Resources"] = _worked_out(deployed["Resources"], before)
     # Attributes are known to the emulator alone; outputs bring them here.
