@@ -63,7 +63,7 @@ def _process(command, port, **environment):
     # Nothing of who runs the tests: no credentials, no profile, no endpoint.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, env=inherited | {"TMPDIR": folder} | environment, cwd=folder,
+        process = subprocess.Popen(command, env=inherited | {"TMPDIR": folder, "STATE_DIR": folder} | environment, cwd=folder,
                                    stdout=log, stderr=subprocess.STDOUT)
         try:
             deadline = time.monotonic() + _START
