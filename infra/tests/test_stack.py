@@ -328,6 +328,13 @@ def test_the_image_is_of_the_architecture(fleet, other_fleet):
     assert emulators.launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000bbbb"
 
 
+def test_user_data_is_within_what_ec2_takes(fleet, other_fleet, user_data):
+    for stack in (fleet, other_fleet):
+        for name in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
+            if name in stack.physical_ids:
+                assert len(user_data(stack, name).encode()) < 16384
+
+
 def test_logs_are_kept_for_a_while(fleet):
     groups = fleet.client("logs").describe_log_groups(logGroupNamePrefix="/polybot/fleet/")["logGroups"]
     assert {group["logGroupName"].rsplit("/", 1)[-1]: group["retentionInDays"] for group in groups} == {
