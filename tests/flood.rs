@@ -26,6 +26,7 @@ fn options(workers: usize) -> Options {
         scaling: None,
         telegram: None,
         long_polling: false,
+        data_dir: None,
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
     }
 }

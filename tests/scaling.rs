@@ -1,1 +1,188 @@
-//! placeholder
+//! The local Auto Scaling group: real worker processes come and go as metric-streamer's metric says, a minute a second.
+
+mod support;
+
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::types::StateValue;
+use embedded_aws::{Group, Service};
+use fleet::JobQueue;
+use local::scaling::POLICY_NAME;
+use local::{Child, Options, Scaling, Stack};
+use support::{PATIENCE, photo};
+use telegram_sandbox::User;
+
+/// Each photo takes this long, so that a backlog lasts for some minutes of the scaled time.
+const MODEL: &str = "stand-in:400";
+
+fn scaling() -> Scaling {
+    Scaling { max_size: 3, target_value: 4.0, boot: Duration::from_secs(30), ..Scaling::default() }
+}
+
+async fn stack(scaling: Scaling) -> Stack {
+    let options = Options { model: MODEL.into(), scaling: Some(scaling), ..support::stand_in() };
+    support::stack(options).await
+}
+
+/// So many people send a photo each: the bot may answer each of them only once a second.
+fn crowd(stack: &Stack, people: usize) -> Vec<(User, i32)> {
+    let photo = photo("chelsea.png");
+    let send = |number: usize| {
+        let user = stack.telegram.user(&format!("Person {number}"));
+        let message_id = user.post_photo(photo.clone(), None);
+        (user, message_id)
+    };
+    (0..people).map(send).collect()
+}
+
+async fn all_answered(stack: &Stack, sent: &[(User, i32)]) {
+    for (user, message_id) in sent {
+        let answer = support::answer(stack, user, *message_id).await;
+        assert!(answer.photo().is_some(), "{}: {}", user.chat_id(), answer.words());
+    }
+}
+
+async fn group(stack: &Stack, what: &str, wished: impl Fn(&Group) -> bool) -> Group {
+    let waiting = stack.aws.auto_scaling().wait_for(&stack.resources.group, wished);
+    let Ok(group) = tokio::time::timeout(PATIENCE, waiting).await else {
+        panic!("never {what}: {:#?}", stack.aws.auto_scaling().group(&stack.resources.group));
+    };
+    group
+}
+
+fn at_rest(group: &Group, size: usize) -> bool {
+    group.instances.len() == size && group.in_service() == size
+}
+
+/// Why the group did what it did, the newest first.
+async fn causes(stack: &Stack) -> Vec<String> {
+    let client = aws_sdk_autoscaling::Client::new(&stack.config);
+    let described = client.describe_scaling_activities().auto_scaling_group_name(&stack.resources.group).send().await;
+    let described = described.expect("activities");
+    let told = |activity: &aws_sdk_autoscaling::types::Activity| {
+        format!("{} {}", activity.description().unwrap_or_default(), activity.cause().unwrap_or_default())
+    };
+    described.activities().iter().map(told).collect()
+}
+
+async fn alarm_states(stack: &Stack) -> Vec<(String, StateValue)> {
+    let client = aws_sdk_cloudwatch::Client::new(&stack.config);
+    let described = client.describe_alarms().alarm_name_prefix("TargetTracking-").send().await.expect("alarms");
+    let state = |alarm: &aws_sdk_cloudwatch::types::MetricAlarm| {
+        (alarm.alarm_name().unwrap_or_default().to_owned(), alarm.state_value().expect("a state").clone())
+    };
+    described.metric_alarms().iter().map(state).collect()
+}
+
+/// Wait until the policy has looked at the metric so many times more.
+async fn evaluations(stack: &Stack, more: u64) {
+    let calls = stack.aws.calls();
+    let looks = calls.count(Service::CloudWatch, "GetMetricData") + more;
+    let looked = calls.at_least(Service::CloudWatch, "GetMetricData", looks);
+    tokio::time::timeout(PATIENCE, looked).await.expect("the policy goes on");
+}
+
+#[tokio::test]
+async fn the_fleet_grows_with_the_backlog_and_shrinks_after_it() {
+    let stack = stack(scaling()).await;
+    assert_eq!(stack.launcher().expect("a launcher").machines().len(), 1);
+    let sent = crowd(&stack, 60);
+    group(&stack, "grown", |group| at_rest(group, 3)).await;
+    let machines = stack.launcher().expect("a launcher").machines();
+    let mut processes: Vec<_> = machines.iter().filter_map(|machine| machine.process).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(processes.len(), 3, "each instance is a process: {machines:?}");
+    all_answered(&stack, &sent).await;
+    group(&stack, "shrunk", |group| at_rest(group, 1)).await;
+
+    let causes = causes(&stack).await;
+    let tell = |words: [&str; 3]| causes.iter().any(|cause| words.iter().all(|word| cause.contains(word)));
+    assert!(tell(["Launching", "AlarmHigh", POLICY_NAME]), "{causes:#?}");
+    assert!(tell(["Terminating", "AlarmLow", "to 1."]), "{causes:#?}");
+    let states = alarm_states(&stack).await;
+    assert!(states.iter().any(|(name, state)| name.contains("AlarmHigh") && *state == StateValue::Ok), "{states:?}");
+    assert!(states.iter().any(|(name, state)| name.contains("AlarmLow") && *state == StateValue::Alarm), "{states:?}");
+    // Who was to end finished first and said so: nobody waited for a hook's time to run out.
+    assert!(stack.aws.calls().count(Service::AutoScaling, "CompleteLifecycleAction") >= 2);
+    for (user, message_id) in &sent {
+        let replies = stack.telegram.replies_to(user.chat_id(), *message_id);
+        assert_eq!(replies.iter().filter(|reply| reply.photo().is_some()).count(), 1, "answered once");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_replaced() {
+    let stack = stack(scaling()).await;
+    let launcher = stack.launcher().expect("a launcher").clone();
+    let killed = launcher.machines().remove(0);
+    launcher.kill(&killed.instance_id).expect("it lives");
+    let replaced = |group: &Group| at_rest(group, 1) && group.instances[0].id != killed.instance_id;
+    let group = group(&stack, "replaced", replaced).await;
+
+    let machine = launcher.machines().remove(0);
+    assert_eq!(machine.instance_id, group.instances[0].id);
+    assert_ne!(machine.process, killed.process);
+    let pid = killed.process.expect("a process");
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "the killed worker runs on");
+    assert!(launcher.kill(&killed.instance_id).is_err(), "it can't be killed again");
+    let causes = causes(&stack).await;
+    assert!(causes.iter().any(|cause| cause.contains("health check")), "{causes:#?}");
+    let sent = crowd(&stack, 1);
+    all_answered(&stack, &sent).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn without_metric_streamer_nothing_scales() {
+    let mut stack = stack(scaling()).await;
+    // Until the metric is known: only then does its absence mean something.
+    let known = async {
+        while alarm_states(&stack).await.iter().all(|(_, state)| *state == StateValue::InsufficientData) {
+            evaluations(&stack, 1).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.expect("the alarms have data");
+    stack.metric_streamer.0.terminate();
+    stack.metric_streamer.0.ended().await.expect("it ends");
+
+    let sent = crowd(&stack, 40);
+    let queue = JobQueue::new(aws_sdk_sqs::Client::new(&stack.config), &stack.resources.queue_url);
+    let backlog = async {
+        while queue.depth().await.expect("depth").visible < 20 {
+            stack.aws.calls().at_least(Service::Sqs, "SendMessage", 40).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, backlog).await.expect("a backlog of five times the target");
+    // Far more than the three that an alarm takes.
+    evaluations(&stack, 7).await;
+    let group_now = stack.aws.auto_scaling().group(&stack.resources.group).expect("the group");
+    assert_eq!((group_now.desired_capacity, group_now.instances.len()), (1, 1));
+
+    // It comes back, and the fleet grows.
+    let mut environment = stack.aws.environment();
+    for (name, value) in [
+        ("SQS_QUEUE_URL", stack.resources.queue_url.as_str()),
+        ("ASG_NAME", &stack.resources.group),
+        ("INTERVAL", "0.5"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+    ] {
+        environment.push((name.into(), value.into()));
+    }
+    let streamer = Child::start(&stack.options().executable, "metric-streamer", environment).expect("it starts");
+    let more = crowd(&stack, 40);
+    group(&stack, "grown", |group| group.desired_capacity > 1).await;
+    all_answered(&stack, &sent).await;
+    all_answered(&stack, &more).await;
+    streamer.stop(Duration::from_secs(5)).await;
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_start_is_told() {
+    let options = Options { model: "nowhere.onnx".into(), scaling: Some(scaling()), ..support::stand_in() };
+    let error = Stack::start(options, |step| eprintln!("{step}")).await.expect_err("no such model");
+    let said = format!("{error:#}");
+    assert!(said.contains("did not start") && said.contains("nowhere.onnx"), "{said}");
+}

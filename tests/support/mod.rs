@@ -1,5 +1,8 @@
 //! What the end-to-end tests share: the fleet, started for one test, and the answer that a user gets.
 
+// Each test program uses its part of it.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,13 +22,19 @@ pub(crate) fn photo(name: &str) -> Vec<u8> {
 /// One of each service, with the default model.
 pub(crate) fn options() -> Options {
     models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model");
+    Options { model: models::DEFAULT.into(), ..stand_in() }
+}
+
+/// One of each service, with the stand-in for the model.
+pub(crate) fn stand_in() -> Options {
     Options {
         executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
-        model: models::DEFAULT.into(),
+        model: "stand-in".into(),
         polybots: 1,
         workers: 1,
         scaling: None,
         telegram: None,
+        data_dir: None,
         long_polling: false,
         settings: Vec::new(),
     }

@@ -14,7 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use winterbaume_core::{MockRequest, MockService};
-use winterbaume_dynamodb::DynamoDbService;
 use winterbaume_s3::S3Service;
 use winterbaume_secretsmanager::SecretsManagerService;
 
@@ -24,11 +23,12 @@ use crate::aws_chunked;
 use crate::call::Call;
 use crate::calls::Calls;
 use crate::cloudwatch::CloudWatch;
+use crate::dynamo_db::DynamoDb;
 use crate::failure::Failure;
 use crate::faults::{End, Faults};
 use crate::reply::Reply;
 use crate::service::Service;
-use crate::sqs::Sqs;
+use crate::sqs::{Keeper, Sqs};
 
 /// Larger than any photo that the fleet lets through, and small enough for memory.
 const LARGEST_BODY: usize = 64 << 20;
@@ -37,9 +37,11 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Gateway {
     pub(crate) s3: S3Service,
-    pub(crate) dynamo_db: DynamoDbService,
+    pub(crate) dynamo_db: DynamoDb,
     pub(crate) secrets_manager: SecretsManagerService,
-    pub(crate) sqs: Sqs,
+    pub(crate) sqs: Arc<Sqs>,
+    /// Where the queues are kept on disk.
+    pub(crate) keeper: Option<Arc<Keeper>>,
     pub(crate) cloudwatch: CloudWatch,
     pub(crate) auto_scaling: AutoScaling,
     pub(crate) faults: Faults,
@@ -129,13 +131,29 @@ impl Gateway {
         let service = call.service;
         let reply = match service {
             Service::S3 => self.s3(call).await,
-            Service::DynamoDb => Ok(delegate(&self.dynamo_db, call).await),
+            Service::DynamoDb => self.dynamo_db.handle(call).await,
             Service::SecretsManager => Ok(delegate(&self.secrets_manager, call).await),
-            Service::Sqs => self.sqs.handle(&call).await,
+            Service::Sqs => self.sqs(&call).await,
             Service::CloudWatch => self.cloudwatch.handle(&call),
             Service::AutoScaling => self.auto_scaling.handle(&call),
         };
         reply.unwrap_or_else(|failure| failure.render(service))
+    }
+
+    /// A message counts as sent once it is kept.
+    async fn sqs(&self, call: &Call) -> Result<Reply, Failure> {
+        let reply = self.sqs.handle(call).await?;
+        if let Some(keeper) = &self.keeper {
+            match call.operation.as_str() {
+                read if read.starts_with("Get") || read.starts_with("List") => {}
+                "ReceiveMessage" | "DeleteMessage" | "DeleteMessageBatch" => {
+                    keeper.changed();
+                }
+                "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => {}
+                _ => keeper.keep().await?,
+            }
+        }
+        Ok(reply)
     }
 
     async fn s3(&self, mut call: Call) -> Result<Reply, Failure> {
@@ -146,7 +164,7 @@ impl Gateway {
 }
 
 /// Hands the call to a `winterbaume` service, which reads its region from the host that AWS would have.
-async fn delegate(service: &impl MockService, call: Call) -> Reply {
+pub(crate) async fn delegate(service: &impl MockService, call: Call) -> Reply {
     let host = call.service.signing_name();
     let request = MockRequest {
         method: call.method.to_string(),

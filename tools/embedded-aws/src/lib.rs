@@ -4,14 +4,17 @@
 //!
 //! Being right where the fleet depends on it comes before being complete: S3, DynamoDB and Secrets Manager are the
 //! `winterbaume-*` crates; SQS, CloudWatch and Auto Scaling are small services of this crate. State is in memory and
-//! lasts as long as the endpoint. It checks no signatures: whoever reaches the port is served.
+//! lasts as long as the endpoint, unless [`EmbeddedAws::serve_in`] keeps it in a folder. It checks no signatures: whoever reaches the port is served.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+use data_dir::DataDir;
 
 mod auto_scaling;
 mod aws_chunked;
@@ -19,6 +22,8 @@ mod call;
 mod calls;
 mod clock;
 mod cloudwatch;
+mod data_dir;
+mod dynamo_db;
 mod failure;
 mod faults;
 mod gateway;
@@ -29,6 +34,7 @@ mod xml;
 
 pub use auto_scaling::{Activity, AutoScaling, AutoScalingError, CAUSE_HEADER, Group, Instance, LifecycleState};
 pub use calls::Calls;
+pub use data_dir::DataDirError;
 pub use faults::{Action, Fault, FaultHandle, Faults};
 pub use service::Service;
 
@@ -47,6 +53,16 @@ pub struct EmbeddedAws {
     /// Every task of the endpoint, so that stopping leaves none behind.
     tasks: TaskTracker,
     stopping: DropGuard,
+    /// The folder that is taken, if there is one.
+    data_dir: Option<DataDir>,
+}
+
+/// The services whose state can be kept.
+struct Stored {
+    s3: winterbaume_s3::S3Service,
+    dynamo_db: dynamo_db::DynamoDb,
+    sqs: Arc<sqs::Sqs>,
+    keeper: Option<Arc<sqs::Keeper>>,
 }
 
 impl EmbeddedAws {
@@ -58,14 +74,63 @@ impl EmbeddedAws {
     /// Starts an empty AWS on a listener of the caller's.
     pub fn serve(listener: TcpListener) -> io::Result<Self> {
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let (faults, calls) = (Faults::new(), Calls::new());
-        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let auto_scaling = AutoScaling::new(tasks.clone(), stopping.clone());
-        let gateway = gateway::Gateway {
+        let (faults, stopping) = (Faults::new(), CancellationToken::new());
+        let stored = Stored {
             s3: winterbaume_s3::S3Service::new(),
-            dynamo_db: winterbaume_dynamodb::DynamoDbService::new(),
+            dynamo_db: dynamo_db::DynamoDb::new(),
+            sqs: Arc::new(sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone())),
+            keeper: None,
+        };
+        Ok(Self::run(listener, endpoint, stored, faults, stopping, None))
+    }
+
+    /// Starts an AWS whose objects, tables and messages are kept in a folder, and are there again when it is started
+    /// with that folder the next time. Metrics, secrets and Auto Scaling groups are not kept.
+    ///
+    /// What was answered with success is kept even if this program is killed: an object is a file, a write to a table is
+    /// in a journal, a message in a snapshot before the answer is given. Receives and deletions of messages are kept a
+    /// moment later: a message may come once more. After a power failure what the operating system had not yet
+    /// written is lost.
+    ///
+    /// # Errors
+    /// [`DataDirError`] if another program has the folder, or it can't be read or written.
+    pub async fn serve_in(listener: TcpListener, folder: &Path) -> Result<Self, DataDirError> {
+        let data_dir = DataDir::take(folder)?;
+        let address = listener.local_addr().map_err(|error| data_dir.error("listen to serve what is", error))?;
+        let endpoint = format!("http://{address}");
+        let (faults, stopping) = (Faults::new(), CancellationToken::new());
+        let files = winterbaume_core::FsVfs::new(data_dir.path().join("s3"));
+        let files = files.map_err(|error| data_dir.error("make a place for S3's objects", error))?;
+        let s3 = winterbaume_s3::S3Service::recover_with_vfs(Arc::new(files)).await;
+        let s3 = s3.map_err(|error| data_dir.error("read S3's objects", io::Error::other(error)))?;
+        let dynamo_db = dynamo_db::DynamoDb::open(data_dir.path()).await;
+        let dynamo_db = dynamo_db.map_err(|error| data_dir.error("read or write DynamoDB's tables", error))?;
+        let sqs = Arc::new(sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone()));
+        let keeper = sqs::Keeper::open(data_dir.path(), &sqs);
+        let keeper = Arc::new(keeper.map_err(|error| data_dir.error("read SQS's messages", error))?);
+        let stored = Stored { s3, dynamo_db, sqs, keeper: Some(keeper) };
+        Ok(Self::run(listener, endpoint, stored, faults, stopping, Some(data_dir)))
+    }
+
+    fn run(
+        listener: TcpListener,
+        endpoint: String,
+        stored: Stored,
+        faults: Faults,
+        stopping: CancellationToken,
+        data_dir: Option<DataDir>,
+    ) -> Self {
+        let (calls, tasks) = (Calls::new(), TaskTracker::new());
+        let auto_scaling = AutoScaling::new(tasks.clone(), stopping.clone());
+        if let Some(keeper) = &stored.keeper {
+            tasks.spawn(Arc::clone(keeper).run(Arc::clone(&stored.sqs), stopping.clone()));
+        }
+        let gateway = gateway::Gateway {
+            s3: stored.s3,
+            dynamo_db: stored.dynamo_db,
             secrets_manager: winterbaume_secretsmanager::SecretsManagerService::new(),
-            sqs: sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone()),
+            sqs: stored.sqs,
+            keeper: stored.keeper,
             cloudwatch: cloudwatch::CloudWatch::default(),
             auto_scaling: auto_scaling.clone(),
             faults: faults.clone(),
@@ -73,7 +138,7 @@ impl EmbeddedAws {
         };
         tasks.spawn(gateway::run(Arc::new(gateway), listener, tasks.clone(), stopping.clone()));
         tracing::debug!(endpoint, "embedded AWS started");
-        Ok(Self { endpoint, faults, calls, auto_scaling, tasks, stopping: stopping.drop_guard() })
+        Self { endpoint, faults, calls, auto_scaling, tasks, stopping: stopping.drop_guard(), data_dir }
     }
 
     /// Where it listens, such as `http://127.0.0.1:40123`.
@@ -133,9 +198,11 @@ impl EmbeddedAws {
 
     /// Stops listening, ends every connection and waits until nothing of the endpoint runs any more.
     pub async fn stop(self) {
-        let Self { tasks, stopping, .. } = self;
+        let Self { tasks, stopping, data_dir, .. } = self;
         tasks.close();
         drop(stopping);
         tasks.wait().await;
+        // Only now may another program have the folder.
+        drop(data_dir);
     }
 }

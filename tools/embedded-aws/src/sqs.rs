@@ -23,9 +23,13 @@ use crate::reply::Reply;
 use crate::service::Service;
 use crate::{ACCOUNT, REGION};
 
+mod keeper;
 mod queue;
+mod saved;
 
+pub(crate) use keeper::Keeper;
 use queue::{Delivery, Message, Millis, Queue, Receipt, Refusal};
+use saved::{Saved, SavedQueue};
 
 /// What a queue may be told at its making, what it is told if nothing is said, and the range of what it may be told.
 const SETTINGS: [(&str, u64, std::ops::RangeInclusive<u64>); 5] = [
@@ -275,6 +279,32 @@ impl Sqs {
             other => return Err(Failure::unknown_operation(Service::Sqs, other)),
         };
         Ok(Reply::json(&answer))
+    }
+
+    /// All queues with all their messages.
+    fn snapshot(&self) -> Saved {
+        let state = self.lock();
+        let saved = |hosted: &Hosted| SavedQueue {
+            settings: hosted.settings.clone(),
+            created_at: hosted.created_at,
+            changed_at: hosted.changed_at,
+            messages: hosted.queue.messages().cloned().collect(),
+        };
+        Saved { queues: state.queues.iter().map(|(name, hosted)| (name.clone(), saved(hosted))).collect() }
+    }
+
+    /// Makes the queues as they were.
+    fn restore(&self, saved: Saved) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        for (name, saved) in saved.queues {
+            let mut queue = Queue::default();
+            for message in saved.messages {
+                queue.send(message, 0, now);
+            }
+            let SavedQueue { settings, created_at, changed_at, .. } = saved;
+            state.queues.insert(name, Hosted { queue, settings, created_at, changed_at, changed: Arc::default() });
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

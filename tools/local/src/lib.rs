@@ -6,8 +6,10 @@
 
 mod child;
 mod cli;
+mod demo;
 mod detect;
 mod flood;
+pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
@@ -51,7 +52,12 @@ impl Resources {
     ) -> anyhow::Result<Self> {
         let bucket = "polybot-images";
         let images = aws_sdk_s3::Client::new(config);
-        images.create_bucket().bucket(bucket).send().await.context("can't create the bucket")?;
+        match images.create_bucket().bucket(bucket).send().await {
+            Err(error) if is_there(error.code()) => {}
+            created => {
+                created.context("can't create the bucket")?;
+            }
+        }
         let (queue_url, dead_letter_queue_url) = queues(&aws_sdk_sqs::Client::new(config)).await?;
         let table = "polybot-predictions";
         predictions(&aws_sdk_dynamodb::Client::new(config), table).await?;
@@ -76,6 +82,11 @@ impl Resources {
             secret: secret.into(),
         })
     }
+}
+
+/// Whether a thing could not be made because it was kept from the last time.
+fn is_there(code: Option<&str>) -> bool {
+    matches!(code, Some("BucketAlreadyOwnedByYou" | "BucketAlreadyExists" | "ResourceInUseException"))
 }
 
 async fn workers(client: &aws_sdk_autoscaling::Client, group: &str, size: GroupSize) -> anyhow::Result<()> {
@@ -138,7 +149,7 @@ async fn queues(client: &aws_sdk_sqs::Client) -> anyhow::Result<(String, String)
 async fn predictions(client: &aws_sdk_dynamodb::Client, table: &str) -> anyhow::Result<()> {
     let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    client
+    let created = client
         .create_table()
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
@@ -155,8 +166,14 @@ async fn predictions(client: &aws_sdk_dynamodb::Client, table: &str) -> anyhow::
                 .build()?,
         )
         .send()
-        .await
-        .context("can't create the table")?;
+        .await;
+    match created {
+        // With all that belongs to it: it is made when the table is.
+        Err(error) if is_there(error.code()) => return Ok(()),
+        created => {
+            created.context("can't create the table")?;
+        }
+    }
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build()?;
     client
         .update_time_to_live()

@@ -1,13 +1,14 @@
 //! Everything, started in order and stopped in order.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_config::SdkConfig;
 use embedded_aws::EmbeddedAws;
 use telegram_sandbox::{Sandbox, SandboxOptions};
+use tokio::net::TcpListener;
 
 use crate::resources::GroupSize;
 use crate::scaling::{LocalGroup, Metric};
@@ -38,6 +39,8 @@ pub struct Options {
     pub scaling: Option<Scaling>,
     /// Serve a bot at the real Telegram, by long polling; the sandbox then has nobody in it.
     pub telegram: Option<RealTelegram>,
+    /// Keep photos, records and jobs in this folder, for the next start.
+    pub data_dir: Option<PathBuf>,
     /// Polybot asks Telegram for updates instead of having them delivered.
     pub long_polling: bool,
     /// More settings, for each service that knows them.
@@ -58,6 +61,7 @@ impl Options {
             workers: 1,
             scaling: None,
             telegram: None,
+            data_dir: None,
             long_polling: false,
             settings: Vec::new(),
         })
@@ -93,7 +97,7 @@ impl Stack {
     /// If something does not start, with its reason.
     pub async fn start(options: Options, progress: impl Fn(&str)) -> anyhow::Result<Self> {
         progress("starting the embedded AWS and the Telegram sandbox");
-        let aws = EmbeddedAws::start().await.context("can't start the embedded AWS")?;
+        let aws = start_aws(options.data_dir.as_deref()).await.context("can't start the embedded AWS")?;
         let telegram = Sandbox::start(SandboxOptions::default()).await.context("can't start the Telegram sandbox")?;
         let config = aws.sdk_config().await;
         let size = group_size(&options)?;
@@ -211,6 +215,14 @@ impl Stack {
         self.telegram.stop().await;
         self.aws.stop().await;
     }
+}
+
+async fn start_aws(data_dir: Option<&Path>) -> anyhow::Result<EmbeddedAws> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    Ok(match data_dir {
+        Some(folder) => EmbeddedAws::serve_in(listener, folder).await?,
+        None => EmbeddedAws::serve(listener)?,
+    })
 }
 
 async fn ready(children: Vec<Child>) -> anyhow::Result<Vec<(Child, SocketAddr)>> {

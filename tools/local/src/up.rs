@@ -1,27 +1,84 @@
 //! No command: everything runs until ctrl-c.
 
-use crate::{Options, Stack};
+use std::net::Ipv4Addr;
 
-pub(crate) async fn run() -> anyhow::Result<()> {
-    let model = std::env::var("MODEL").unwrap_or_else(|_| models::DEFAULT.into());
-    if detector::StandIn::from_setting(&model).is_none() {
-        let located = model.clone();
-        tokio::task::spawn_blocking(move || models::locate(&located, &|step| eprintln!("{step}"))).await??;
-    }
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::cli::UpArgs;
+use crate::page::{self, Page};
+use crate::scaling::Launcher;
+use crate::{Options, RealTelegram, Stack};
+
+pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
+    // First: nothing is started for a page that has no place.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await;
+    let listener = listener.with_context(|| format!("can't serve the page on port {} (--port)", args.port))?;
+    located(&args.model).await?;
     // From the start: ctrl-c while things start ends them, too.
     let stopped = fleet::shutdown::on_signal()?;
+    let scaling = args.scaling();
+    let telegram = RealTelegram::from_environment();
+    let data_dir = args.data_dir.clone();
+    let options = Options { scaling: Some(scaling.clone()), telegram, data_dir, ..Options::here(&args.model)? };
     let stack = tokio::select! {
-        stack = Stack::start(Options::here(model)?, |step| eprintln!("{step}")) => stack?,
+        stack = Stack::start(options, |step| eprintln!("{step}")) => stack?,
         () = stopped.cancelled() => return Ok(()),
     };
+    show(&stack);
+    println!("page             http://{}", listener.local_addr()?);
+    println!(
+        "{} to {} workers for a BacklogPerInstance of {}, {} times as fast as in AWS",
+        scaling.min_size, scaling.max_size, scaling.target_value, scaling.time_scale
+    );
+    println!("everything runs; ctrl-c stops it");
+    let served = tokio::select! {
+        served = page::serve(listener, Page::of(&stack), stopped.clone()) => served,
+        () = tell_troubles(&stack) => Ok(()),
+    };
+    eprintln!("stopping");
+    stack.stop().await;
+    served
+}
+
+/// Fetch the model, if it is one: here and not in a worker, so that its progress is seen.
+pub(crate) async fn located(model: &str) -> anyhow::Result<()> {
+    if detector::StandIn::from_setting(model).is_none() {
+        let model = model.to_owned();
+        tokio::task::spawn_blocking(move || models::locate(&model, &|step| eprintln!("{step}"))).await??;
+    }
+    Ok(())
+}
+
+fn show(stack: &Stack) {
     println!("AWS              {}", stack.aws.endpoint());
-    println!("Telegram         {}", stack.telegram.api_url());
+    if stack.options().telegram.is_some() {
+        println!("Telegram         the real one, by long polling");
+    } else {
+        println!("Telegram         {}", stack.telegram.api_url());
+    }
+    if let Some(folder) = &stack.options().data_dir {
+        println!("kept in          {}", folder.display());
+    }
     for (child, address) in stack.children() {
         println!("{:<16} http://{address}  (process {})", child.name(), child.id().unwrap_or_default());
     }
-    println!("everything runs; ctrl-c stops it");
-    stopped.cancelled().await;
-    eprintln!("stopping");
-    stack.stop().await;
-    Ok(())
+    for machine in stack.launcher().map(Launcher::machines).unwrap_or_default() {
+        if let (Some(process), Some(address)) = (machine.process, machine.address) {
+            println!("{:<16} http://{address}  {}  (process {process})", "yolo-worker", machine.instance_id);
+        }
+    }
+}
+
+/// Tell each trouble of the group as it comes, for ever.
+async fn tell_troubles(stack: &Stack) {
+    let Some(mut troubles) = stack.group.as_ref().map(|group| group.troubles()) else {
+        return std::future::pending().await;
+    };
+    while troubles.changed().await.is_ok() {
+        if let Some(trouble) = troubles.borrow_and_update().clone() {
+            eprintln!("{trouble}");
+        }
+    }
+    std::future::pending().await
 }

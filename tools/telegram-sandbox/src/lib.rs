@@ -7,6 +7,7 @@
 //! The state (`state.rs` and the files it holds: chats, messages, files, outbox, events) is pure: it takes values and
 //! gives values. Only `server.rs`, `polling.rs` and `webhook.rs` know sockets.
 
+mod app;
 mod chat;
 mod editing;
 mod entities;
@@ -29,6 +30,7 @@ mod state;
 mod user;
 mod webhook;
 
+pub use app::App;
 pub use chat::ChatKind;
 pub use events::{Event, EventKind, Subscription, Timeout};
 pub use faults::Fault;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::app::App;
 use crate::chat::ChatKind;
 use crate::events::{Event, EventKind, Subscription, Timeout};
 use crate::faults::Fault;
@@ -74,10 +75,14 @@ impl Sandbox {
         }
     }
 
+    /// What people can do and see, for whoever lives beside the sandbox's owner.
+    pub fn app(&self) -> App {
+        App::new(self.shared.clone())
+    }
+
     /// A new person, who has started the bot and may be written to.
     pub fn user(&self, name: &str) -> User {
-        let id = self.shared.change(|world| world.add_user(name));
-        User::new(self.shared.clone(), id)
+        self.app().user(name)
     }
 
     /// A new group with the bot in it; gives its chat id, for [`User::in_chat`].
@@ -150,8 +155,7 @@ impl Sandbox {
 
     /// The content of a file, for a page that shows it.
     pub fn file(&self, file_id: &str) -> Option<(Bytes, String)> {
-        let world = self.shared.world();
-        world.files.get(file_id).map(|file| (file.bytes.clone(), file.mime.clone()))
+        self.app().file(file_id)
     }
 
     /// How often the bot called a method (`"sendPhoto"`, in any case; `"download"` for files), failures counted.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Milliseconds since the epoch.
@@ -13,7 +14,7 @@ pub(crate) type Millis = u64;
 const LONGEST_FLIGHT: Millis = 12 * 60 * 60 * 1000;
 
 /// What was sent, and its history.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) body: String,
@@ -183,6 +184,11 @@ impl Queue {
         {
             self.remove(sequence);
         }
+    }
+
+    /// Every message, wherever it is, in the order in which they came.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.entries.values().map(|entry| &entry.message)
     }
 
     pub(crate) fn counts(&mut self, now: Millis) -> Counts {

@@ -7,6 +7,8 @@ use anyhow::Context;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDataQuery, MetricStat, ScanBy};
 
+use super::TimeScale;
+
 /// Which metric, of which queue and group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -33,6 +35,19 @@ impl Metric {
     /// The dimensions as CloudWatch's client takes them.
     pub(crate) fn dimensions(&self) -> Vec<Dimension> {
         self.dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build()).collect()
+    }
+
+    /// The average of the last whole period, if anything was published in it.
+    ///
+    /// # Errors
+    /// If CloudWatch does not answer.
+    pub async fn latest(
+        &self,
+        client: &aws_sdk_cloudwatch::Client,
+        time_scale: TimeScale,
+    ) -> anyhow::Result<Option<f64>> {
+        let end = PeriodEnd::before(SystemTime::now(), time_scale.period());
+        Ok(self.points(client, end, 1).await?.first().copied().flatten())
     }
 
     /// The average of each of the last whole periods before `end`, the oldest first; `None` where nothing was published.

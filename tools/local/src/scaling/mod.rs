@@ -75,6 +75,10 @@ pub(crate) type Troubles = Arc<watch::Sender<Option<String>>>;
 #[derive(Debug)]
 pub struct LocalGroup {
     launcher: Launcher,
+    auto_scaling: aws_sdk_autoscaling::Client,
+    group: String,
+    metric: Metric,
+    scaling: Scaling,
     troubles: Troubles,
     tasks: TaskTracker,
     stopping: DropGuard,
@@ -96,11 +100,11 @@ impl LocalGroup {
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let troubles = Troubles::default();
-        let policy = policy::PolicyLoop::create(config, group, metric, scaling, Arc::clone(&troubles)).await?;
+        let policy = policy::PolicyLoop::create(config, group, metric.clone(), scaling, Arc::clone(&troubles)).await?;
         let client = aws_sdk_autoscaling::Client::new(config);
         let launcher = Launcher::new(launcher::Parts {
             auto_scaling,
-            client,
+            client: client.clone(),
             group: group.to_owned(),
             boot: scaling.time_scale.shorten(scaling.boot),
             unhurried: scaling.min_size,
@@ -112,7 +116,31 @@ impl LocalGroup {
         });
         tasks.spawn(launcher.clone().run());
         tasks.spawn(policy.run(stopping.clone()));
-        Ok(Self { launcher, troubles, tasks, stopping: stopping.drop_guard() })
+        Ok(Self {
+            launcher,
+            auto_scaling: client,
+            group: group.to_owned(),
+            metric,
+            scaling: scaling.clone(),
+            troubles,
+            tasks,
+            stopping: stopping.drop_guard(),
+        })
+    }
+
+    /// Track another target from the next evaluation on.
+    ///
+    /// # Errors
+    /// If Auto Scaling refuses it.
+    pub async fn set_target(&self, target_value: f64) -> anyhow::Result<()> {
+        let scaling = Scaling { target_value, ..self.scaling.clone() };
+        policy::put(&self.auto_scaling, &self.group, &self.metric, &scaling).await
+    }
+
+    /// What the group scales by.
+    #[must_use]
+    pub fn metric(&self) -> &Metric {
+        &self.metric
     }
 
     /// Who starts and ends the workers.

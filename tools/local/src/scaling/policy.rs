@@ -57,29 +57,7 @@ impl PolicyLoop {
         troubles: Troubles,
     ) -> anyhow::Result<Self> {
         let auto_scaling = aws_sdk_autoscaling::Client::new(config);
-        let dimension = |(name, value): &(String, String)| MetricDimension::builder().name(name).value(value).build();
-        let specification = CustomizedMetricSpecification::builder()
-            .namespace(&metric.namespace)
-            .metric_name(&metric.name)
-            .set_dimensions(Some(metric.dimensions.iter().map(dimension).collect()))
-            .statistic(MetricStatistic::Average)
-            .build();
-        let tracking = TargetTrackingConfiguration::builder()
-            .customized_metric_specification(specification)
-            .target_value(scaling.target_value)
-            .build();
-        let warmup = scaling.time_scale.shorten(scaling.instance_warmup).as_secs_f64().ceil();
-        auto_scaling
-            .put_scaling_policy()
-            .auto_scaling_group_name(group)
-            .policy_name(POLICY_NAME)
-            .policy_type("TargetTrackingScaling")
-            .target_tracking_configuration(tracking)
-            // Auto Scaling has whole seconds only.
-            .estimated_instance_warmup(warmup as i32)
-            .send()
-            .await
-            .with_context(|| format!("can't put a scaling policy on the group {group}"))?;
+        put(&auto_scaling, group, &metric, scaling).await?;
         let cloud_watch = aws_sdk_cloudwatch::Client::new(config);
         let (group, time_scale) = (group.to_owned(), scaling.time_scale);
         Ok(Self { cloud_watch, auto_scaling, group, metric, time_scale, written: None, troubles })
@@ -221,6 +199,39 @@ impl PolicyLoop {
             .with_context(|| format!("can't set the desired capacity of the group {} to {to}", self.group))?;
         Ok(())
     }
+}
+
+/// Put the policy on the group, in the place of the one that it may have.
+pub(super) async fn put(
+    client: &aws_sdk_autoscaling::Client,
+    group: &str,
+    metric: &Metric,
+    scaling: &Scaling,
+) -> anyhow::Result<()> {
+    let dimension = |(name, value): &(String, String)| MetricDimension::builder().name(name).value(value).build();
+    let specification = CustomizedMetricSpecification::builder()
+        .namespace(&metric.namespace)
+        .metric_name(&metric.name)
+        .set_dimensions(Some(metric.dimensions.iter().map(dimension).collect()))
+        .statistic(MetricStatistic::Average)
+        .build();
+    let tracking = TargetTrackingConfiguration::builder()
+        .customized_metric_specification(specification)
+        .target_value(scaling.target_value)
+        .build();
+    let warmup = scaling.time_scale.shorten(scaling.instance_warmup).as_secs_f64().ceil();
+    client
+        .put_scaling_policy()
+        .auto_scaling_group_name(group)
+        .policy_name(POLICY_NAME)
+        .policy_type("TargetTrackingScaling")
+        .target_tracking_configuration(tracking)
+        // Auto Scaling has whole seconds only.
+        .estimated_instance_warmup(warmup as i32)
+        .send()
+        .await
+        .with_context(|| format!("can't put a scaling policy on the group {group}"))?;
+    Ok(())
 }
 
 fn read(described: &ScalingPolicy, time_scale: TimeScale) -> anyhow::Result<Found> {

@@ -1,0 +1,103 @@
+"""The pipeline's scripts against an emulator's CloudFormation: plan, apply, nothing to do, roll back, refusals."""
+
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import emulator
+from repository import ROOT
+
+ONE = """
+Parameters:
+  ImageTag: {Type: String}
+  Size: {Type: Number, Default: 1}
+Resources:
+  Topic: {Type: AWS::SNS::Topic, Properties: {TopicName: !Sub "topic-${ImageTag}"}}
+"""
+TWO = """
+Parameters:
+  ImageTag: {Type: String}
+  Size: {Type: Number, Default: 1}
+  Added: {Type: String, Default: new}
+Resources:
+  Topic: {Type: AWS::SNS::Topic, Properties: {TopicName: !Sub "topic-${ImageTag}"}}
+  Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub "queue-${Size}-${Added}"}}
+"""
+
+
+class Deploy(unittest.TestCase):
+    def run_script(self, script: str, *arguments: str) -> subprocess.CompletedProcess:
+        command = [ROOT / ".github/deploy" / script, *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
+
+    def plan(self, *arguments: str) -> str:
+        """The change set's ARN; empty where nothing changes."""
+        result = self.run_script("plan", "--stack", "polybot", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        last = result.stdout.splitlines()[-1]
+        self.assertTrue(last.startswith("change-set="), result.stdout)
+        return last.removeprefix("change-set=")
+
+    def apply(self, arn: str) -> None:
+        result = self.run_script("apply", "--stack", "polybot", arn)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def stack(self) -> tuple[dict[str, str], set[str]]:
+        """Its parameters, and the names of what is in it."""
+        stack = self.cloudformation.describe_stacks(StackName="polybot")["Stacks"][0]
+        resources = self.cloudformation.describe_stack_resources(StackName="polybot")["StackResources"]
+        return (
+            {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]},
+            {resource["PhysicalResourceId"].replace(":", "/").rsplit("/", 1)[-1] for resource in resources},
+        )
+
+    def test_from_one_release_to_the_next_and_back(self):
+        with emulator.running() as environment, tempfile.TemporaryDirectory() as folder:
+            self.environment = {**environment, "POLL_SECONDS": "0.2"}
+            self.cloudformation = emulator.client(environment, "cloudformation")
+            emulator.client(environment, "s3").create_bucket(Bucket="artifacts")
+            template = Path(folder, "template.yaml")
+            template.write_text(TWO)
+            self.cloudformation.create_stack(
+                StackName="polybot",
+                TemplateBody=ONE,
+                Parameters=[
+                    {"ParameterKey": "ImageTag", "ParameterValue": "one"},
+                    {"ParameterKey": "Size", "ParameterValue": "7"},
+                ],
+            )
+            self.cloudformation.get_waiter("stack_create_complete").wait(StackName="polybot", WaiterConfig={"Delay": 1})
+
+            # The release: its template, its images. What nobody names stays (7), what is new has its default.
+            release = ("--template", str(template), "--bucket", "artifacts", "--role", "arn:aws:iam::000000000000:role/deploy")
+            arn = self.plan(*release, "ImageTag=two")
+            self.assertEqual(self.stack()[0]["ImageTag"], "one", "a plan changes nothing")
+            self.apply(arn)
+            self.assertEqual(self.stack(), ({"ImageTag": "two", "Size": "7", "Added": "new"}, {"topic-two", "queue-7-new"}))
+
+            # Once more: nothing.
+            self.assertEqual(self.plan("ImageTag=two"), "")
+
+            # The rollback: the images of before, the template of now.
+            self.apply(self.plan("ImageTag=one"))
+            self.assertEqual(self.stack(), ({"ImageTag": "one", "Size": "7", "Added": "new"}, {"topic-one", "queue-7-new"}))
+
+            refused = self.run_script("plan", "--stack", "polybot", "ImagTag=three")
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("the template has no parameter ImagTag", refused.stderr)
+
+            missing = self.run_script("plan", "--stack", "polybott", "ImageTag=three")
+            self.assertNotEqual(missing.returncode, 0)
+            self.assertIn("polybott", missing.stderr)
+
+    def test_they_say_how_they_are_used(self):
+        self.environment = {"PATH": "/usr/bin:/bin"}
+        for script, arguments in (("plan", ["--what"]), ("plan", ["ImageTag=one"]), ("apply", ["polybot"])):
+            result = self.run_script(script, *arguments)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(f"{script} --stack NAME", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,84 @@
+"""The runbook names what is really there: metrics, log lines, alarms, parameters, outputs, links."""
+
+import re
+import unittest
+
+from repository import ROOT, read
+
+RUNBOOK = read("docs/OPERATIONS.md")
+SOURCES = {
+    path.relative_to(ROOT): path.read_text()
+    for folder in ("fleet", "polybot", "yolo-worker", "metric-streamer")
+    for path in (ROOT / folder / "src").rglob("*.rs")
+}
+CODE = "\n".join(SOURCES.values())
+
+
+def anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def table_rows(section: str) -> list[list[str]]:
+    text = RUNBOOK[RUNBOOK.index(f"\n## {section}\n") :]
+    text = text.split("\n## ", 2)[1]
+    rows = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+class Runbook(unittest.TestCase):
+    def test_each_metric_is_explained_and_the_other_way_round(self):
+        emitted = set(re.findall(r'(?:counter|gauge|histogram)!\(\s*"(\w+)"', CODE))
+        self.assertGreater(len(emitted), 10)
+        explained = {re.match(r"`(\w+)`", row[0])[1] for row in table_rows("Metrics")}
+        self.assertEqual(emitted, explained)
+
+    def test_each_outcome_and_stage_is_explained(self):
+        outcomes = set(re.findall(r'Self::\w+ => "(\w+)"', read("yolo-worker/src/pipeline.rs"))) | {"given_up"}
+        stages = set(re.findall(r'Stage::start\("(\w+)"', CODE)) | set(re.findall(r'\("(\w+)", timings\.', CODE))
+        self.assertGreater(len(stages), 3)
+        for name in outcomes | stages:
+            self.assertIn(f"`{name}`", RUNBOOK)
+
+    def test_each_line_exists(self):
+        rows = table_rows("Logs")
+        self.assertGreater(len(rows), 20)
+        for line, *_ in rows:
+            self.assertTrue(f'"{line.strip("`")}"' in CODE, f"no service logs {line}")
+
+    def test_each_error_is_explained(self):
+        listed = {row[0].strip("`") for row in table_rows("Logs")}
+        for path, text in SOURCES.items():
+            for call in re.findall(r"tracing::error!\((.*?)\)[;,)\n]", text, flags=re.DOTALL):
+                line = re.findall(r'"([^"]+)"', call)[-1]
+                self.assertIn(line, listed, f"an ERROR of {path} that the runbook does not explain")
+
+    def test_each_link_leads_somewhere(self):
+        for path in ("docs/OPERATIONS.md", "docs/TUNING.md"):
+            text = read(path)
+            anchors = {anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)}
+            for target in re.findall(r"\]\(([^)\s]+)\)", text):
+                with self.subTest(f"{path}: {target}"):
+                    if target.startswith("#"):
+                        self.assertIn(target[1:], anchors)
+                    elif "://" not in target:
+                        self.assertTrue((ROOT / "docs" / target.split("#")[0]).exists())
+
+    def test_each_alarm_graph_output_and_parameter_is_the_templates(self):
+        template = read("infra/polybot.yaml")
+        alarms = set(re.findall(r'AlarmName: !Sub "\$\{AWS::StackName\}-([\w-]+)"', template))
+        self.assertEqual(alarms, set(re.findall(r"^### `([\w-]+)`: ", RUNBOOK, flags=re.MULTILINE)))
+        parameters = set(re.findall(r"^  (\w+):$", template[: template.index("\nResources:")], flags=re.MULTILINE))
+        outputs = set(re.findall(r"^  (\w+):$", template[template.index("\nOutputs:") :], flags=re.MULTILINE))
+        self.assertLessEqual(set(re.findall(r"output (\w+Url|\w+Name)", RUNBOOK)), outputs)
+        for text in (RUNBOOK, read("docs/TUNING.md")):
+            named = set(re.findall(r"`((?:Worker|Backlog|Polybot|Metric|Image|Oldest|Telegram)[A-Z]\w+)[`=]", text))
+            named = {name for name in named if not name.endswith(("PerInstance", "Visible", "InFlight"))}
+            self.assertLessEqual(named, parameters)
+        titles = set(re.findall(r'"title": "([^"(,:]+?)\s*[",(:]', template))
+        graphs = {row.split(" | ")[0].strip("| ").split(",")[0] for row in RUNBOOK.splitlines() if row.startswith("| ")}
+        self.assertLessEqual(titles, graphs)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,112 @@
+"""The emulators and stacks that tests share. Each stack is deployed once; tests only read."""
+
+import base64
+import datetime
+import os
+
+import emulators
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+# So that nothing of this machine's own AWS settings is used, even by mistake.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+
+TOKEN = "123456:" + "a" * 35
+
+
+@pytest.fixture(scope="session")
+def ministack():
+    with emulators.ministack() as endpoint:
+        # As AWS publishes them in every account.
+        ssm = emulators.client(endpoint, "ssm")
+        for architecture, image in (("arm64", "ami-0000000000000aaaa"), ("x86_64", "ami-0000000000000bbbb")):
+            ssm.put_parameter(Name=f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}",
+                              Value=image, Type="String")
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto():
+    with emulators.moto() as endpoint:
+        yield endpoint
+
+
+_CHOSEN_OTHERWISE = {
+    "ImageTag": "v2", "DomainName": "bot.example.org", "CertificateSelfSigned": "true", "PrivateSubnets": "true",
+    "FlowLogs": "true", "Architecture": "x86_64", "PolybotInstanceType": "t3.small", "MetricStreamer": "own-instance",
+    "WorkerInstanceTypes": "c7i.large,c6i.large,c7a.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
+    "WorkerOnDemandBase": "0", "WorkerOnDemandPercent": "25", "BacklogTarget": "4",
+    "ModelObject": "some-bucket/models/yolo.onnx",
+    "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
+}
+
+
+@pytest.fixture(scope="session")
+def fleet(ministack):
+    """The template with its defaults, under a name in a hosted zone."""
+    route53 = emulators.client(ministack, "route53")
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="tests")["HostedZone"]["Id"].split("/")[-1]
+    return emulators.deploy(ministack, "polybot.yaml", "fleet", {
+        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com", "HostedZoneId": zone},
+        emulators.MINISTACK_LACKS)
+
+
+@pytest.fixture(scope="session")
+def other_fleet(ministack):
+    """Every parameter that chooses something, chosen the other way."""
+    return emulators.deploy(ministack, "polybot.yaml", "other", {
+        "TelegramToken": TOKEN, "CertificateId": "01234567-89ab-cdef-0123-456789abcdef", **_CHOSEN_OTHERWISE},
+        emulators.MINISTACK_LACKS)
+
+
+@pytest.fixture(scope="session")
+def imported_certificate(moto):
+    """A self-signed certificate in moto's ACM, which its load balancers insist on."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bot.example.com")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=2)).sign(key, hashes.SHA256())
+    )
+    imported = emulators.client(moto, "acm").import_certificate(
+        Certificate=certificate.public_bytes(serialization.Encoding.PEM),
+        PrivateKey=key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
+                                     serialization.NoEncryption()))
+    return imported["CertificateArn"].split("/")[-1]
+
+
+@pytest.fixture(scope="session")
+def moto_fleet(moto, imported_certificate):
+    """As `fleet`, in moto."""
+    return emulators.deploy(moto, "polybot.yaml", "fleet", {
+        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com",
+        "CertificateId": imported_certificate,
+        # moto takes a default for one text, not for a list.
+        "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large"},
+        emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
+def moto_other_fleet(moto, imported_certificate):
+    """As `other_fleet`, in moto."""
+    return emulators.deploy(moto, "polybot.yaml", "other", {
+        "TelegramToken": TOKEN, "CertificateId": imported_certificate, **_CHOSEN_OTHERWISE},
+        emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
+def bootstrap(moto):
+    """What comes before, with the pipeline's role."""
+    return emulators.deploy(moto, "bootstrap.yaml", "polybot-bootstrap", {"GitHubRepository": "someone/polybot"},
+                            emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
+def user_data():
+    """The script that a launch template's instances begin with."""
+    return lambda stack, name: base64.b64decode(emulators.launch_template(stack, name)["UserData"]).decode()

@@ -1,0 +1,217 @@
+"""Two emulators of AWS, each a process on a free port, and the template deployed to them.
+
+Neither does it all, so the template is deployed to both, through CloudFormation's own calls, and each test reads from the
+one that keeps what it asks for.
+
+- ministack knows all but a few of the template's resources and every function in it, but makes them with few of their
+  properties: no redrive, time to live, encryption, source security groups, metadata options, target tracking.
+- moto keeps properties well, but knows fewer resources (MOTO_LACKS), no Fn::Cidr, and takes AWS::NoValue in a list for an
+  item of it; both are worked out before.
+
+What neither keeps is put to moto's other APIs with the properties that the template has (test_by_call.py).
+"""
+
+import contextlib
+import ipaddress
+import itertools
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+import boto3
+from botocore.config import Config
+
+from template import Resolver, load, references
+
+# moto's own; ministack takes the access key for it.
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+# What each can't make, by type or by name: left out of what is deployed there.
+MINISTACK_LACKS = {
+    "AWS::Logs::MetricFilter", "AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog", "AWS::IAM::OIDCProvider",
+    # Alarms on an expression over several metrics.
+    "DeadLetterAlarm", "ServerErrorsAlarm", "WakeAlarm",
+}
+MOTO_LACKS = {
+    "AWS::AutoScaling::LifecycleHook", "AWS::AutoScaling::ScalingPolicy", "AWS::CertificateManager::Certificate",
+    "AWS::CloudWatch::Alarm", "AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret",
+    "AWS::SQS::QueuePolicy", "AWS::IAM::OIDCProvider",
+    # An attribute that moto does not tell, and what asks for it.
+    "TargetGroupFullName", "AWS::CloudWatch::Dashboard",
+}
+
+_START = 60
+_DEPLOY = 60
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _process(command, port, **environment):
+    """The command while it runs; its output is shown if it does not start."""
+    # Nothing of who runs the tests: no credentials, no profile, no endpoint.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, env=inherited | {"TMPDIR": folder} | environment, cwd=folder,
+                                   stdout=log, stderr=subprocess.STDOUT)
+        try:
+            deadline = time.monotonic() + _START
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    raise RuntimeError(f"{' '.join(command)} does not listen on port {port}:\n{log.read()}")
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def ministack():
+    """ministack while the context lasts; its address."""
+    port = _free_port()
+    return _process([sys.executable, "-m", "ministack"], port, GATEWAY_PORT=str(port), BIND_HOST="127.0.0.1",
+                    LOG_LEVEL="WARNING")
+
+
+def moto():
+    """moto's server while the context lasts; its address."""
+    port = _free_port()
+    return _process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
+
+
+def client(endpoint, service):
+    """A client of this service there."""
+    return boto3.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=ACCOUNT,
+                        aws_secret_access_key="none", config=Config(retries={"total_max_attempts": 1}))
+
+
+@dataclass
+class Stack:
+    """A deployed template."""
+
+    endpoint: str
+    name: str
+    template: dict
+    outputs: dict
+    physical_ids: dict
+    attributes: dict
+    resolver: Resolver
+
+    def client(self, service):
+        """A client of this service, where the stack is."""
+        return client(self.endpoint, service)
+
+
+def deploy(endpoint, template_name, stack_name, parameters, lacks=frozenset()):
+    """Create the stack, but for the resources that the emulator lacks, and wait until it is complete."""
+    template = load(template_name)
+    resources = {name: resource for name, resource in template["Resources"].items()
+                 if not lacks & {name, resource["Type"]}}
+    left_out = set(template["Resources"]) - set(resources)
+    pseudo = {"AWS::StackName": stack_name, "AWS::Region": REGION, "AWS::AccountId": ACCOUNT,
+              "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
+    before = Resolver(template, parameters, pseudo, {}, {})
+    expected = {name for name in resources if before.exists(name)}
+    deployed = _without(left_out, {**template, "Resources": resources})
+    if lacks is MOTO_LACKS:
+        deployed["Resources"] = _worked_out(deployed["Resources"], before)
+    # Attributes are known to the emulator alone; outputs bring them here.
+    keys = {}
+    asked_for = references([resource for name, resource in template["Resources"].items() if before.exists(name)])
+    for number, (name, attribute) in enumerate(sorted(asked_for)):
+        if name in expected and not lacks & {attribute}:
+            keys[f"Attribute{number}"] = (name, attribute)
+            deployed["Outputs"][f"Attribute{number}"] = {"Value": {"Fn::GetAtt": [name, attribute]}}
+    cloudformation = client(endpoint, "cloudformation")
+    cloudformation.create_stack(
+        StackName=stack_name, TemplateBody=json.dumps(deployed), Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()])
+    deadline = time.monotonic() + _DEPLOY
+    while True:
+        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+        if not stack["StackStatus"].endswith("_IN_PROGRESS") or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        events = cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]
+        failed = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in events
+                  if event["ResourceStatus"].endswith("FAILED")]
+        raise AssertionError(f"{template_name} became {stack['StackStatus']}: {'; '.join(failed)}")
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    made = cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]
+    physical_ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in made
+                    if "LogicalResourceId" in resource}
+    # moto lists the groups' rules as resources without names.
+    assert set(physical_ids) == expected, f"{set(physical_ids) ^ expected} made otherwise than the template says"
+    attributes = {reference: outputs.pop(key) for key, reference in keys.items() if key in outputs}
+    resolver = Resolver(template, parameters, pseudo, physical_ids, attributes)
+    return Stack(endpoint, stack_name, template, outputs, physical_ids, attributes, resolver)
+
+
+def launch_template(stack, name):
+    """The newest version of a launch template."""
+    versions = stack.client("ec2").describe_launch_template_versions(LaunchTemplateId=stack.physical_ids[name])
+    version, = versions["LaunchTemplateVersions"]
+    return version["LaunchTemplateData"]
+
+
+def _worked_out(value, resolver):
+    """The value without the two functions that moto does not do right: Fn::Cidr, and AWS::NoValue in a list."""
+    if isinstance(value, list):
+        inners = (_worked_out(inner, resolver) for inner in value)
+        return [inner for inner in inners if inner != {"Ref": "AWS::NoValue"}]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::If" in value:
+        name, then, otherwise = value["Fn::If"]
+        return _worked_out(then if resolver.condition(name) else otherwise, resolver)
+    if "Fn::Cidr" in value:
+        block, count, bits = value["Fn::Cidr"]
+        subnets = ipaddress.ip_network(resolver.resolve(block)).subnets(new_prefix=32 - bits)
+        return [str(subnet) for subnet in itertools.islice(subnets, count)]
+    return {key: _worked_out(inner, resolver) for key, inner in value.items()}
+
+
+def _without(names, value):
+    """The value, with "left-out" for whatever names one of these resources."""
+    if isinstance(value, list):
+        return [_without(names, inner) for inner in value]
+    if isinstance(value, dict):
+        named = value.get("Ref") or (value.get("Fn::GetAtt") or [None])[0]
+        if len(value) == 1 and isinstance(named, str) and named in names:
+            return "left-out"
+        without = {}
+        for key, inner in value.items():
+            if key == "DependsOn":
+                waits_for = [name for name in ([inner] if isinstance(inner, str) else inner) if name not in names]
+                if waits_for:
+                    without[key] = waits_for
+            elif key == "Fn::Sub":
+                without[key] = ([_without_text(names, inner[0]), _without(names, inner[1])]
+                                if isinstance(inner, list) else _without_text(names, inner))
+            else:
+                without[key] = _without(names, inner)
+        return without
+    return value
+
+
+def _without_text(names, text):
+    return re.sub(r"\$\{(\w+)(\.[\w.]+)?\}", lambda found: "left-out" if found[1] in names else found[0], text)

@@ -1,0 +1,153 @@
+"""User data, run: as bash, with the machine's programs replaced by ones that write down how they were called.
+
+What the programs themselves do (dnf, docker, systemd, the AWS CLI) is not tested here.
+"""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ["dnf", "systemctl", "docker", "aws", "curl", "shutdown", "cfn-signal"]
+# What a program prints, by what it is asked.
+STUB = """#!/bin/bash
+echo "$(basename "$0") $*" >> "$CALLS"
+case "$(basename "$0") $*" in
+  $FAILS) exit 1 ;;
+  "aws ecr get-login-password"*) echo a-login ;;
+  "aws secretsmanager get-secret-value"*) echo 'a s$cret' ;;
+  "aws acm get-certificate"*) echo a-certificate ;;
+  "docker login"*) cat > /dev/null ;;
+esac
+"""
+
+
+@dataclass
+class Machine:
+    """What the script did."""
+
+    root: Path
+    status: int
+    output: str
+    calls: list
+
+    def file(self, path):
+        return (self.root / path).read_text()
+
+
+@pytest.fixture
+def boot(tmp_path, user_data):
+    def run(stack, template, fails="nothing"):
+        root, bin_folder = tmp_path / "root", tmp_path / "bin"
+        shutil.rmtree(root, ignore_errors=True)
+        for folder in ("etc/systemd/system", "var/lib/cloud/data", "opt/aws/bin"):
+            (root / folder).mkdir(parents=True)
+        (root / "var/lib/cloud/data/instance-id").write_text("i-0123456789\n")
+        bin_folder.mkdir(exist_ok=True)
+        for program in PROGRAMS:
+            (bin_folder / program).write_text(STUB.replace("$FAILS", fails))
+            (bin_folder / program).chmod(0o755)
+        shutil.copy(bin_folder / "cfn-signal", root / "opt/aws/bin/cfn-signal")
+        # The machine's folders are moved, but for what the script writes into files that others read.
+        script = user_data(stack, template)
+        for folder in ("/etc/polybot", "/etc/systemd", "/var/lib/cloud", "/opt/aws"):
+            script = script.replace(folder, f"{root}{folder}")
+        script = re.sub(r"(> |install -d -m \d+ )/var/lib/polybot", rf"\g<1>{root}/var/lib/polybot", script)
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60,
+                             env={"PATH": f"{bin_folder}:/usr/bin:/bin", "CALLS": str(calls)})
+        return Machine(root, ran.returncode, ran.stdout + ran.stderr, calls.read_text().splitlines())
+
+    return run
+
+
+def environment(machine, service):
+    return dict(line.split("=", 1) for line in machine.file(f"etc/polybot/{service}.env").splitlines())
+
+
+def unit(machine, service):
+    return machine.file(f"etc/systemd/system/{service}.service")
+
+
+def test_polybot_and_the_metric_streamer_beside_it_are_started(boot, fleet):
+    machine = boot(fleet, "PolybotTemplate")
+    assert machine.status == 0, machine.output
+    polybot = environment(machine, "polybot")
+    assert polybot["RESULTS_SECRET"] == "a s$cret" and polybot["BUCKET_NAME"] == fleet.outputs["ImageBucketName"]
+    streamer = environment(machine, "metric-streamer")
+    assert streamer["ASG_NAME"] == "fleet-workers" and "RESULTS_SECRET" not in streamer
+    config = machine.file("var/lib/polybot/metric-streamer.config")
+    assert "credential_source = Ec2InstanceMetadata" in config and "role_arn = arn:aws:iam::" in config
+    for service, port in (("polybot", 8443), ("metric-streamer", 9090)):
+        image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/polybot/{service}:v1"
+        assert f"docker pull --quiet {image}" in machine.calls
+        assert f"systemctl enable --now {service}" in machine.calls
+        assert [call for call in machine.calls if call.startswith("curl") and f":{port}/healthz" in call]
+        assert image in unit(machine, service)
+
+
+def test_the_container_is_confined_and_logs_to_its_group(boot, fleet):
+    machine = boot(fleet, "WorkerTemplate")
+    assert machine.status == 0, machine.output
+    command, = [line for line in unit(machine, "yolo-worker").splitlines() if line.startswith("ExecStart=")]
+    for option in ("--read-only", "--cap-drop ALL", "--security-opt no-new-privileges", "--network host",
+                   "awslogs-group=/polybot/fleet/yolo-worker", "awslogs-stream=i-0123456789",
+                   "--env AWS_REGION=us-east-1"):
+        assert option in command
+    assert command.endswith("/polybot/yolo-worker:v1")
+
+
+def test_stopping_takes_longer_than_draining(boot, fleet):
+    for template, service in (("WorkerTemplate", "yolo-worker"), ("PolybotTemplate", "polybot")):
+        machine = boot(fleet, template)
+        drain = int(environment(machine, service)["DRAIN_TIMEOUT"])
+        stop = int(re.search(r"docker stop --time (\d+)", unit(machine, service))[1])
+        system = int(re.search(r"TimeoutStopSec=(\d+)", unit(machine, service))[1])
+        assert drain < stop < system
+
+
+def test_secrets_are_roots_alone(boot, fleet):
+    machine = boot(fleet, "PolybotTemplate")
+    assert (machine.root / "etc/polybot").stat().st_mode & 0o777 == 0o700
+    assert (machine.root / "etc/polybot/polybot.env").stat().st_mode & 0o777 == 0o600
+    assert "s$cret" not in machine.output and not any("s$cret" in call for call in machine.calls)
+    assert "s$cret" not in unit(machine, "polybot")
+
+
+def test_a_model_in_s3_and_a_self_signed_certificate_are_fetched(boot, other_fleet):
+    machine = boot(other_fleet, "WorkerTemplate")
+    assert machine.status == 0, machine.output
+    fetched, = [call for call in machine.calls if call.startswith("aws s3 cp")]
+    assert "s3://some-bucket/models/yolo.onnx /var/lib/polybot/model.onnx" in fetched
+    machine = boot(other_fleet, "PolybotTemplate")
+    assert machine.status == 0, machine.output
+    assert machine.file("var/lib/polybot/certificate.pem") == "a-certificate\n"
+    assert not (machine.root / "etc/systemd/system/metric-streamer.service").exists()
+
+
+def test_the_metric_streamer_starts_on_its_own(boot, other_fleet):
+    machine = boot(other_fleet, "StreamerTemplate")
+    assert machine.status == 0, machine.output
+    assert environment(machine, "metric-streamer")["ASG_NAME"] == "other-workers"
+
+
+def test_cloudformation_is_told_that_all_is_well(boot, fleet):
+    for template, group in (("PolybotTemplate", "PolybotGroup"), ("WorkerTemplate", "WorkerGroup")):
+        machine = boot(fleet, template)
+        signal = machine.calls[-1]
+        assert signal == f"cfn-signal --exit-code 0 --region us-east-1 --stack fleet --resource {group}"
+        assert fleet.template["Resources"][group]["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"]
+
+
+@pytest.mark.parametrize("fails", ['"dnf "*', '"aws ecr"*', '"docker pull"*', '"aws secretsmanager"*', '"curl "*'])
+def test_an_instance_that_fails_says_so_and_ends_itself(boot, fleet, fails):
+    machine = boot(fleet, "WorkerTemplate", fails)
+    assert machine.status != 0
+    signal, end = machine.calls[-2:]
+    assert signal.startswith("cfn-signal --exit-code 1 ") and end == "shutdown -P +1"
+    assert fleet.template["Resources"]["WorkerTemplate"]["Properties"]["LaunchTemplateData"][
+        "InstanceInitiatedShutdownBehavior"] == "terminate"

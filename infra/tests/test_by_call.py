@@ -1,0 +1,208 @@
+"""What neither emulator's CloudFormation keeps: put to moto's APIs as CloudFormation would, and read back.
+
+So the APIs' own models accept the template's properties, and what they name are the things that the stack made.
+"""
+
+import json
+
+import pytest
+from emulators import client
+
+
+@pytest.fixture(scope="session")
+def cloud(moto):
+    """A client of moto."""
+    return lambda service: client(moto, service)
+
+
+def named(dimensions):
+    return {dimension["Name"]: dimension["Value"] for dimension in dimensions}
+
+
+@pytest.fixture(scope="session")
+def policies(cloud, moto_fleet, moto_other_fleet):
+    """By stack and name, the scaling policies of the workers' group."""
+    autoscaling = cloud("autoscaling")
+    found = {}
+    for stack in (moto_fleet, moto_other_fleet):
+        for name in ("BacklogPolicy", "WakePolicy"):
+            if stack.resolver.exists(name):
+                properties = numbers(stack.resolver.resource(name))
+                autoscaling.put_scaling_policy(PolicyName=name, **properties)
+                found[stack.name, name], = autoscaling.describe_policies(
+                    AutoScalingGroupName=stack.outputs["WorkerGroupName"], PolicyNames=[name])["ScalingPolicies"]
+    return found
+
+
+def numbers(value):
+    """CloudFormation takes numbers as text; the API does not. What a number is called says so here."""
+    if isinstance(value, dict):
+        return {key: number(inner) if key in NUMBERS else numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [numbers(inner) for inner in value]
+    return value
+
+
+NUMBERS = {"EstimatedInstanceWarmup", "TargetValue", "Threshold", "ExpirationInDays", "ScalingAdjustment"}
+
+
+def number(text):
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def test_scaling_follows_the_metric_that_metric_streamer_publishes(policies, moto_fleet):
+    policy = policies["fleet", "BacklogPolicy"]
+    assert policy["PolicyType"] == "TargetTrackingScaling"
+    tracking = policy["TargetTrackingConfiguration"]
+    metric = tracking["CustomizedMetricSpecification"]
+    # metric-streamer/src/streamer.rs
+    assert (metric["Namespace"], metric["MetricName"]) == ("Polybot", "BacklogPerInstance")
+    queue = moto_fleet.outputs["JobQueueUrl"].rsplit("/", 1)[-1]
+    assert named(metric["Dimensions"]) == {"QueueName": queue, "AutoScalingGroupName": "fleet-workers"}
+    # Two metric-streamers publish the same value twice.
+    assert metric["Statistic"] == "Average"
+    assert tracking["TargetValue"] == 10
+
+
+def test_the_target_is_a_parameter(policies):
+    assert policies["other", "BacklogPolicy"]["TargetTrackingConfiguration"]["TargetValue"] == 4
+
+
+def test_a_fleet_that_scales_to_zero_is_woken(policies, alarms):
+    assert ("fleet", "WakePolicy") not in policies and ("fleet", "WakeAlarm") not in alarms
+    policy = policies["other", "WakePolicy"]
+    step, = policy["StepAdjustments"]
+    assert policy["AdjustmentType"] == "ChangeInCapacity" and step["ScalingAdjustment"] == 1
+    alarm = alarms["other", "WakeAlarm"]
+    names = {metric["Id"]: metric["MetricStat"]["Metric"]["MetricName"] for metric in alarm["Metrics"]
+             if "MetricStat" in metric}
+    assert names == {"workers": "InServiceInstances", "waiting": "BacklogVisible"}
+
+
+@pytest.fixture(scope="session")
+def alarms(cloud, fleet, other_fleet):
+    """By stack and logical name, all alarms, with what ministack made in their dimensions."""
+    cloudwatch = cloud("cloudwatch")
+    found = {}
+    for stack in (fleet, other_fleet):
+        for name, resource in stack.template["Resources"].items():
+            if resource["Type"] == "AWS::CloudWatch::Alarm" and stack.resolver.exists(name):
+                properties = numbers(stack.resolver.resource(name))
+                properties.setdefault("AlarmName", f"{stack.name}-{name}")
+                cloudwatch.put_metric_alarm(**properties)
+                found[stack.name, name], = cloudwatch.describe_alarms(
+                    AlarmNames=[properties["AlarmName"]])["MetricAlarms"]
+    return found
+
+
+def test_each_thing_to_wake_up_for_has_an_alarm(alarms):
+    names = {alarm["AlarmName"] for (stack, _), alarm in alarms.items() if stack == "fleet"}
+    assert names == {"fleet-oldest-message", "fleet-dead-letters", "fleet-no-metric", "fleet-unhealthy-hosts",
+                     "fleet-5xx"}
+
+
+def test_alarms_are_sent_where_asked_for(alarms):
+    for (stack, name), alarm in alarms.items():
+        if name != "WakeAlarm":
+            expected = [] if stack == "fleet" else ["arn:aws:sns:us-east-1:123456789012:on-call"]
+            assert alarm["AlarmActions"] == alarm["OKActions"] == expected, name
+
+
+def test_five_minutes_without_metric_raise_an_alarm(alarms, fleet):
+    alarm = alarms["fleet", "NoMetricAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
+        "Polybot", "BacklogPerInstance", "SampleCount")
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 300 and alarm["TreatMissingData"] == "breaching"
+    assert named(alarm["Dimensions"]) == {"QueueName": fleet.outputs["JobQueueUrl"].rsplit("/", 1)[-1],
+                                          "AutoScalingGroupName": "fleet-workers"}
+
+
+def test_the_oldest_message_and_dead_letters_are_watched(alarms, fleet):
+    oldest, dead = alarms["fleet", "OldestMessageAlarm"], alarms["fleet", "DeadLetterAlarm"]
+    assert (oldest["MetricName"], oldest["Threshold"]) == ("ApproximateAgeOfOldestMessage", 300)
+    assert named(oldest["Dimensions"])["QueueName"] == fleet.outputs["JobQueueUrl"].rsplit("/", 1)[-1]
+    stats = [metric["MetricStat"]["Metric"] for metric in dead["Metrics"] if "MetricStat" in metric]
+    assert {metric["MetricName"] for metric in stats} == {"ApproximateNumberOfMessagesVisible", "NumberOfMessagesReceived"}
+    dead_letters = fleet.outputs["DeadLetterQueueUrl"].rsplit("/", 1)[-1]
+    assert all(named(metric["Dimensions"]) == {"QueueName": dead_letters} for metric in stats)
+
+
+def test_fewer_healthy_instances_than_there_should_be_raise_an_alarm(alarms):
+    alarm = alarms["fleet", "UnhealthyHostsAlarm"]
+    assert (alarm["MetricName"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
+        "HealthyHostCount", 2, "LessThanThreshold")
+    assert set(named(alarm["Dimensions"])) == {"LoadBalancer", "TargetGroup"}
+
+
+def test_errors_of_polybot_and_of_its_load_balancer_count(alarms):
+    metrics = alarms["fleet", "ServerErrorsAlarm"]["Metrics"]
+    names = {metric["MetricStat"]["Metric"]["MetricName"] for metric in metrics if "MetricStat" in metric}
+    assert names == {"HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"}
+
+
+def test_records_expire_and_can_be_restored(cloud, moto_fleet):
+    dynamodb, name = cloud("dynamodb"), moto_fleet.outputs["PredictionTableName"]
+    table = moto_fleet.resolver.resource("PredictionTable")
+    dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=table["TimeToLiveSpecification"])
+    expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+    dynamodb.update_continuous_backups(
+        TableName=name, PointInTimeRecoverySpecification=table["PointInTimeRecoverySpecification"])
+    backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+def test_the_bucket_is_private_and_forgets_photos(cloud, moto_fleet):
+    s3, name = cloud("s3"), moto_fleet.outputs["ImageBucketName"]
+    bucket = moto_fleet.resolver.resource("ImageBucket")
+    s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=bucket["PublicAccessBlockConfiguration"])
+    assert all(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
+    # The API's names of the same things.
+    rules = [{"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")},
+              **({"Expiration": {"Days": int(rule["ExpirationInDays"])}} if "ExpirationInDays" in rule else {}),
+              **{key: rule[key] for key in ("AbortIncompleteMultipartUpload",) if key in rule}}
+             for rule in bucket["LifecycleConfiguration"]["Rules"]]
+    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
+    kept = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]}
+    assert kept["images"]["Filter"]["Prefix"] == "images/" and kept["images"]["Expiration"]["Days"] == 30
+    assert kept["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+@pytest.fixture(scope="session")
+def filters(cloud, moto_fleet):
+    """By metric name, the metric filters of the workers' log."""
+    logs = cloud("logs")
+    for name, resource in moto_fleet.template["Resources"].items():
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            properties = moto_fleet.resolver.resource(name)
+            logs.put_metric_filter(
+                logGroupName=properties["LogGroupName"], filterName=name, filterPattern=properties["FilterPattern"],
+                metricTransformations=[{key[0].lower() + key[1:]: value for key, value in transformation.items()}
+                                       for transformation in properties["MetricTransformations"]])
+    found = logs.describe_metric_filters(logGroupName="/polybot/fleet/yolo-worker")["metricFilters"]
+    return {kept["metricTransformations"][0]["metricName"]: kept for kept in found}
+
+
+def test_the_dashboards_photo_metrics_are_made_of_the_workers_log(filters):
+    assert set(filters) == {"PhotoMilliseconds", "FetchMilliseconds", "WaitMilliseconds", "DetectMilliseconds",
+                            "StoreMilliseconds", "CallBackMilliseconds"}
+    for kept in filters.values():
+        assert kept["metricTransformations"][0]["metricNamespace"] == "Polybot/fleet"
+
+
+def test_images_are_scanned_and_old_ones_dropped(cloud, bootstrap):
+    ecr = cloud("ecr")
+    for name, resource in bootstrap.template["Resources"].items():
+        if resource["Type"] == "AWS::ECR::Repository":
+            properties = bootstrap.resolver.resource(name)
+            scanning = {"scanOnPush": properties["ImageScanningConfiguration"]["ScanOnPush"]}
+            ecr.put_image_scanning_configuration(repositoryName=properties["RepositoryName"],
+                                                 imageScanningConfiguration=scanning)
+            ecr.put_lifecycle_policy(repositoryName=properties["RepositoryName"],
+                                     lifecyclePolicyText=properties["LifecyclePolicy"]["LifecyclePolicyText"])
+            policy = json.loads(ecr.get_lifecycle_policy(repositoryName=properties["RepositoryName"])["lifecyclePolicyText"])
+            assert policy["rules"][0]["selection"]["countNumber"] == 20
+    repositories = ecr.describe_repositories()["repositories"]
+    assert len(repositories) == 3
+    assert all(repository["imageScanningConfiguration"]["scanOnPush"] for repository in repositories)

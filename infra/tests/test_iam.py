@@ -1,0 +1,143 @@
+"""Each service's role allows just the calls that its code makes, and its machine those of its user data."""
+
+import json
+import re
+
+import pytest
+import rust_calls
+
+ROLES = {"polybot": "PolybotRole", "yolo-worker": "WorkerRole", "metric-streamer": "StreamerRole"}
+
+# What an operation takes where that is not the action of the same name.
+ACTIONS = {
+    # Without ListBucket S3 answers 403 for an object that is not there, and the code could not tell.
+    ("s3", "GetObject"): {"s3:GetObject", "s3:ListBucket"},
+    ("s3", "HeadObject"): {"s3:GetObject", "s3:ListBucket"},
+    ("s3", "ListObjectsV2"): {"s3:ListBucket"},
+    ("sqs", "SendMessageBatch"): {"sqs:SendMessage"},
+    ("sqs", "DeleteMessageBatch"): {"sqs:DeleteMessage"},
+    ("sqs", "ChangeMessageVisibilityBatch"): {"sqs:ChangeMessageVisibility"},
+    ("sqs", "StartMessageMoveTask"): {"sqs:StartMessageMoveTask", "sqs:ReceiveMessage", "sqs:DeleteMessage",
+                                      "sqs:GetQueueAttributes", "sqs:SendMessage"},
+}
+
+# What a line of user data takes, by what is in the line.
+MACHINE_ACTIONS = {
+    r"^\s*aws ecr get-login-password\b": {"ecr:GetAuthorizationToken"},
+    r"^\s*docker pull\b": {"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+    r"--log-driver awslogs\b": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    r"^\s*secret [\w-]+ [A-Z_]+ \S+$": {"secretsmanager:GetSecretValue"},
+    r"^\s*aws acm get-certificate\b": {"acm:GetCertificate"},
+    r"^\s*aws s3 cp\b.* s3://": {"s3:GetObject"},
+    r"^\s*role_arn = ": {"sts:AssumeRole"},
+}
+# Taken by the function `secret`, whose calls count above.
+IN_FUNCTIONS = {r"^\s*value=\$\(aws secretsmanager get-secret-value\b"}
+
+# AWS lets these be bound to no resource. https://docs.aws.amazon.com/service-authorization/latest/reference/
+UNBOUND = {"autoscaling:DescribeAutoScalingGroups", "cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}
+
+
+def policies(stack, role):
+    """By name, the statements of the role's inline policies."""
+    iam, name = stack.client("iam"), stack.physical_ids[role]
+    found = {}
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        document = json.loads(document) if isinstance(document, str) else document
+        found[policy] = [statement for statement in document["Statement"] if statement]
+    # Nothing else gives it rights but PolybotLendsToStreamer.
+    assert "ManagedPolicyArns" not in stack.template["Resources"][role]["Properties"]
+    return found
+
+
+def as_list(value):
+    return [value] if isinstance(value, str) else value
+
+
+def actions(statements):
+    return {action for statement in statements for action in as_list(statement["Action"])}
+
+
+@pytest.mark.parametrize("service", ROLES)
+def test_the_role_allows_what_the_code_calls_and_nothing_else(fleet, service):
+    needed = {}
+    for call in rust_calls.calls_of(service):
+        own = {f"{call.service}:{call.operation}"}
+        for action in ACTIONS.get((call.service, call.operation), own):
+            needed.setdefault(action, set()).add(call.where)
+    allowed = actions(policies(fleet, ROLES[service])["code"])
+    complaints = [f"{service} calls {action} at {', '.join(sorted(needed[action]))}, but {ROLES[service]} in "
+                  f"infra/polybot.yaml does not allow it: add it to the policy `code`"
+                  for action in sorted(set(needed) - allowed)]
+    complaints += [f"{ROLES[service]} in infra/polybot.yaml allows {action}, but no code of {service} calls it: take it "
+                   f"out of the policy `code`" for action in sorted(allowed - set(needed))]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_machines_may_do_what_their_user_data_does(fleet, other_fleet, user_data):
+    for stack in (fleet, other_fleet):
+        for template, role in (("PolybotTemplate", "PolybotRole"), ("WorkerTemplate", "WorkerRole"),
+                               ("StreamerTemplate", "StreamerRole")):
+            if template not in stack.physical_ids:
+                continue
+            script = user_data(stack, template)
+            needed = {action for pattern, taken in MACHINE_ACTIONS.items() if re.search(pattern, script, re.M)
+                      for action in taken}
+            allowed = {action for name, statements in policies(stack, role).items() if name != "code"
+                       for action in actions(statements)}
+            if role == "PolybotRole" and "PolybotLendsToStreamer" in stack.physical_ids:
+                # A policy of its own, because two roles name each other.
+                allowed |= {"sts:AssumeRole"}
+            assert needed == allowed, f"{stack.name}: {template} needs {needed}, {role} allows {allowed}"
+
+
+def test_every_use_of_aws_in_user_data_is_accounted_for(fleet, other_fleet, user_data):
+    """A line that asks AWS for something new has to be added to MACHINE_ACTIONS."""
+    for stack in (fleet, other_fleet):
+        for template in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
+            if template in stack.physical_ids:
+                for line in user_data(stack, template).splitlines():
+                    if re.search(r"\baws \w", line) and not line.lstrip().startswith("#"):
+                        assert any(re.search(pattern, line) for pattern in [*MACHINE_ACTIONS, *IN_FUNCTIONS]), line
+
+
+def test_nothing_is_allowed_on_everything(fleet, other_fleet):
+    for stack in (fleet, other_fleet):
+        for role in ROLES.values():
+            for statements in policies(stack, role).values():
+                for statement in statements:
+                    assert statement["Effect"] == "Allow"
+                    if "*" in as_list(statement["Resource"]):
+                        assert set(as_list(statement["Action"])) <= UNBOUND
+                    assert not any("*" in action for action in as_list(statement["Action"]))
+
+
+def test_each_resource_is_one_that_the_stack_made(fleet):
+    """A policy that names a thing by its ARN names one that is there."""
+    known = [value for (_, attribute), value in fleet.attributes.items() if attribute == "Arn"]
+    # What Ref gives; an ARN in AWS where a policy has it.
+    known += fleet.physical_ids.values()
+    for role in ROLES.values():
+        for statements in policies(fleet, role).values():
+            for statement in statements:
+                for resource in as_list(statement["Resource"]):
+                    if resource != "*" and not re.match(r"arn:aws:(ecr|autoscaling):", resource):
+                        assert any(resource.startswith(arn) for arn in known), f"{role}: {resource}"
+
+
+def test_metrics_are_published_under_one_name_alone(fleet):
+    statement, = [statement for statement in policies(fleet, "StreamerRole")["code"]
+                  if "cloudwatch:PutMetricData" in as_list(statement["Action"])]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Polybot"}}
+
+
+def test_only_polybots_machine_takes_the_role_of_the_metric_streamer_beside_it(fleet, other_fleet):
+    def principal(stack, role):
+        document = stack.client("iam").get_role(RoleName=stack.physical_ids[role])["Role"]["AssumeRolePolicyDocument"]
+        statement, = document["Statement"]
+        return statement["Principal"]
+
+    polybot = fleet.client("iam").get_role(RoleName=fleet.physical_ids["PolybotRole"])["Role"]["Arn"]
+    assert principal(fleet, "StreamerRole") == {"AWS": polybot}
+    assert principal(other_fleet, "StreamerRole") == {"Service": "ec2.amazonaws.com"}

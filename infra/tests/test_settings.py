@@ -1,0 +1,143 @@
+"""What user data sets is what the services read, and nothing that they need is missing."""
+
+import re
+
+import pytest
+from template import ROOT
+
+SOURCES = {"polybot": "polybot/src/settings.rs", "yolo-worker": "yolo-worker/src/settings.rs",
+           "metric-streamer": "metric-streamer/src/settings.rs"}
+# The AWS SDK's own, which no service declares.
+SDK = {"AWS_CONFIG_FILE"}
+
+
+def declared(service):
+    """By name, whether the setting has to be given. clap makes the variable's name from the field's."""
+    found = {}
+    for source in (SOURCES[service], "fleet/src/settings.rs"):
+        text = (ROOT / source).read_text().split("#[cfg(test)]")[0]
+        for attribute, field, kind in re.findall(r"#\[arg\(((?:[^()]|\([^()]*\))*)\)\]\s*pub (\w+): ([^,\n]+),", text):
+            if re.search(r"\benv\b", attribute):
+                required = not kind.startswith("Option<") and "default_value" not in attribute
+                found[field.upper()] = required
+    return found
+
+
+def given(script):
+    """By service, what the script's settings and secrets set."""
+    found = {}
+    for service, lines in re.findall(r"^\s*settings ([\w-]+) <<END\n(.*?)^\s*END$", script, re.M | re.S):
+        for line in lines.splitlines():
+            name, _, value = line.strip().partition("=")
+            found.setdefault(service, {})[name] = value
+    for service, name in re.findall(r"^\s*secret ([\w-]+) ([A-Z_]+) \S+$", script, re.M):
+        found.setdefault(service, {})[name] = "secret"
+    return found
+
+
+@pytest.fixture(scope="session")
+def all_given(fleet, other_fleet, user_data):
+    """Of each service in each stack: what it is given."""
+    found = {}
+    for stack in (fleet, other_fleet):
+        for template in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
+            if template in stack.physical_ids:
+                for service, settings in given(user_data(stack, template)).items():
+                    found[stack.name, service] = settings
+    return found
+
+
+def test_every_service_is_started_in_both_stacks(all_given):
+    assert set(all_given) == {(stack, service) for stack in ("fleet", "other") for service in SOURCES}
+
+
+def test_the_sources_are_read_right():
+    """Else the tests below would find nothing wrong with anything."""
+    assert declared("metric-streamer") == {"SQS_QUEUE_URL": True, "ASG_NAME": True, "INTERVAL": False,
+                                           "LISTEN_ADDR": False, "LOG_FORMAT": False}
+    assert declared("polybot")["TELEGRAM_SECRET_ID"] is False and declared("polybot")["BUCKET_NAME"] is True
+    assert declared("yolo-worker")["POLYBOT_RESULTS_URL"] is True and declared("yolo-worker")["MODEL"] is False
+
+
+def test_every_setting_that_is_given_is_one_of_the_service(all_given):
+    for (stack, service), settings in all_given.items():
+        unknown = set(settings) - set(declared(service)) - SDK
+        assert not unknown, f"{stack}: {service} has no {unknown} in {SOURCES[service]}; see infra/polybot.yaml"
+
+
+def test_every_setting_that_is_needed_is_given(all_given):
+    for (stack, service), settings in all_given.items():
+        missing = {name for name, required in declared(service).items() if required} - set(settings)
+        assert not missing, f"{stack}: {service} needs {missing} by {SOURCES[service]}; give them in infra/polybot.yaml"
+
+
+def test_none_is_empty_or_left_unresolved(all_given):
+    for settings in all_given.values():
+        for name, value in settings.items():
+            assert value and "${" not in value, name
+
+
+def test_settings_name_what_the_stack_made(fleet, other_fleet, all_given):
+    polybot, worker = all_given["fleet", "polybot"], all_given["fleet", "yolo-worker"]
+    assert polybot["SQS_QUEUE_URL"] == worker["SQS_QUEUE_URL"] == fleet.outputs["JobQueueUrl"]
+    assert polybot["DEAD_LETTER_QUEUE_URL"] == fleet.outputs["DeadLetterQueueUrl"]
+    assert polybot["BUCKET_NAME"] == worker["BUCKET_NAME"] == fleet.outputs["ImageBucketName"]
+    assert polybot["DYNAMODB_TABLE"] == worker["DYNAMODB_TABLE"] == fleet.outputs["PredictionTableName"]
+    assert polybot["TELEGRAM_APP_URL"] == "https://bot.example.com/"
+    assert polybot["TELEGRAM_SECRET_ID"] == fleet.physical_ids["TelegramSecret"]
+    internal, = fleet.client("elbv2").describe_load_balancers(
+        LoadBalancerArns=[fleet.physical_ids["InternalLoadBalancer"]])["LoadBalancers"]
+    assert worker["POLYBOT_RESULTS_URL"] == f"http://{internal['DNSName']}/results"
+    for stack in (fleet, other_fleet):
+        group = stack.outputs["WorkerGroupName"]
+        assert all_given[stack.name, "yolo-worker"]["ASG_NAME"] == group
+        assert all_given[stack.name, "metric-streamer"]["ASG_NAME"] == group
+
+
+def test_the_hook_and_the_visibility_timeout_are_those_of_the_group_and_the_queue(fleet, moto_fleet, all_given):
+    worker = all_given["fleet", "yolo-worker"]
+    hook, = fleet.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName="fleet-workers")["LifecycleHooks"]
+    assert worker["LIFECYCLE_HOOK"] == hook["LifecycleHookName"]
+    queue = moto_fleet.client("sqs").get_queue_attributes(QueueUrl=moto_fleet.outputs["JobQueueUrl"],
+                                                          AttributeNames=["VisibilityTimeout"])["Attributes"]
+    assert worker["VISIBILITY_TIMEOUT"] == queue["VisibilityTimeout"]
+
+
+def test_parameters_reach_the_worker(all_given):
+    assert "MODEL" not in all_given["fleet", "yolo-worker"]
+    assert all_given["other", "yolo-worker"]["MODEL"] == "/var/lib/polybot/model.onnx"
+    assert all_given["fleet", "yolo-worker"]["SCALE_IN_PROTECTION"] == "false"
+    assert all_given["other", "yolo-worker"]["SCALE_IN_PROTECTION"] == "true"
+
+
+def test_a_self_signed_certificate_is_shown_to_telegram(all_given):
+    assert "TELEGRAM_CERTIFICATE" not in all_given["fleet", "polybot"]
+    assert all_given["other", "polybot"]["TELEGRAM_CERTIFICATE"] == "/var/lib/polybot/certificate.pem"
+
+
+def test_the_metric_is_the_one_that_metric_streamer_publishes(fleet):
+    """Names that are texts in Rust and texts in the template."""
+    source = (ROOT / "metric-streamer/src/streamer.rs").read_text()
+    metric = fleet.template["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingConfiguration"][
+        "CustomizedMetricSpecification"]
+    assert f'pub const NAMESPACE: &str = "{metric["Namespace"]}"' in source
+    assert f'metric("{metric["MetricName"]}"' in source
+    for dimension in metric["Dimensions"]:
+        assert f'.name("{dimension["Name"]}")' in source
+
+
+def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
+    source = (ROOT / "yolo-worker/src/pipeline.rs").read_text()
+    filters = [resource["Properties"] for resource in fleet.template["Resources"].values()
+               if resource["Type"] == "AWS::Logs::MetricFilter"]
+    assert len(filters) == 6
+    line = re.search(r'tracing::info!\(([^;]*)"job finished"\);', source)
+    assert line, "yolo-worker/src/pipeline.rs no longer logs \"job finished\"; the filters in infra/polybot.yaml wait for it"
+    for properties in filters:
+        assert '$.message = "job finished"' in properties["FilterPattern"]
+        value = properties["MetricTransformations"][0]["MetricValue"]
+        if value.startswith("$.span."):
+            field = value.removeprefix("$.span.")
+            assert f"{field} = Empty" in source and f'Stage::start("{field.removesuffix("_ms")}")' in source, value
+        else:
+            assert re.search(rf"\b{value.removeprefix('$.')} = ", line[1]), value

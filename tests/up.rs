@@ -1,0 +1,156 @@
+//! What runs where no command is given, as the bot of a small group: a real bot's token, and a folder that outlives it.
+//! A Telegram sandbox of the test's own stands for the real Telegram.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use support::{PATIENCE, photo};
+use telegram_sandbox::{Sandbox, SandboxOptions};
+
+/// The running program.
+struct Program {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    /// What it has said up to where everything ran.
+    said: String,
+    /// The services' processes.
+    services: Vec<String>,
+}
+
+impl Program {
+    fn start(telegram: &Sandbox, folder: &Path, model: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_local"))
+            .args(["up", "--model", model, "--max", "2", "--data-dir"])
+            .arg(folder)
+            .env("TELEGRAM_TOKEN", telegram.token())
+            .env("TELEGRAM_API_URL", telegram.api_url())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let mut said = String::new();
+        while !said.contains("ctrl-c") {
+            if stdout.read_line(&mut said).expect("text") == 0 {
+                let mut error = String::new();
+                process.stderr.take().expect("piped").read_to_string(&mut error).expect("text");
+                panic!("it ended: {said}{error}");
+            }
+        }
+        let process_of = |line: &str| Some(line.split("(process ").nth(1)?.strip_suffix(')')?.to_owned());
+        let services = said.lines().filter_map(process_of).collect();
+        Self { process, stdout, said, services }
+    }
+
+    /// End it with this signal; answers all it said.
+    fn end(mut self, signal: &str) -> String {
+        let killed = Command::new("kill").args([signal, &self.process.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        let status = self.process.wait().expect("it ends");
+        assert!(signal == "-KILL" || status.success(), "{status}");
+        self.stdout.read_to_string(&mut self.said).expect("text");
+        self.process.stderr.take().expect("piped").read_to_string(&mut self.said).expect("text");
+        self.said
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Where a test fails. One that has ended can't be killed.
+        let _ = self.process.kill();
+    }
+}
+
+async fn telegram() -> Sandbox {
+    Sandbox::start(SandboxOptions::default()).await.expect("a Telegram sandbox")
+}
+
+#[tokio::test]
+async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
+    let telegram = telegram().await;
+    let folder = tempfile::tempdir().expect("tempdir");
+    let program = Program::start(&telegram, folder.path(), "stand-in");
+    assert!(program.said.contains("the real one"), "{}", program.said);
+    let user = telegram.user("Ada");
+    let message_id = user.post_photo(photo("chelsea.png"), None);
+    let is_answer = |message: &telegram_sandbox::ChatMessage| {
+        message.chat_id == user.chat_id() && message.reply_to == Some(message_id) && message.photo().is_some()
+    };
+    telegram.wait_for_message(is_answer, PATIENCE).await.expect("an answer");
+
+    let token = telegram.token();
+    assert_eq!(program.services.len(), 3, "{}", program.said);
+    for process in program.services.iter().cloned().chain([program.process.id().to_string()]) {
+        let read = |name: &str| std::fs::read(format!("/proc/{process}/{name}")).expect("it runs");
+        let has_token = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).contains(token);
+        assert!(!has_token(read("cmdline")), "the token is in the arguments");
+        let is_bot = String::from_utf8_lossy(&read("cmdline")).contains("polybot\0")
+            && !String::from_utf8_lossy(&read("cmdline")).contains("yolo-worker");
+        if process != program.process.id().to_string() {
+            assert_eq!(has_token(read("environ")), is_bot, "only the bot has the token: {process}");
+        }
+    }
+    let said = program.end("-INT");
+    assert!(!said.contains(token), "the token was said: {said}");
+    // Nor is it among what is kept.
+    let kept = Command::new("grep").args(["-r", "-c", "-F", "-e", token]).arg(folder.path()).output().expect("grep runs");
+    let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
+    assert!(kept.lines().all(|line| line.ends_with(":0")), "{kept}");
+}
+
+/// Killed with photos in every stage, and nobody who was told that their photo is being processed is forgotten.
+#[tokio::test]
+async fn what_was_accepted_outlives_the_program() {
+    let telegram = telegram().await;
+    let folder = tempfile::tempdir().expect("tempdir");
+    let program = Program::start(&telegram, folder.path(), "stand-in:700");
+    let sent: Vec<_> = (0..12)
+        .map(|number| {
+            let user = telegram.user(&format!("Person {number}"));
+            let message_id = user.post_photo(photo("chelsea.png"), None);
+            (user, message_id)
+        })
+        .collect();
+    let mut accepted = 0;
+    let all_accepted = |message: &telegram_sandbox::ChatMessage| {
+        accepted += u32::from(message.words() == polybot::reply::BEING_PROCESSED);
+        accepted == 12
+    };
+    telegram.wait_for_message(all_accepted, PATIENCE).await.expect("all are accepted");
+    program.end("-KILL");
+    let answered = |user: &telegram_sandbox::User, message_id: i32| {
+        telegram.replies_to(user.chat_id(), message_id).iter().filter(|reply| reply.photo().is_some()).count()
+    };
+    let before: usize = sent.iter().map(|(user, message_id)| answered(user, *message_id)).sum();
+    assert!(before < sent.len(), "nothing was left to do for the next start");
+
+    let program = Program::start(&telegram, folder.path(), "stand-in");
+    for (user, message_id) in &sent {
+        let is_answer = |message: &telegram_sandbox::ChatMessage| {
+            message.chat_id == user.chat_id() && message.reply_to == Some(*message_id) && message.photo().is_some()
+        };
+        telegram.wait_for_message(is_answer, PATIENCE).await.expect("an answer after the restart");
+    }
+    program.end("-INT");
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_told() {
+    let telegram = telegram().await;
+    let folder = tempfile::tempdir().expect("tempdir");
+    let first = Program::start(&telegram, folder.path(), "stand-in");
+    let second = Command::new(env!("CARGO_BIN_EXE_local"))
+        .args(["--model", "stand-in", "--data-dir"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("in use by another program") && said.contains(&*folder.path().to_string_lossy()), "{said}");
+    first.end("-INT");
+}

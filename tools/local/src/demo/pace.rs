@@ -1,0 +1,90 @@
+//! How fast one worker is here, and the flood that follows from it.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use flood::{Door, Fleet, Flood, Photo, Plan, Shape, Spacing};
+
+/// Jobs by which the pace is measured.
+const JOBS: u64 = 8;
+/// How long photos may wait if the fleet keeps to its target.
+const ACCEPTABLE_LATENCY: f64 = 1.0;
+/// How many times as many photos come as one worker can do.
+const TOO_MUCH: f64 = 3.0;
+/// The most photos a second that the demonstration makes, so that it shows the workers' limits and not the flood's.
+const MOST: f64 = 60.0;
+/// How long they come.
+const FLOOD: Duration = Duration::from_secs(20);
+/// How long their answers are waited for after that.
+const DRAIN: Duration = Duration::from_secs(100);
+
+/// What one worker does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pace {
+    /// Photos a second.
+    pub(super) rate: f64,
+}
+
+impl Pace {
+    /// Send a few photos to the only worker that there is.
+    pub(super) async fn measure(fleet: Fleet) -> anyhow::Result<Self> {
+        let plan = Plan { drain: DRAIN, ..Plan::new(Shape::Count { jobs: JOBS }) };
+        let report = Flood::start(plan, Door::queue(fleet), Photo::samples()).await?.finish().await;
+        if report.answered < JOBS {
+            bail!("one worker alone did not answer {JOBS} photos:\n{}", report.text());
+        }
+        Ok(Self { rate: report.rate })
+    }
+
+    /// The backlog of one worker whose last photo waits no longer than is acceptable: AWS's formula, acceptable latency
+    /// over seconds a photo.
+    pub(super) fn target(self) -> f64 {
+        (self.rate * ACCEPTABLE_LATENCY).round().max(1.0)
+    }
+
+    /// More than one worker can do.
+    pub(super) fn flood(self) -> anyhow::Result<Plan> {
+        let rate = (self.rate * TOO_MUCH).min(MOST);
+        // For people; of a rate below one a digit matters.
+        let rate = if rate < 2.0 { (rate * 10.0).ceil() / 10.0 } else { rate.ceil() };
+        if rate < self.rate * TOO_MUCH / 2.0 {
+            bail!(
+                "one worker does {:.0} photos/s here: too fast for a flood of {MOST} photos/s to need more workers. \
+                 --model stand-in:400 takes its time",
+                self.rate
+            );
+        }
+        let shape = Shape::Constant { rate, duration: FLOOD };
+        Ok(Plan { spacing: Spacing::Poisson, drain: DRAIN, ..Plan::new(shape) })
+    }
+
+    pub(super) fn in_words(self) -> String {
+        format!(
+            "one worker does {:.1} photos/s here; to be answered within {ACCEPTABLE_LATENCY} s, a photo may have {} before \
+             it: the target of BacklogPerInstance",
+            self.rate,
+            self.target()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flood_is_more_than_one_worker_can_do() {
+        let pace = Pace { rate: 6.0 };
+        assert_eq!(pace.target(), 6.0);
+        let Shape::Constant { rate, .. } = pace.flood().expect("a flood").shape else { panic!("constant") };
+        assert_eq!(rate, 18.0);
+        assert_eq!(Pace { rate: 0.3 }.target(), 1.0);
+    }
+
+    #[test]
+    fn a_worker_that_is_too_fast_is_told() {
+        let Shape::Constant { rate, .. } = Pace { rate: 30.0 }.flood().expect("a flood").shape else { panic!("constant") };
+        assert_eq!(rate, MOST);
+        assert!(Pace { rate: 50.0 }.flood().expect_err("too fast").to_string().contains("stand-in"));
+    }
+}
