@@ -3,6 +3,7 @@
 import re
 import unittest
 
+import jmespath
 from repository import ROOT, read
 
 RUNBOOK = read("docs/OPERATIONS.md")
@@ -52,6 +53,14 @@ class Runbook(unittest.TestCase):
             for call in re.findall(r"tracing::error!\((.*?)\)[;,)\n]", text, flags=re.DOTALL):
                 line = re.findall(r'"([^"]+)"', call)[-1]
                 self.assertIn(line, listed, f"an ERROR of {path} that the runbook does not explain")
+
+    def test_each_query_of_the_command_line_can_be_read(self):
+        scripts = "\n".join(path.read_text() for path in sorted((ROOT / ".github/deploy").iterdir()))
+        text = (RUNBOOK + scripts).replace("\\\n", " ")
+        queries = re.findall(r"""--query\s+(?:'([^']+)'|"([^"]+)"|([\w.\[\]]+))""", text)
+        self.assertGreater(len(queries), 10)
+        for query in queries:
+            jmespath.compile("".join(query).replace("$began", "2000").replace("$1", "Name"))
 
     def test_each_link_leads_somewhere(self):
         for path in ("docs/OPERATIONS.md", "docs/TUNING.md"):
