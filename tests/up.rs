@@ -97,7 +97,8 @@ async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
     let said = program.end("-INT");
     assert!(!said.contains(token), "the token was said: {said}");
     // Nor is it among what is kept.
-    let kept = Command::new("grep").args(["-r", "-c", "-F", "-e", token]).arg(folder.path()).output().expect("grep runs");
+    let kept =
+        Command::new("grep").args(["-r", "-c", "-F", "-e", token]).arg(folder.path()).output().expect("grep runs");
     let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(kept.lines().all(|line| line.ends_with(":0")), "{kept}");
 }

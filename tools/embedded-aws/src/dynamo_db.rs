@@ -77,7 +77,9 @@ impl DynamoDb {
 }
 
 fn is_read(operation: &str) -> bool {
-    ["Get", "BatchGet", "Query", "Scan", "Describe", "List", "TransactGet"].iter().any(|read| operation.starts_with(read))
+    ["Get", "BatchGet", "Query", "Scan", "Describe", "List", "TransactGet"]
+        .iter()
+        .any(|read| operation.starts_with(read))
 }
 
 /// The call that a write came in.

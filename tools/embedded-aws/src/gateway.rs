@@ -14,7 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use winterbaume_core::{MockRequest, MockService};
-use winterbaume_s3::S3Service;
 use winterbaume_secretsmanager::SecretsManagerService;
 
 use crate::REGION;
@@ -27,6 +26,7 @@ use crate::dynamo_db::DynamoDb;
 use crate::failure::Failure;
 use crate::faults::{End, Faults};
 use crate::reply::Reply;
+use crate::s3::S3;
 use crate::service::Service;
 use crate::sqs::{Keeper, Sqs};
 
@@ -36,7 +36,7 @@ const LARGEST_BODY: usize = 64 << 20;
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Gateway {
-    pub(crate) s3: S3Service,
+    pub(crate) s3: S3,
     pub(crate) dynamo_db: DynamoDb,
     pub(crate) secrets_manager: SecretsManagerService,
     pub(crate) sqs: Arc<Sqs>,
@@ -159,16 +159,21 @@ impl Gateway {
     async fn s3(&self, mut call: Call) -> Result<Reply, Failure> {
         aws_chunked::decode(&mut call.headers, &mut call.body)
             .map_err(|e| Failure::bad("IncompleteBody", e.to_string()))?;
-        Ok(delegate(&self.s3, call).await)
+        Ok(self.s3.handle(call).await)
     }
 }
 
 /// Hands the call to a `winterbaume` service, which reads its region from the host that AWS would have.
 pub(crate) async fn delegate(service: &impl MockService, call: Call) -> Reply {
+    delegate_to(service, call, REGION).await
+}
+
+/// The same in this region.
+pub(crate) async fn delegate_to(service: &impl MockService, call: Call, region: &str) -> Reply {
     let host = call.service.signing_name();
     let request = MockRequest {
         method: call.method.to_string(),
-        uri: format!("https://{host}.{REGION}.amazonaws.com{}", call.target),
+        uri: format!("https://{host}.{region}.amazonaws.com{}", call.target),
         headers: call.headers,
         body: call.body,
     };

@@ -28,6 +28,7 @@ mod failure;
 mod faults;
 mod gateway;
 mod reply;
+mod s3;
 mod service;
 mod sqs;
 mod xml;
@@ -126,7 +127,7 @@ impl EmbeddedAws {
             tasks.spawn(Arc::clone(keeper).run(Arc::clone(&stored.sqs), stopping.clone()));
         }
         let gateway = gateway::Gateway {
-            s3: stored.s3,
+            s3: s3::S3::new(stored.s3),
             dynamo_db: stored.dynamo_db,
             secrets_manager: winterbaume_secretsmanager::SecretsManagerService::new(),
             sqs: stored.sqs,

@@ -62,10 +62,9 @@ async fn create_table(dynamo_db: &aws_sdk_dynamodb::Client) {
 /// Adds one to the record's count.
 async fn count_up(dynamo_db: &aws_sdk_dynamodb::Client, id: &str) {
     let update = dynamo_db.update_item().table_name("records").key("id", text(id));
-    let update = update.update_expression("ADD times :one").expression_attribute_values(
-        ":one",
-        AttributeValue::N("1".to_owned()),
-    );
+    let update = update
+        .update_expression("ADD times :one")
+        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
     update.send().await.unwrap();
 }
 

@@ -44,6 +44,37 @@ async fn objects_are_put_and_read_back() {
 }
 
 #[tokio::test]
+async fn objects_are_listed_in_order_page_by_page() {
+    let aws = EmbeddedAws::start().await.unwrap();
+    let s3 = aws_sdk_s3::Client::new(&aws.sdk_config().await);
+    s3.create_bucket().bucket("photos").send().await.unwrap();
+    let keys: Vec<String> = (0..25).map(|number| format!("images/{number:02} & more.jpg")).collect();
+    for key in keys.iter().rev().chain([&"other/a.jpg".to_owned()]) {
+        s3.put_object().bucket("photos").key(key).body(ByteStream::from_static(b"x")).send().await.unwrap();
+    }
+    let mut pages = s3.list_objects_v2().bucket("photos").prefix("images/").max_keys(10).into_paginator().send();
+    let mut listed = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        assert_eq!(page.key_count(), Some(page.contents().len() as i32));
+        listed.push(page.contents().iter().map(|object| object.key().unwrap().to_owned()).collect::<Vec<_>>());
+    }
+    assert_eq!(listed.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 5]);
+    assert_eq!(listed.concat(), keys);
+    let folders = s3.list_objects_v2().bucket("photos").delimiter("/").send().await.unwrap();
+    let folders: Vec<_> = folders.common_prefixes().iter().map(|folder| folder.prefix().unwrap()).collect();
+    assert_eq!(folders, ["images/", "other/"]);
+
+    let e = s3.delete_bucket().bucket("photos").send().await.unwrap_err();
+    assert_eq!(aws_sdk_s3::error::ProvideErrorMetadata::code(&e), Some("BucketNotEmpty"));
+    for key in listed.concat().iter().chain([&"other/a.jpg".to_owned()]) {
+        s3.delete_object().bucket("photos").key(key).send().await.unwrap();
+    }
+    s3.delete_bucket().bucket("photos").send().await.unwrap();
+    assert!(s3.list_objects_v2().bucket("photos").send().await.is_err());
+}
+
+#[tokio::test]
 async fn a_body_from_a_file_comes_with_its_checksum_behind_it() {
     let aws = EmbeddedAws::start().await.unwrap();
     let s3 = aws_sdk_s3::Client::new(&aws.sdk_config().await);

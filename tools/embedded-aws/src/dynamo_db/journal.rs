@@ -55,11 +55,17 @@ impl Kept {
         let mut number = 0;
         for entry in std::fs::read_dir(folder)? {
             let name = entry?.file_name();
-            let found = name.to_str().and_then(|name| name.strip_prefix("dynamodb-")?.strip_suffix(".json")?.parse().ok());
+            let found =
+                name.to_str().and_then(|name| name.strip_prefix("dynamodb-")?.strip_suffix(".json")?.parse().ok());
             number = number.max(found.unwrap_or(0));
         }
         if number == 0 {
-            return Ok(Self { folder: folder.to_owned(), number, tables: DynamodbStateView::default(), writes: vec![] });
+            return Ok(Self {
+                folder: folder.to_owned(),
+                number,
+                tables: DynamodbStateView::default(),
+                writes: vec![],
+            });
         }
         let tables = serde_json::from_slice(&std::fs::read(snapshot(folder, number))?)?;
         let mut writes = Vec::new();

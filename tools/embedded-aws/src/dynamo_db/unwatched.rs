@@ -9,8 +9,8 @@ use winterbaume_dynamodb::state::{DynamoDbError, QueryResult};
 use winterbaume_dynamodb::types::{
     AttributeDefinition, Backup, ContinuousBackupsConfig, ContributorInsightsConfig, DynamoDbTag, ExportInfo,
     GlobalSecondaryIndexDef, GlobalTableInfo, ImportInfo, Item, KeySchemaElement, KinesisStreamingDestination,
-    LocalSecondaryIndexDef, ProvisionedThroughput, ResourcePolicy, SortKeyCondition, StreamChangeRecord,
-    StreamSummary, Table, TransactOp, TtlConfig, UpdateAction,
+    LocalSecondaryIndexDef, ProvisionedThroughput, ResourcePolicy, SortKeyCondition, StreamChangeRecord, StreamSummary,
+    Table, TransactOp, TtlConfig, UpdateAction,
 };
 use winterbaume_dynamodb::{DynamoDbBackend, DynamodbStateView, InMemoryDynamoDbBackend};
 

@@ -178,7 +178,9 @@ async fn person(stack: &Stack) -> anyhow::Result<Vec<Duration>> {
         let sent = Instant::now();
         let message_id = user.post_photo(photo, None);
         let answered = stack.telegram.wait_for_message(
-            |message| message.chat_id == user.chat_id() && message.reply_to == Some(message_id) && message.photo().is_some(),
+            |message| {
+                message.chat_id == user.chat_id() && message.reply_to == Some(message_id) && message.photo().is_some()
+            },
             LIMIT,
         );
         answered.await.ok().with_context(|| format!("{PERSON} had no answer"))?;

@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_too_fast_is_told() {
-        let Shape::Constant { rate, .. } = Pace { rate: 30.0 }.flood().expect("a flood").shape else { panic!("constant") };
+        let Shape::Constant { rate, .. } = Pace { rate: 30.0 }.flood().expect("a flood").shape else {
+            panic!("constant")
+        };
         assert_eq!(rate, MOST);
         assert!(Pace { rate: 50.0 }.flood().expect_err("too fast").to_string().contains("stand-in"));
     }

@@ -25,7 +25,9 @@ impl Timeline {
     }
 
     pub(super) fn head(&mut self) {
-        self.line("    s   backlog  in flight  BacklogPerInstance  desired  in service  AlarmHigh          AlarmLow".into());
+        self.line(
+            "    s   backlog  in flight  BacklogPerInstance  desired  in service  AlarmHigh          AlarmLow".into(),
+        );
     }
 
     pub(super) fn look(&mut self, at: Duration, look: &Look) {
