@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use embedded_aws::Service;
-use flood::{Door, Fleet, Flood, LoadTestDoor, Phase, Photo, Plan, Progress, Report, Shape, Spacing, TelegramFiles};
+use flood::{
+    Door, Fleet, Flood, LoadTestDoor, Phase, Photo, Plan, Progress, QueueDoor, Report, Shape, Spacing, TelegramFiles,
+};
 use local::{Options, Stack};
 
 /// Far more than anything here takes, also on a machine that is busy with other things.
@@ -101,6 +103,20 @@ async fn straight_to_the_queue_every_job_is_answered() {
     let untold = predictions.undelivered(fleet::Status::Done, i64::MAX, 100).await.expect("query");
     assert!(untold.is_empty(), "{untold:?}");
     assert!(report.sightings.iter().all(|seen| seen.instances == Some(1)), "{:?}", report.sightings);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn straight_to_the_queue_for_a_chat_it_is_told() {
+    let stack = stack(options(1)).await;
+    let chat_id = stack.telegram.user("Ada").chat_id();
+    let door = Door::Queue(QueueDoor { fleet: fleet(&stack), chat_id: Some(chat_id) });
+    let flood = Flood::start(plan(Shape::Count { jobs: 1 }), door, Photo::samples()).await.expect("it begins");
+    let report = flood.finish().await;
+    is_accounted_for(&report);
+    assert_eq!((report.sent, report.answered), (1, 1), "{}", report.text());
+    let told = stack.telegram.wait_for_message(|message| message.chat_id == chat_id, PATIENCE).await.expect("told");
+    assert!(told.photo().is_some(), "{told:?}");
     stack.stop().await;
 }
 

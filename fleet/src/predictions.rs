@@ -135,8 +135,9 @@ impl PredictionStore {
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(prediction_ids.iter().map(key).collect()))
             .consistent_read(true)
-            .projection_expression("prediction_id, #status, failure, delivered_at")
+            .projection_expression("prediction_id, #status, #failure, delivered_at")
             .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#failure", "failure")
             .build()
             .map_err(|error| AwsError::unexpected(tried(), error))?;
         let response = self

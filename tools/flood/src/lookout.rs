@@ -39,8 +39,8 @@ pub(crate) struct Lookout {
     numbers: HashMap<Uuid, JobNumber>,
     /// One after the newest that was seen finished.
     frontier: JobNumber,
-    /// How many the last look found finished.
-    last_found: usize,
+    /// How many were found finished since records were last chosen.
+    found: usize,
     /// Where the look far ahead goes on.
     far: JobNumber,
 }
@@ -66,7 +66,7 @@ impl Lookout {
         let overtaken = overtaken.filter(|awaited| awaited.not_before <= now).take(OVERTAKEN);
         let mut chosen: Vec<Uuid> = overtaken.map(|awaited| awaited.prediction_id).collect();
         // Three times as many as came last time, since the newest is seldom the last of them.
-        let ahead = AHEAD.max(3 * self.last_found);
+        let ahead = AHEAD.max(3 * std::mem::take(&mut self.found));
         let mut end = self.frontier;
         for (&job, awaited) in self.awaited.range(self.frontier..).take(ahead) {
             chosen.push(awaited.prediction_id);
@@ -113,7 +113,7 @@ impl Lookout {
                 awaited.not_before = now + (since / PART).min(LATEST);
             }
         }
-        self.last_found = found.len();
+        self.found += found.len();
         found
     }
 

@@ -178,7 +178,7 @@ pub async fn run(args: &Args, door: Door) -> anyhow::Result<bool> {
     let mut signals = Signals::listen()?;
     let flood = tokio::select! {
         flood = Flood::start(plan, door, photos) => flood?,
-        () = signals.next() => bail!("interrupted before the first job"),
+        () = signals.received() => bail!("interrupted before the first job"),
     };
     let (progress, stopper) = (flood.progress(), flood.stopper());
     let shown = show::until_ended(flood.progress());

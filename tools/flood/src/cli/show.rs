@@ -25,7 +25,7 @@ async fn bar(progress: &mut watch::Receiver<Progress>) {
     let planned = progress.borrow().planned;
     let bar = ProgressBar::with_draw_target(Some(planned), ProgressDrawTarget::stderr_with_hz(10));
     // The template is a constant; were it wrong, the default bar would do.
-    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} [{bar:24}] {pos}/{len} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{elapsed} [{bar:16}] {pos}/{len} {wide_msg}") {
         bar.set_style(style.progress_chars("=> "));
     }
     loop {

@@ -23,7 +23,7 @@ impl Signals {
     }
 
     /// Wait for the next.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn received(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -34,7 +34,7 @@ impl Signals {
     pub(super) async fn stop(&mut self, stopper: &Stopper, progress: watch::Receiver<Progress>) -> Infallible {
         for words in ["no more arrivals; waiting for {} answers, ctrl-c again ends that", "ending with {} outstanding"]
         {
-            self.next().await;
+            self.received().await;
             stopper.stop();
             let outstanding = progress.borrow().outstanding;
             eprintln!("\n{}", words.replace("{}", &outstanding.to_string()));

@@ -48,7 +48,7 @@ impl Door {
     pub(crate) async fn open(self, photos: Vec<Photo>) -> Result<OpenDoor, FloodError> {
         Ok(match self {
             Self::Queue(door) => OpenDoor::Queue(door.open(photos).await?),
-            Self::LoadTest(door) => OpenDoor::LoadTest(door.open(photos).await?),
+            Self::LoadTest(door) => OpenDoor::LoadTest(Box::new(door.open(photos).await?)),
             Self::Telegram(door) => OpenDoor::Telegram(door.open(photos)),
         })
     }
@@ -58,7 +58,7 @@ impl Door {
 #[derive(Debug)]
 pub(crate) enum OpenDoor {
     Queue(queue::Open),
-    LoadTest(load_test::Open),
+    LoadTest(Box<load_test::Open>),
     Telegram(telegram::Open),
 }
 
