@@ -34,10 +34,15 @@ struct Shown {
 impl Shown {
     async fn start(options: Options) -> Self {
         let stack = support::stack(options).await;
+        let page = Page::of(&stack);
+        Self::serve(stack, page).await
+    }
+
+    async fn serve(stack: Stack, page: Page) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let server = tokio::spawn(page::serve(listener, Page::of(&stack), stop.clone()));
+        let server = tokio::spawn(page::serve(listener, page, stop.clone()));
         Self { stack, address, stop, server }
     }
 
@@ -96,9 +101,6 @@ async fn portray(browser: &Browser) {
     browser.screen(390, 844, true).await;
     browser.until("getComputedStyle(document.querySelector('#fleet')).display === 'none'").await;
     screenshot(browser, "page-phone.png").await;
-    browser.dark(true).await;
-    screenshot(browser, "page-phone-dark.png").await;
-    browser.dark(false).await;
 
     browser.screen(1440, 1240, false).await;
     let photos = browser.value(&format!("{BOTS_PHOTOS}.length")).await;
@@ -201,6 +203,29 @@ async fn a_photo_is_sent_and_its_answer_seen() {
     browser.type_into("#newcomer-form input", "Zoë\u{E007}").await;
     browser.until("document.querySelector('.person:has(:checked)')?.innerText.includes('Zoë')").await;
 
+    // A photo of the page's own, a dropped one, and the caption of a button; sent as an album of two.
+    browser.click("[data-sample='cat.png']").await;
+    browser.until("document.querySelectorAll('#attached img').length === 1").await;
+    let drop = "const [done] = arguments;
+        fetch('coffee.png').then((photo) => photo.blob()).then((photo) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([photo], 'coffee.png', { type: 'image/png' }));
+          const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+          document.querySelector('#chat').dispatchEvent(event);
+          done(event.defaultPrevented);
+        });";
+    let taken = browser.client.execute_async(drop, vec![]).await.expect("dropped");
+    assert_eq!(taken, true, "the browser must not leave the page for the photo");
+    browser.until("document.querySelectorAll('#attached img').length === 2").await;
+    browser.press("predict").await;
+    browser.click("#send").await;
+    browser.until(&format!("{BOTS_PHOTOS}.length === 2")).await;
+    browser.until("document.querySelector('.message.bot .words')?.textContent.startsWith('1. I see ')").await;
+    browser.click(".message.bot .photo").await;
+    browser.until("document.querySelector('#viewer').open").await;
+    browser.click("#viewer .close").await;
+    browser.until("!document.querySelector('#viewer').open").await;
+
     // Back to the first, where all is as it was; also after loading the page anew.
     browser.click("input[name=person]").await;
     browser.until(&format!("{BOTS_PHOTOS}.length === 3")).await;
@@ -279,6 +304,26 @@ async fn a_flood_makes_the_fleet_grow_and_a_dead_worker_is_replaced() {
 }
 
 #[tokio::test]
+async fn where_people_chat_in_telegram_itself_the_fleet_is_shown_alone() {
+    let stack = support::stack(support::stand_in()).await;
+    let page = Page { telegram: None, ..Page::of(&stack) };
+    let shown = Shown::serve(stack, page).await;
+    let browser = Browser::start(1200, 800).await;
+    browser.open(&shown.url()).await;
+    browser.until(&workers(1)).await;
+    let is_shown = async |id: &str| browser.value(&format!("document.querySelector('{id}').checkVisibility()")).await;
+    assert_eq!((is_shown("#fleet").await, is_shown("#chat").await), (true.into(), false.into()));
+    assert_eq!(is_shown("#kill").await, false, "nobody holds these workers");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let form = reqwest::multipart::Form::new().text("text", "hello");
+    let sent = http.post(format!("{}api/people/1000001/messages", shown.url())).multipart(form).send().await;
+    assert_eq!(sent.expect("an answer").status(), StatusCode::CONFLICT);
+    assert_eq!(browser.console().await, Vec::<String>::new(), "nothing to complain about");
+    browser.close().await;
+    shown.stop().await;
+}
+
+#[tokio::test]
 async fn only_the_page_itself_may_ask() {
     let shown = Shown::start(support::stand_in()).await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -327,6 +372,48 @@ async fn only_the_page_itself_may_ask() {
     let form = reqwest::multipart::Form::new().part("photo", large);
     let sent = http.post(format!("{origin}/api/people/{}/messages", hedy["id"])).multipart(form).send().await;
     assert_eq!(sent.expect("an answer").status(), StatusCode::PAYLOAD_TOO_LARGE);
+    shown.stop().await;
+}
+
+/// The numbers of the chat events that a browser is told before it is told the news; `last` is the one it saw last.
+async fn past(shown: &Shown, last: Option<&str>) -> Vec<String> {
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let mut request = http.get(format!("{}api/live", shown.url()));
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let mut told = request.send().await.expect("an answer");
+    let mut text = String::new();
+    while !text.contains("event: caught-up") {
+        let chunk = tokio::time::timeout(PATIENCE, told.chunk()).await.expect("more").expect("no error");
+        text.push_str(&String::from_utf8_lossy(&chunk.expect("the stream goes on")));
+    }
+    text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_browser_that_was_cut_off_goes_on_where_it_was() {
+    let shown = Shown::start(support::stand_in()).await;
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let person = serde_json::json!({ "name": "Grace" });
+    let person = http.post(format!("{}api/people", shown.url())).json(&person).send().await.expect("an answer");
+    let person: Value = person.json().await.expect("JSON");
+    // Somebody who is not on the page: their chat is nobody's business.
+    shown.stack.telegram.user("Somebody else").post_text("/help");
+    for text in ["one", "two", "three"] {
+        let form = reqwest::multipart::Form::new().text("text", text);
+        let url = format!("{}api/people/{}/messages", shown.url(), person["id"]);
+        assert!(http.post(url).multipart(form).send().await.expect("an answer").status().is_success());
+    }
+    let answers = |event: &telegram_sandbox::Event| event.sent().is_some_and(|sent| sent.words().contains("three"));
+    shown.stack.telegram.wait_for(answers, PATIENCE).await.expect("all are answered");
+
+    let all = past(&shown, None).await;
+    let events = shown.stack.telegram.events();
+    let of_grace = events.iter().filter(|event| Some(event.chat_id()) == person["id"].as_i64()).count();
+    assert_eq!(all.len(), of_grace, "all of hers and nothing else");
+    assert_eq!(past(&shown, Some(&all[1])).await, all[2..], "what came after the one it saw");
+    assert_eq!(past(&shown, Some("another-run-1")).await, all, "a number of another run says nothing");
     shown.stop().await;
 }
 

@@ -36,8 +36,8 @@ def moto():
 
 _CHOSEN_OTHERWISE = {
     "ImageTag": "v2", "DomainName": "bot.example.org", "CertificateSelfSigned": "true", "PrivateSubnets": "true",
-    "FlowLogs": "true", "Architecture": "x86_64", "PolybotInstanceType": "t3.small", "MetricStreamer": "own-instance",
-    "WorkerInstanceTypes": "c7i.large,c6i.large,c7a.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
+    "FlowLogs": "true", "Architecture": "arm64", "PolybotInstanceType": "t4g.small", "MetricStreamer": "own-instance",
+    "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
     "WorkerOnDemandBase": "0", "WorkerOnDemandPercent": "25", "BacklogTarget": "4",
     "ModelObject": "some-bucket/models/yolo.onnx",
     "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
@@ -87,7 +87,7 @@ def moto_fleet(moto, imported_certificate):
         "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com",
         "CertificateId": imported_certificate,
         # moto takes a default for one text, not for a list.
-        "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large"},
+        "WorkerInstanceTypes": "c6a.large,c7a.large,c7i.large"},
         emulators.MOTO_LACKS)
 
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import rust_calls
+from template import ROOT
 
 ROLES = {"polybot": "PolybotRole", "yolo-worker": "WorkerRole", "metric-streamer": "StreamerRole"}
 
@@ -141,3 +142,30 @@ def test_only_polybots_machine_takes_the_role_of_the_metric_streamer_beside_it(f
     polybot = fleet.client("iam").get_role(RoleName=fleet.physical_ids["PolybotRole"])["Role"]["Arn"]
     assert principal(fleet, "StreamerRole") == {"AWS": polybot}
     assert principal(other_fleet, "StreamerRole") == {"Service": "ec2.amazonaws.com"}
+
+
+def resources(stack, role, action):
+    """What the code's policy allows the action on."""
+    return {resource for statement in policies(stack, role)["code"] if action in as_list(statement["Action"])
+            for resource in as_list(statement["Resource"])}
+
+
+def test_polybot_feeds_one_queue_and_empties_the_other(fleet):
+    """The finder of calls does not know which queue a call is about."""
+    jobs, dead_letters = fleet.attributes["JobQueue", "Arn"], fleet.attributes["DeadLetterQueue", "Arn"]
+    assert resources(fleet, "PolybotRole", "sqs:SendMessage") == {jobs}
+    assert resources(fleet, "PolybotRole", "sqs:ReceiveMessage") == {dead_letters}
+    assert resources(fleet, "PolybotRole", "sqs:DeleteMessage") == {dead_letters}
+    for action in ("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"):
+        assert resources(fleet, "WorkerRole", action) == {jobs}
+
+
+def test_photos_are_written_and_read_where_the_code_keeps_them(fleet):
+    source = (ROOT / "fleet/src/images.rs").read_text()
+    bucket = fleet.attributes["ImageBucket", "Arn"]
+    prefixes = dict(re.findall(r'const (\w+): &str = "(.*)";', source))
+    originals, predicted = f"{bucket}/{prefixes['ORIGINALS']}*", f"{bucket}/{prefixes['PREDICTED']}*"
+    assert resources(fleet, "PolybotRole", "s3:PutObject") == {originals}
+    assert resources(fleet, "PolybotRole", "s3:GetObject") == {predicted}
+    assert resources(fleet, "WorkerRole", "s3:GetObject") == {originals}
+    assert resources(fleet, "WorkerRole", "s3:PutObject") == {predicted}

@@ -1,5 +1,6 @@
 """What user data sets is what the services read, and nothing that they need is missing."""
 
+import json
 import re
 
 import pytest
@@ -141,3 +142,20 @@ def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
             assert f"{field} = Empty" in source and f'Stage::start("{field.removesuffix("_ms")}")' in source, value
         else:
             assert re.search(rf"\b{value.removeprefix('$.')} = ", line[1]), value
+
+
+# As tracing-subscriber writes it with fleet/src/telemetry.rs's settings.
+LINE = """{"timestamp":"2026-11-23T03:53:47.543825Z","level":"INFO","message":"job finished","outcome":"done",
+"duration_ms":224,"target":"yolo_worker::pipeline","span":{"call_back_ms":31,"chat_id":5,"detect_ms":150,"fetch_ms":12,
+"prediction_id":"019ab000-0000-7000-8000-000000000000","store_ms":20,"wait_ms":0,"name":"job"},"spans":[]}"""
+
+
+def test_the_metrics_find_numbers_in_such_a_line(fleet):
+    for resource in fleet.template["Resources"].values():
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            found = json.loads(LINE)
+            for key in resource["Properties"]["MetricTransformations"][0]["MetricValue"].split(".")[1:]:
+                found = found[key]
+            assert isinstance(found, int)
+    source = (ROOT / "fleet/src/telemetry.rs").read_text()
+    assert ".json().flatten_event(true)" in source, "the line has another shape now; so have the filters' paths"

@@ -267,11 +267,11 @@ def test_workers_are_spot_above_a_base_on_demand(moto_fleet, moto_other_fleet, g
         return types, policy["InstancesDistribution"]
 
     types, distribution = mix(moto_fleet)
-    assert types == ["c7g.large", "c6g.large", "c8g.large"]
+    assert types == ["c6a.large", "c7a.large", "c7i.large"]
     assert distribution["OnDemandBaseCapacity"] == 1 and distribution["OnDemandPercentageAboveBaseCapacity"] == 0
     assert distribution["SpotAllocationStrategy"] == "price-capacity-optimized"
     types, distribution = mix(moto_other_fleet)
-    assert types == ["c7i.large", "c6i.large", "c7a.large"]
+    assert types == ["c7g.large", "c6g.large", "c8g.large"]
     assert distribution["OnDemandBaseCapacity"] == 0 and distribution["OnDemandPercentageAboveBaseCapacity"] == 25
 
 
@@ -324,8 +324,15 @@ def test_instances_are_launched_safely(moto_fleet, moto_other_fleet):
 
 
 def test_the_image_is_of_the_architecture(fleet, other_fleet):
-    assert emulators.launch_template(fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000aaaa"
-    assert emulators.launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000bbbb"
+    assert emulators.launch_template(fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000bbbb"
+    assert emulators.launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000aaaa"
+
+
+def test_user_data_is_within_what_ec2_takes(fleet, other_fleet, user_data):
+    for stack in (fleet, other_fleet):
+        for name in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
+            if name in stack.physical_ids:
+                assert len(user_data(stack, name).encode()) < 16384
 
 
 def test_logs_are_kept_for_a_while(fleet):

@@ -151,7 +151,10 @@ impl Browser {
 
     pub(crate) async fn dark(&self, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // Without motion, so that a screenshot shows no colour on its way to another.
+        let features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")];
+        let features = features.map(|(name, value)| json!({ "name": name, "value": value }));
+        let media = json!({ "features": features });
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 

@@ -129,6 +129,12 @@ impl Flooding {
             }
             *current = Current::Starting;
         }
+        // On its own: a browser that goes away while photos are stored must not leave it half begun.
+        let begun = tokio::spawn(self.clone().begin(plan)).await;
+        begun.unwrap_or_else(|_| Err(Problem::conflict("The flood could not begin.")))
+    }
+
+    async fn begin(self, plan: Plan) -> Result<(), Problem> {
         match Flood::start(plan, Door::queue(self.fleet.clone()), Photo::samples()).await {
             Ok(flood) => {
                 *self.lock() = Current::Running { progress: flood.progress(), stopper: flood.stopper() };

@@ -5,7 +5,7 @@ import { h, s, time } from "./dom.js";
 /** How much time it shows. */
 const WINDOW_MS = 180_000;
 const HEIGHT = 132;
-const MARGIN = { top: 8, right: 6, bottom: 18, left: 34 };
+const MARGIN = { top: 8, right: 6, bottom: 18, left: 44 };
 
 /** The next of 1, 2, 5, 10, 20, ... that is at least `value`. */
 function nice(value) {

@@ -69,7 +69,10 @@ export class Chat {
     this.current = this.conversations.get(id);
     this.current.unread = 0;
     const radio = byId("people").querySelector(`input[value="${id}"]`);
-    if (radio) radio.checked = true;
+    if (radio) {
+      radio.checked = true;
+      radio.closest("label").scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
     this.composer.addressed(this.current.person);
     this.render();
     this.showUnread();

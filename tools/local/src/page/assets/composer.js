@@ -108,7 +108,7 @@ export class Composer {
     byId("captions").hidden = this.attached.length === 0;
     byId("captions").replaceChildren(...fitting.map(({ caption, name, description }) =>
       h("button", { type: "button", title: description, onclick: () => this.write(caption) }, name)));
-    byId("text").placeholder = this.attached.length ? "Caption; none finds the objects" : `Message as ${this.name ?? "…"}`;
+    byId("text").placeholder = this.attached.length ? "Caption (optional)" : `Message as ${this.name ?? "…"}`;
   }
 
   /** The field is as high as its text. */

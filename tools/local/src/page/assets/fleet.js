@@ -123,7 +123,8 @@ export class Fleet {
         const rule = threshold === null ? "" : ` (${sign[comparison] ?? comparison} ${number(threshold)})`;
         const badge = element.querySelector(".badge");
         badge.textContent = state === "INSUFFICIENT_DATA" ? "NO DATA" : state;
-        badge.dataset.kind = state === "ALARM" ? "bad" : state === "OK" ? "good" : "coming";
+        // The low alarm is no trouble: it stands wherever there is little to do.
+        badge.dataset.kind = state === "OK" ? "good" : state === "ALARM" && kind !== "Low" ? "bad" : "coming";
         element.dataset.state = state;
         element.querySelector(".alarm-name").textContent = kind + rule;
         element.querySelector(".age").textContent = since_ms ? `for ${age(at_ms - since_ms)}` : "";
@@ -135,7 +136,7 @@ export class Fleet {
   showActivities({ activities }) {
     keep(byId("activities"), activities, ({ id }) => id,
       ({ started_ms, description, cause }) => h("li", {}, h("time", {}, started_ms ? time(started_ms) : ""), h("span", { class: "badge" }),
-        h("span", { class: "what" }, description), h("p", { class: "faint" }, cause)),
+        h("span", { class: "what" }, description), h("p", { class: "faint" }, readable(cause))),
       (element, { status }) => {
         const badge = element.querySelector(".badge");
         badge.textContent = status === "InProgress" ? "in progress" : status.toLowerCase();
@@ -162,6 +163,9 @@ export class Fleet {
     return undefined;
   }
 }
+
+/** AWS tells moments as 2026-03-14T15:09:26.535897Z. */
+const readable = (cause) => cause.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (moment) => time(Date.parse(moment)));
 
 function isNone(id, items) {
   byId(id).hidden = items.length === 0;
