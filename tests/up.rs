@@ -54,7 +54,7 @@ impl Program {
         assert!(signal == "-KILL" || status.success(), "{status}");
         self.stdout.read_to_string(&mut self.said).expect("text");
         self.process.stderr.take().expect("piped").read_to_string(&mut self.said).expect("text");
-        self.said
+        std::mem::take(&mut self.said)
     }
 }
 
