@@ -158,11 +158,14 @@ unsafe fn body<L: Lanes>((call, output): (&Convolution<'_>, &mut [f32])) {
                         let at = Tile { call, output: output.as_mut_ptr(), width, plane: height * width, block, y, x };
                         // SAFETY: block, y and x are inside the output; the caller vouches for the rest.
                         unsafe {
-                            match (pair, call.plane_channels == 1) {
-                                (2, false) => at.of_pixels::<L, 2, false>(pixels),
-                                (_, false) => at.of_pixels::<L, 1, false>(pixels),
-                                (2, true) => at.of_pixels::<L, 2, true>(pixels),
-                                (_, true) => at.of_pixels::<L, 1, true>(pixels),
+                            match (pair, call.plane_channels == 1, call.window.stride[1]) {
+                                (2, false, 1) => at.of_pixels::<L, 2, false, 1>(pixels),
+                                (2, false, 2) => at.of_pixels::<L, 2, false, 2>(pixels),
+                                (2, false, _) => at.of_pixels::<L, 2, false, ANY>(pixels),
+                                (_, false, _) => at.of_pixels::<L, 1, false, ANY>(pixels),
+                                (2, true, 2) => at.of_pixels::<L, 2, true, 2>(pixels),
+                                (2, true, _) => at.of_pixels::<L, 2, true, ANY>(pixels),
+                                (_, true, _) => at.of_pixels::<L, 1, true, ANY>(pixels),
                             }
                         }
                         x += pixels;
@@ -175,6 +178,9 @@ unsafe fn body<L: Lanes>((call, output): (&Convolution<'_>, &mut [f32])) {
         top = bottom;
     }
 }
+
+/// A stride that is known only at run time.
+const ANY: usize = 0;
 
 /// A few neighbouring output pixels of one or two output blocks.
 #[derive(Clone, Copy)]
@@ -194,20 +200,20 @@ impl Tile<'_> {
     /// # Safety
     /// As [`Tile::compute`].
     #[inline(always)]
-    unsafe fn of_pixels<L: Lanes, const PAIR: usize, const PLANAR: bool>(self, pixels: usize) {
+    unsafe fn of_pixels<L: Lanes, const PAIR: usize, const PLANAR: bool, const STRIDE: usize>(self, pixels: usize) {
         // SAFETY: the caller's.
         unsafe {
             match pixels {
-                1 => self.compute::<L, PAIR, 1, PLANAR>(),
-                2 => self.compute::<L, PAIR, 2, PLANAR>(),
-                3 => self.compute::<L, PAIR, 3, PLANAR>(),
-                4 => self.compute::<L, PAIR, 4, PLANAR>(),
-                5 if L::PIXELS >= 5 => self.compute::<L, PAIR, 5, PLANAR>(),
-                6 if L::PIXELS >= 6 => self.compute::<L, PAIR, 6, PLANAR>(),
-                7 if L::PIXELS >= 7 => self.compute::<L, PAIR, 7, PLANAR>(),
-                8 if L::PIXELS >= 8 => self.compute::<L, PAIR, 8, PLANAR>(),
-                9 if L::PIXELS >= 9 => self.compute::<L, PAIR, 9, PLANAR>(),
-                10 if L::PIXELS >= 10 => self.compute::<L, PAIR, 10, PLANAR>(),
+                1 => self.compute::<L, PAIR, 1, PLANAR, STRIDE>(),
+                2 => self.compute::<L, PAIR, 2, PLANAR, STRIDE>(),
+                3 => self.compute::<L, PAIR, 3, PLANAR, STRIDE>(),
+                4 => self.compute::<L, PAIR, 4, PLANAR, STRIDE>(),
+                5 if L::PIXELS >= 5 => self.compute::<L, PAIR, 5, PLANAR, STRIDE>(),
+                6 if L::PIXELS >= 6 => self.compute::<L, PAIR, 6, PLANAR, STRIDE>(),
+                7 if L::PIXELS >= 7 => self.compute::<L, PAIR, 7, PLANAR, STRIDE>(),
+                8 if L::PIXELS >= 8 => self.compute::<L, PAIR, 8, PLANAR, STRIDE>(),
+                9 if L::PIXELS >= 9 => self.compute::<L, PAIR, 9, PLANAR, STRIDE>(),
+                10 if L::PIXELS >= 10 => self.compute::<L, PAIR, 10, PLANAR, STRIDE>(),
                 _ => unreachable!("a tile has at most {} pixels", L::PIXELS),
             }
         }
@@ -216,13 +222,15 @@ impl Tile<'_> {
     /// # Safety
     /// As [`Lanes`]; the sizes are as [`convolve`] checks, and the tile is inside the output.
     #[inline(always)]
-    unsafe fn compute<L: Lanes, const PAIR: usize, const PIXELS: usize, const PLANAR: bool>(self) {
+    unsafe fn compute<L: Lanes, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize>(self) {
         let call = self.call;
         let window = &call.window;
         let channels = if PLANAR { 1 } else { L::N };
         let [taps_y, taps_x] = window.kernel;
         let width = call.input[1] as isize;
-        let step = window.stride[1] * channels;
+        // Known to the compiler where it can be, so that the pixels' addresses are constants beside one register.
+        let stride = if STRIDE == ANY { window.stride[1] } else { STRIDE };
+        let step = stride * channels;
         let dilation = window.dilation[1] * channels;
         let span = (PIXELS - 1) * window.stride[1] + (taps_x - 1) * window.dilation[1] + 1;
         let first_x = (self.x * window.stride[1]) as isize - window.before[1] as isize;

@@ -21,7 +21,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
-    unsafe fn div(self, other: Self) -> Self;
+    /// `1 / self` for what is neither 0 nor denormal nor infinite, relative error below 3e-7.
+    unsafe fn reciprocal(self) -> Self;
     unsafe fn max(self, other: Self) -> Self;
     unsafe fn min(self, other: Self) -> Self;
     /// `self * factor + summand`, rounded once where the processor can.
@@ -65,7 +66,7 @@ pub(super) unsafe fn exp<L: Lanes>(x: L) -> L {
 #[inline(always)]
 pub(super) unsafe fn silu<L: Lanes>(x: L) -> L {
     // SAFETY: the caller vouches for the instruction set.
-    unsafe { x.div(L::splat(1.0).add(exp(L::splat(0.0).sub(x)))) }
+    unsafe { x.mul(L::splat(1.0).add(exp(L::splat(0.0).sub(x))).reciprocal()) }
 }
 
 /// `N` lanes in plain Rust.
@@ -114,8 +115,8 @@ impl<const COUNT: usize> Lanes for Array<COUNT> {
         self.zip(other, |a, b| a * b)
     }
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        self.zip(other, |a, b| a / b)
+    unsafe fn reciprocal(self) -> Self {
+        self.zip(self, |a, _| 1.0 / a)
     }
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
@@ -198,8 +199,13 @@ impl Lanes for Avx2 {
         unsafe { Self(_mm256_mul_ps(self.0, other.0)) }
     }
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        unsafe { Self(_mm256_div_ps(self.0, other.0)) }
+    unsafe fn reciprocal(self) -> Self {
+        // An estimate of 12 bits and one step of Newton's: a third of a division's time.
+        unsafe {
+            let estimate = _mm256_rcp_ps(self.0);
+            let rest = _mm256_fnmadd_ps(self.0, estimate, _mm256_set1_ps(1.0));
+            Self(_mm256_fmadd_ps(estimate, rest, estimate))
+        }
     }
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
@@ -279,8 +285,12 @@ impl Lanes for Avx512 {
         unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
     }
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        unsafe { Self(_mm512_div_ps(self.0, other.0)) }
+    unsafe fn reciprocal(self) -> Self {
+        unsafe {
+            let estimate = _mm512_rcp14_ps(self.0);
+            let rest = _mm512_fnmadd_ps(self.0, estimate, _mm512_set1_ps(1.0));
+            Self(_mm512_fmadd_ps(estimate, rest, estimate))
+        }
     }
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
