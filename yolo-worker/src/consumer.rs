@@ -1,4 +1,4 @@
-//! Receives messages, runs each through the pipeline, deletes it.
+//! Receives messages, runs each through the pipeline, deletes it, has polybot called back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,20 +111,34 @@ impl Consumer {
     async fn handle(
         &self,
         message: Received,
-        _slot: Option<OwnedSemaphorePermit>,
+        slot: Option<OwnedSemaphorePermit>,
         shutdown: CancellationToken,
         give_up: CancellationToken,
     ) {
         self.in_hand.send_modify(|held| *held += 1);
         metrics::gauge!("worker_messages_in_hand").increment(1);
-        tokio::select! {
-            outcome = self.pipeline.process(&message.body, &shutdown) => self.finish(&message, outcome).await,
+        let processed = tokio::select! {
+            processed = self.pipeline.process(&message.body, &shutdown) => Some(processed),
             () = keep_invisible(&self.queue, &message.receipt, self.visibility_timeout) => {
                 metrics::counter!("worker_jobs_total", "outcome" => "given_up").increment(1);
+                None
             }
-            () = give_up.cancelled() => self.finish(&message, Outcome::Released).await,
+            () = give_up.cancelled() => {
+                self.finish(&message, Outcome::Released).await;
+                None
+            }
+        };
+        if let Some(processed) = &processed {
+            self.finish(&message, processed.outcome).await;
         }
         metrics::gauge!("worker_messages_in_hand").decrement(1);
+        drop(slot);
+        if let Some(processed) = processed {
+            tokio::select! {
+                () = self.pipeline.conclude(processed) => {}
+                () = give_up.cancelled() => {}
+            }
+        }
         self.in_hand.send_modify(|held| *held = held.saturating_sub(1));
     }
 

@@ -1,6 +1,6 @@
 //! The queue side: takes jobs from SQS, detects, records, calls polybot back.
 //!
-//! A worker keeps nothing between jobs, so it may be killed at any instant: a message is deleted last, when the result
+//! A worker keeps nothing between jobs, so it may be killed at any instant: a message is deleted when the result
 //! is durable; until then it reappears after its visibility timeout.
 
 mod backoff;

@@ -1,4 +1,4 @@
-//! One job: fetch, detect, annotate, record, call back. Every step may run twice.
+//! One job: fetch, detect, annotate, record; and call back, when the message is deleted. Every step may run twice.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use fleet::{AwsError, ImageStore, Job, Label, Prediction, PredictionStore, Statu
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::inference::Panicked;
@@ -70,6 +70,16 @@ impl Outcome {
     }
 }
 
+/// A message whose job was done as far as it could be.
+#[derive(Debug)]
+pub(crate) struct Processed {
+    pub(crate) outcome: Outcome,
+    /// What polybot is to be told of, if anything.
+    prediction_id: Option<Uuid>,
+    started: Instant,
+    span: Span,
+}
+
 /// Why there are no findings. The texts are for the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -99,11 +109,11 @@ struct Detected {
 impl Pipeline {
     /// One message's body to its outcome. Never fails: what goes wrong is logged here and told by the outcome. A job that
     /// still waits for a thread at `shutdown` is released.
-    pub(crate) async fn process(&self, body: &str, shutdown: &CancellationToken) -> Outcome {
+    pub(crate) async fn process(&self, body: &str, shutdown: &CancellationToken) -> Processed {
         let started = Instant::now();
         let job = match Job::from_json(body) {
             Ok(job) => job,
-            Err(error) => return self.refuse(body, &error).await,
+            Err(error) => return self.refuse(body, &error, started).await,
         };
         let span = tracing::info_span!(
             "job",
@@ -115,23 +125,29 @@ impl Pipeline {
             store_ms = Empty,
             call_back_ms = Empty,
         );
+        let outcome = async {
+            self.finish(&job, shutdown).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the job failed and will be tried again");
+                Outcome::Retry
+            })
+        };
+        let outcome = outcome.instrument(span.clone()).await;
+        let finished = !matches!(outcome, Outcome::Retry | Outcome::Released);
+        Processed { outcome, prediction_id: finished.then_some(job.prediction_id), started, span }
+    }
+
+    /// Tell polybot of what is finished. The message is deleted by then and its place taken: however long polybot needs for
+    /// its user, it holds no other photo up. If this does not come to its end, polybot's sweep finds the result.
+    pub(crate) async fn conclude(&self, processed: Processed) {
+        let Processed { outcome, prediction_id: Some(prediction_id), started, span } = processed else { return };
         async {
-            let outcome = match self.finish(&job, shutdown).await {
-                Ok(Outcome::Released) => return Outcome::Released,
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    tracing::warn!(%error, "the job failed and will be tried again");
-                    return Outcome::Retry;
-                }
-            };
-            self.call_back(job.prediction_id).await;
+            self.call_back(prediction_id).await;
             let duration = started.elapsed();
             metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
             tracing::info!(outcome = outcome.name(), duration_ms = duration.as_millis() as u64, "job finished");
-            outcome
         }
         .instrument(span)
-        .await
+        .await;
     }
 
     /// The job's result made durable, if it is not yet.
@@ -219,19 +235,19 @@ impl Pipeline {
 
     /// A message that is no job of this version: its user is told, if it names a prediction; else it stays until SQS
     /// moves it to the dead-letter queue, where a person can look at it.
-    async fn refuse(&self, body: &str, error: &JobError) -> Outcome {
+    async fn refuse(&self, body: &str, error: &JobError, started: Instant) -> Processed {
         #[derive(Deserialize)]
         struct Named {
             prediction_id: Uuid,
         }
         tracing::error!(%error, "a message was refused");
-        let Ok(Named { prediction_id }) = serde_json::from_str(body) else { return Outcome::Retry };
+        let span = Span::none();
+        let Ok(Named { prediction_id }) = serde_json::from_str(body) else {
+            return Processed { outcome: Outcome::Retry, prediction_id: None, started, span };
+        };
         let failure = "this photo was queued by another version of the service; please send it again";
-        match self.predictions.fail(prediction_id, failure, now()).await {
-            Ok(Written::Now) => {
-                self.call_back(prediction_id).await;
-                Outcome::Failed
-            }
+        let outcome = match self.predictions.fail(prediction_id, failure, now()).await {
+            Ok(Written::Now) => Outcome::Failed,
             Ok(Written::NotAsExpected) => match self.predictions.get(prediction_id).await {
                 Ok(Some(_)) => Outcome::Repeated,
                 Ok(None) | Err(_) => Outcome::Retry,
@@ -240,7 +256,8 @@ impl Pipeline {
                 tracing::warn!(%error, "the refusal was not recorded and will be tried again");
                 Outcome::Retry
             }
-        }
+        };
+        Processed { outcome, prediction_id: (outcome != Outcome::Retry).then_some(prediction_id), started, span }
     }
 }
 
