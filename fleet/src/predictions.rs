@@ -198,19 +198,26 @@ impl PredictionStore {
         .await
     }
 
-    /// Queued to failed, because its message was received too often; `failure` is a sentence for the user. It can be
-    /// [revived](Self::revive).
+    /// Queued to failed, because its message, of a job submitted at `submitted`, was received too often; `failure` is a
+    /// sentence for the user. It can be [revived](Self::revive); what is left of older messages then changes nothing.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn bury(&self, prediction_id: Uuid, failure: &str, now: i64) -> Result<Written, AwsError> {
+    pub async fn bury(
+        &self,
+        prediction_id: Uuid,
+        submitted: i64,
+        failure: &str,
+        now: i64,
+    ) -> Result<Written, AwsError> {
         self.update(
             "recording as a dead letter",
             prediction_id,
             "SET #status = :failed, undelivered = :failed, #time = :now, expires_at = :expires, failure = :failure, \
              dead_letter = :true",
-            "#status = :queued",
+            "#status = :queued AND (attribute_not_exists(revived_at) OR revived_at <= :submitted)",
             [
+                (":submitted", number(submitted)),
                 (":failed", status_value(Status::Failed)),
                 (":queued", status_value(Status::Queued)),
                 (":now", number(now)),
@@ -230,8 +237,8 @@ impl PredictionStore {
         self.update(
             "reviving",
             prediction_id,
-            "SET #status = :queued, undelivered = :queued, #time = :now, expires_at = :expires \
-             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id",
+            "SET #status = :queued, undelivered = :queued, #time = :now, expires_at = :expires, revived_at = :now \
+             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id, requeued",
             "#status = :failed AND dead_letter = :true",
             [
                 (":failed", status_value(Status::Failed)),
@@ -264,18 +271,18 @@ impl PredictionStore {
         .await
     }
 
-    /// Take the right to tell the user, until `until`: nobody was told, and nobody else holds it `now`.
+    /// Take the right to tell the user of this result, until `until`: nobody was told, and nobody else holds it `now`.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn lease(&self, prediction_id: Uuid, now: i64, until: i64) -> Result<Written, AwsError> {
+    pub async fn lease(&self, prediction: &Prediction, now: i64, until: i64) -> Result<Written, AwsError> {
         self.update(
             "leasing",
-            prediction_id,
+            prediction.prediction_id,
             "SET lease_until = :until",
-            "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at) \
+            "#status = :seen AND attribute_not_exists(delivered_at) \
              AND (attribute_not_exists(lease_until) OR lease_until < :now)",
-            [(":until", number(until)), (":now", number(now))],
+            [(":until", number(until)), (":now", number(now)), (":seen", status_value(prediction.status))],
         )
         .await
     }
@@ -301,14 +308,14 @@ impl PredictionStore {
     /// [`AwsError`] after the SDK's retries; the user may be told again.
     pub async fn mark_delivered(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
         let (what, id) = ("marking as delivered", prediction.prediction_id);
-        let condition = "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at)";
+        let condition = "#status = :seen AND attribute_not_exists(delivered_at)";
+        let (now, seen) = ((":now", number(now)), (":seen", status_value(prediction.status)));
         if prediction.dead_letter {
             let update = "SET delivered_at = :now, undelivered = :dead REMOVE lease_until";
-            let values = [(":now", number(now)), (":dead", S(DEAD_LETTERS.into()))];
-            return self.update(what, id, update, condition, values).await;
+            return self.update(what, id, update, condition, [now, seen, (":dead", S(DEAD_LETTERS.into()))]).await;
         }
         let update = "SET delivered_at = :now REMOVE undelivered, lease_until";
-        self.update(what, id, update, condition, [(":now", number(now))]).await
+        self.update(what, id, update, condition, [now, seen]).await
     }
 
     /// Predictions of this status, finished (or queued) at `until` or before, whose user was not told; at most `limit`, the

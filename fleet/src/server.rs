@@ -39,8 +39,11 @@ pub struct Limits {
     pub body_bytes: usize,
     /// From a request's headers to the end of its body.
     pub body_time: Duration,
-    /// From a request's headers to its answer.
+    /// From a request's headers to its answer. Shorter than a load balancer waits (an ALB: 60 s).
     pub request_time: Duration,
+    /// From connecting to the end of the request that is then under way: a client that does not read its answers is cut off
+    /// [`request_time`](Self::request_time) later.
+    pub connection_time: Duration,
     /// From the shutdown to the end of the last request.
     pub grace: Duration,
 }
@@ -54,7 +57,8 @@ impl Default for Limits {
             idle_time: Duration::from_secs(75),
             body_bytes: 1 << 20,
             body_time: Duration::from_secs(10),
-            request_time: Duration::from_secs(90),
+            request_time: Duration::from_secs(55),
+            connection_time: Duration::from_secs(300),
             grace: Duration::from_secs(100),
         }
     }
@@ -80,7 +84,11 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdo
     drop(listener);
     connections.close();
     requests.close();
-    let finished = async { tokio::join!(connections.wait(), requests.wait()) };
+    let finished = async {
+        // In this order: a connection may still bring a request.
+        connections.wait().await;
+        requests.wait().await;
+    };
     if tokio::time::timeout(limits.grace, finished).await.is_err() {
         tracing::warn!(requests = requests.len(), "requests were cut off at the end of the grace time");
     }
@@ -133,6 +141,8 @@ async fn connection(
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(limited))
     );
     let mut too_late = std::pin::pin!(tokio::time::sleep(limits.first_header_time));
+    let mut old = std::pin::pin!(tokio::time::sleep(limits.connection_time));
+    let mut cut_off = std::pin::pin!(tokio::time::sleep(limits.connection_time + limits.request_time));
     let (mut waiting, mut serving) = (true, true);
     loop {
         tokio::select! {
@@ -147,6 +157,11 @@ async fn connection(
                 serving = false;
                 connection.as_mut().graceful_shutdown();
             }
+            () = old.as_mut(), if serving => {
+                serving = false;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = cut_off.as_mut() => return Ok(()),
         }
     }
 }
@@ -248,6 +263,8 @@ mod tests {
             first_header_time: moment,
             idle_time: moment,
             body_time: moment,
+            connection_time: Duration::from_secs(1),
+            request_time: Duration::from_secs(1),
             body_bytes: 100,
             ..Limits::default()
         }
@@ -262,6 +279,17 @@ mod tests {
         assert!(slow_body.starts_with("HTTP/1.1 408"), "{slow_body}");
         let idle = talk(server.port, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc").await;
         assert!(idle.starts_with("HTTP/1.1 200") && idle.ends_with("abc"), "{idle}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_cut_off() {
+        let large = || async { "x".repeat(64 << 20) };
+        let server = server(Router::new().route("/", get(large)), Limits { connections: 1, ..short() }).await;
+        let mut deaf = TcpStream::connect(("127.0.0.1", server.port)).await.expect("connect");
+        deaf.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("write");
+        deaf.readable().await.expect("the answer begins");
+        // The only connection is free again.
+        talk(server.port, b"GET /other HTTP/1.1\r\nhost: x\r\n\r\n").await;
     }
 
     #[tokio::test]

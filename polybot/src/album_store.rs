@@ -122,7 +122,12 @@ impl AlbumStore {
         }
         let answer = call.send().await;
         let written = AwsError::unless_condition_failed(answer, || self.tried("adding to", album))?;
-        Ok(if written.is_some() { Added::InTime } else { Added::TooLate })
+        if written.is_some() {
+            return Ok(Added::InTime);
+        }
+        // An update that Telegram brings again: the photo was in the album before it was closed.
+        let known = self.get(album).await?.is_some_and(|album| album.photos.iter().any(|&(id, _)| id == message_id));
+        Ok(if known { Added::InTime } else { Added::TooLate })
     }
 
     /// Close the album and take the right to act on it until `until`, if nothing came after `arrival`.

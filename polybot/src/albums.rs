@@ -88,6 +88,9 @@ impl Albums {
             }
         };
         for album in waiting {
+            if self.shutdown.is_cancelled() {
+                return;
+            }
             match self.store.take_over(&album, now(), now() + self.lease).await {
                 Ok(Some(taken)) => {
                     tracing::info!(album = album.as_str(), "the sweep takes over an album");
@@ -100,7 +103,7 @@ impl Albums {
     }
 
     async fn act(&self, id: &AlbumId, album: &Album) {
-        let outcome = self.act_on(id, album).await;
+        let outcome = self.act_in_time(id, album).await;
         match outcome {
             Ok(()) => tracing::info!(album = id.as_str(), photos = album.photos.len(), "album acted on"),
             Err(HandleError::Telegram(error)) if error.is_final() => {
@@ -178,7 +181,16 @@ impl Albums {
                 confidences,
                 album: Some(id.as_str().to_owned()),
             };
-            if let Err(error) = self.detection.accept_part(&request).await {
+            let accepted = match self.detection.accept_part(&request).await {
+                Err(HandleError::Telegram(error)) if error.is_too_large() => {
+                    self.detection.refuse_part(&request, reply::TOO_LARGE_REASON).await
+                }
+                Err(HandleError::Telegram(error)) if error.is_gone() => {
+                    self.detection.refuse_part(&request, reply::GONE_REASON).await
+                }
+                accepted => accepted,
+            };
+            if let Err(error) = accepted {
                 if let Some(status_message_id) = status_message_id {
                     self.detection.withdraw(album.chat_id, status_message_id).await;
                 }
@@ -186,6 +198,12 @@ impl Albums {
             }
         }
         Ok(self.store.acted(id, status_message_id).await?)
+    }
+
+    /// Act, unless it takes almost as long as the lease: then another instance may.
+    async fn act_in_time(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
+        let time = Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9);
+        tokio::time::timeout(time, self.act_on(id, album)).await.unwrap_or(Err(HandleError::TooSlow))
     }
 
     async fn tell(&self, chat_id: i64, message_id: i32, sentence: &str) -> Result<(), HandleError> {

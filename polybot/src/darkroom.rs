@@ -95,6 +95,10 @@ impl Darkroom {
         match self.telegram.download(file_id).await {
             Ok(bytes) => Ok(Ok(bytes)),
             Err(error) if error.is_too_large() => Ok(Err(reply::TOO_LARGE_REASON.into())),
+            Err(error) if error.is_gone() => {
+                tracing::warn!(%error, "a photo was not given");
+                Ok(Err(reply::GONE_REASON.into()))
+            }
             Err(error) => Err(error.into()),
         }
     }

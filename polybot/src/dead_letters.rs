@@ -1,5 +1,6 @@
 //! Drains the dead-letter queue: jobs that failed too often are recorded as failed and their users told, once.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use fleet::prediction::now;
@@ -30,6 +31,7 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Drain until `shutdown`.
     pub async fn run(&self, shutdown: CancellationToken) {
+        let mut foreign = HashSet::new();
         loop {
             let received = tokio::select! {
                 received = self.queue.receive(10, WAIT) => received,
@@ -39,7 +41,11 @@ impl DeadLetters {
             match received {
                 Ok(messages) => {
                     for message in messages {
-                        self.bury(&message).await;
+                        // What is left reappears after the queue's visibility timeout.
+                        if shutdown.is_cancelled() {
+                            return;
+                        }
+                        self.bury(&message, &mut foreign).await;
                     }
                 }
                 Err(error) => {
@@ -54,12 +60,12 @@ impl DeadLetters {
     }
 
     /// One dead letter: deleted after its failure is recorded. One that is no job stays for a person to look at.
-    async fn bury(&self, message: &Received) {
+    async fn bury(&self, message: &Received, foreign: &mut HashSet<String>) {
         let job = match Job::from_json(&message.body) {
             Ok(job) => job,
             Err(error) => {
                 // Once, not at every look.
-                if message.receive_count <= 1 {
+                if foreign.insert(message.message_id.clone()) {
                     metrics::counter!("polybot_foreign_dead_letters_total").increment(1);
                     tracing::error!(%error, message_id = message.message_id, "a dead letter is no job; it stays there");
                 }
@@ -80,18 +86,21 @@ impl DeadLetters {
     }
 
     async fn record_and_tell(&self, job: &Job) -> Result<(), DeliverError> {
-        let buried = self.predictions.bury(job.prediction_id, reply::KEPT_FAILING, now()).await?;
+        let submitted = job.submitted_at.unix_timestamp();
+        let buried = self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, now()).await?;
         if buried == Written::NotAsExpected && self.predictions.get(job.prediction_id).await?.is_none() {
             // Put on the queue without a record, as load generators do.
             let record =
                 Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
             let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
             let (Written::Now | Written::NotAsExpected) =
-                self.predictions.bury(job.prediction_id, reply::KEPT_FAILING, now()).await?;
+                self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, now()).await?;
         }
         // Finished after all, by a worker that died before deleting: then that is told.
         match self.delivery.deliver(job.prediction_id).await {
             Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Refused) => Ok(()),
+            // It was redriven since; its new message decides.
+            Err(DeliverError::NotFinished(_)) => Ok(()),
             // Whoever is telling may die; the sweep looks after that.
             Ok(Delivered::InProgress | Delivered::WithItsAlbum) => Ok(()),
             Err(error @ (DeliverError::Telegram(_) | DeliverError::TooSlow)) => {

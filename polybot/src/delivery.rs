@@ -7,6 +7,7 @@ use fleet::job::NOBODY;
 use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{AwsError, ImageStore, Prediction, PredictionStore, Status};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::album_store::{AlbumId, AlbumStore};
@@ -16,7 +17,7 @@ use crate::{Telegram, TelegramError, buttons, reply};
 const MARK_TRIES: u32 = 5;
 const MARK_PAUSE: Duration = Duration::from_secs(1);
 /// The most that one look of the sweep delivers.
-const SWEEP_BATCH: i32 = 100;
+const SWEEP_BATCH: i32 = 1000;
 /// The largest annotated photo, in bytes.
 const MAX_PHOTO: u64 = 50_000_000;
 
@@ -87,14 +88,14 @@ impl Delivery {
             return Err(DeliverError::NotFinished(prediction_id));
         }
         if let Some(album) = prediction.album.as_deref().and_then(AlbumId::from_record) {
-            return self.deliver_album(&album).await;
+            return self.deliver_album(&album, &prediction).await;
         }
         if prediction.chat_id == NOBODY {
             self.mark(&prediction).await?;
             return Ok(Delivered::ToNobody);
         }
         let leased_until = now() + self.lease;
-        if self.predictions.lease(prediction_id, now(), leased_until).await? == Written::NotAsExpected {
+        if self.predictions.lease(&prediction, now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
         }
         let outcome = match self.within_lease(self.tell(&prediction)).await {
@@ -135,8 +136,12 @@ impl Delivery {
             match photo {
                 Ok(photo) => {
                     let buttons = buttons::under_result();
-                    self.telegram.send_photo(chat_id, message_id, photo, &answer, buttons).await?;
-                    return Ok(());
+                    match self.telegram.send_photo(chat_id, message_id, photo, &answer, buttons).await {
+                        Ok(()) => return Ok(()),
+                        // The words may be taken where the picture is not.
+                        Err(error) if error.is_final() => tracing::warn!(%error, "Telegram refuses the picture"),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 Err(GetError::Aws(error)) => return Err(error.into()),
                 // The photo has expired; the summary is worth telling all the same.
@@ -148,8 +153,13 @@ impl Delivery {
     }
 
     /// Tell the user of an album, if all its photos are finished.
-    async fn deliver_album(&self, id: &AlbumId) -> Result<Delivered, DeliverError> {
+    async fn deliver_album(&self, id: &AlbumId, asked: &Prediction) -> Result<Delivered, DeliverError> {
         let album = self.albums.get(id).await?.unwrap_or_default();
+        if album.delivered {
+            // Told, but perhaps not marked on each part.
+            self.mark(asked).await?;
+            return Ok(Delivered::Before);
+        }
         let mut parts = Vec::with_capacity(album.parts.len());
         for &part in &album.parts {
             match self.predictions.get(part).await? {
@@ -160,12 +170,7 @@ impl Delivery {
         }
         let leased_until = now() + self.lease;
         let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
-            if !album.delivered {
-                return Ok(Delivered::InProgress);
-            }
-            // Told, but perhaps not marked on each part.
-            self.mark_all(&parts).await?;
-            return Ok(Delivered::Before);
+            return Ok(Delivered::InProgress);
         };
         let outcome = match self.within_lease(self.tell_album(album.chat_id, &parts)).await {
             Ok(()) => Delivered::Now,
@@ -224,18 +229,27 @@ impl Delivery {
             }
         }
         let answer = reply::album_answer(parts);
-        match photos.len() {
-            0 => {
-                self.telegram.send_text(chat_id, first.message_id, &answer).await?;
+        let sent = match photos.len() {
+            0 => Ok(false),
+            1 => {
+                let photo = photos.remove(0);
+                self.telegram.send_photo(chat_id, first.message_id, photo, &answer, Vec::new()).await.map(|()| true)
             }
-            1 => self.telegram.send_photo(chat_id, first.message_id, photos.remove(0), &answer, Vec::new()).await?,
-            _ => self.telegram.send_album(chat_id, first.message_id, photos, &answer).await?,
+            _ => self.telegram.send_album(chat_id, first.message_id, photos, &answer).await.map(|()| true),
+        };
+        match sent {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // The words may be taken where one of the pictures is not.
+            Err(error) if error.is_final() => tracing::warn!(%error, "Telegram refuses the pictures"),
+            Err(error) => return Err(error.into()),
         }
+        self.telegram.send_text(chat_id, first.message_id, &answer).await?;
         Ok(())
     }
 
     /// One look for what was finished before `age` and nobody called back for.
-    pub(crate) async fn sweep(&self, age: Duration) {
+    pub(crate) async fn sweep(&self, age: Duration, shutdown: &CancellationToken) {
         let until = now() - i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         for status in [Status::Done, Status::Failed] {
             let found = self.predictions.undelivered(status, until, SWEEP_BATCH).await;
@@ -247,6 +261,9 @@ impl Delivery {
                 }
             };
             for prediction_id in found {
+                if shutdown.is_cancelled() {
+                    return;
+                }
                 match self.deliver(prediction_id).await {
                     Ok(Delivered::Now) => {
                         metrics::counter!("polybot_swept_total").increment(1);

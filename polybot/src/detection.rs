@@ -1,7 +1,8 @@
 //! A photo onto the road: stored, recorded, queued, and its sender told.
 
 use fleet::prediction::now;
-use fleet::{AwsError, ImageStore, Job, JobQueue, Prediction, PredictionStore, images};
+use fleet::predictions::Written;
+use fleet::{AwsError, ImageStore, Job, JobQueue, Prediction, PredictionStore, Status, images};
 use image::ImageFormat;
 use teloxide::types::FileId;
 use uuid::Uuid;
@@ -41,6 +42,9 @@ pub struct Request {
 /// It was not done; trying again may help.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
+    /// It took almost as long as an instance may hold it.
+    #[error("it took too long")]
+    TooSlow,
     /// Telegram failed.
     #[error(transparent)]
     Telegram(#[from] TelegramError),
@@ -75,6 +79,11 @@ impl Detection {
                 self.telegram.send_text(chat_id, message_id, reply::TOO_LARGE).await?;
                 Ok(())
             }
+            Err(HandleError::Telegram(error)) if error.is_gone() => {
+                tracing::warn!(%error, "a photo was not given");
+                self.telegram.send_text(chat_id, message_id, &reply::failed(reply::GONE_REASON)).await?;
+                Ok(())
+            }
             outcome => outcome,
         }
     }
@@ -86,6 +95,22 @@ impl Detection {
     pub async fn accept_part(&self, request: &Request) -> Result<(), HandleError> {
         let key = self.store(request.prediction_id, &request.file_id).await?;
         self.enqueue(request, key, None).await
+    }
+
+    /// A photo of an album that Telegram does not give: a part that has failed, so that the others are answered.
+    ///
+    /// # Errors
+    /// [`HandleError`] if it has to be tried again.
+    pub async fn refuse_part(&self, request: &Request, failure: &str) -> Result<(), HandleError> {
+        let &Request { prediction_id, chat_id, message_id, .. } = request;
+        let record = Prediction {
+            status: Status::Failed,
+            failure: Some(failure.to_owned()),
+            album: request.album.clone(),
+            ..Prediction::queued(prediction_id, chat_id, message_id, String::new(), now())
+        };
+        let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
+        Ok(())
     }
 
     /// From Telegram into the bucket; answers the key.
@@ -113,8 +138,12 @@ impl Detection {
             album: request.album.clone(),
             ..Prediction::queued(prediction_id, chat_id, message_id, image_key, now())
         };
-        // If there is one, an earlier try wrote it; it stands.
-        let _ = self.predictions.insert(&record).await?;
+        // If there is one, an earlier try wrote it; it stands, and so does the message that says to wait which it names.
+        if self.predictions.insert(&record).await? == Written::NotAsExpected
+            && let Some(status_message_id) = status_message_id
+        {
+            self.withdraw(chat_id, status_message_id).await;
+        }
         self.queue.send(&Job::of(&record)).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
         tracing::info!(%prediction_id, chat_id, message_id, "job queued");

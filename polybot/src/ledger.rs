@@ -4,6 +4,7 @@
 //! Telegram gives up long before.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -12,6 +13,10 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use fleet::AwsError;
 use uuid::Uuid;
 
+/// How often marking an update as handled is tried again after the SDK's own tries, and the wait before each: while it is not
+/// marked, it may be handled again.
+const END_TRIES: u32 = 5;
+const END_PAUSE: Duration = Duration::from_secs(1);
 /// How long an update is remembered, in seconds.
 const RETENTION: i64 = 24 * 3600;
 
@@ -39,6 +44,12 @@ impl Ledger {
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>, lease: i64) -> Self {
         Self { client, table: table.into(), lease }
+    }
+
+    /// How long handling an update may take.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9)
     }
 
     /// Take the update, if it is neither handled nor being handled.
@@ -83,7 +94,17 @@ impl Ledger {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the update may be handled again.
     pub async fn end(&self, update_id: u32) -> Result<(), AwsError> {
-        self.set(update_id, "SET handled = :value REMOVE lease_until", Bool(true)).await
+        let mut tries = 0;
+        loop {
+            match self.set(update_id, "SET handled = :value REMOVE lease_until", Bool(true)).await {
+                Err(error) if tries < END_TRIES => {
+                    tracing::warn!(%error, update_id, "not marked as handled yet");
+                    tries += 1;
+                    tokio::time::sleep(END_PAUSE).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// The update failed; the next try need not wait.

@@ -4,6 +4,7 @@
 use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{AwsError, Job, JobQueue, PredictionStore, Status};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{Delivery, reply};
@@ -31,13 +32,13 @@ pub struct LostJobs {
 
 impl LostJobs {
     /// One look.
-    pub(crate) async fn sweep(&self) {
-        if let Err(error) = self.look().await {
+    pub(crate) async fn sweep(&self, shutdown: &CancellationToken) {
+        if let Err(error) = self.look(shutdown).await {
             tracing::warn!(%error, "the sweep can't look for lost jobs");
         }
     }
 
-    async fn look(&self) -> Result<(), AwsError> {
+    async fn look(&self, shutdown: &CancellationToken) -> Result<(), AwsError> {
         let stale = self.predictions.undelivered(Status::Queued, now() - self.stale_after, BATCH).await?;
         if stale.is_empty() {
             return Ok(());
@@ -46,6 +47,9 @@ impl LostJobs {
         // sending that anew costs one look at the finished record.
         let waiting = self.queue.depth().await?.visible > 0;
         for prediction_id in stale {
+            if shutdown.is_cancelled() {
+                break;
+            }
             if let Err(error) = self.send_anew(prediction_id, waiting).await {
                 tracing::warn!(%prediction_id, %error, "a lost job was not sent anew; the next sweep tries again");
             }
@@ -60,6 +64,11 @@ impl LostJobs {
             return Ok(());
         }
         if prediction.requeued >= MOST_REQUEUES {
+            if others_wait {
+                // As long as messages wait, its own may be one of them. Looked at again later, behind the others.
+                let (Written::Now | Written::NotAsExpected) = self.predictions.requeue(&prediction, now()).await?;
+                return Ok(());
+            }
             return self.give_up(prediction_id).await;
         }
         // Sent first: dying in between costs a second message, not the job.
@@ -72,7 +81,7 @@ impl LostJobs {
     }
 
     async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
-        if self.predictions.bury(prediction_id, reply::KEPT_FAILING, now()).await? == Written::Now {
+        if self.predictions.bury(prediction_id, now(), reply::KEPT_FAILING, now()).await? == Written::Now {
             tracing::error!(%prediction_id, "a job was lost again and again; its user is told");
             if let Err(error) = self.delivery.deliver(prediction_id).await {
                 tracing::warn!(%prediction_id, %error, "the user was not told; the sweep tries again");

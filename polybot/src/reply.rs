@@ -28,6 +28,9 @@ pub const ALBUM_BEING_PROCESSED: &str = "Your photos are being processed…";
 /// Why a photo was not processed, as part of a sentence.
 pub const TOO_LARGE_REASON: &str = "it is larger than the 20 MB that Telegram lets me download";
 
+/// Telegram does not give the photo, as part of a sentence.
+pub const GONE_REASON: &str = "Telegram does not give me the file; please send it again";
+
 /// `concat` under a single photo.
 pub const CONCAT_NEEDS_AN_ALBUM: &str =
     "To join photos, send 2 to 10 of them together as one album, with \"concat\" as its caption.";

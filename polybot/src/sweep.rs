@@ -24,7 +24,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Look until `shutdown`; a look that has begun is finished.
+    /// Look until `shutdown`; what is being done then is finished.
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,8 +34,8 @@ impl Sweep {
                 () = shutdown.cancelled() => return,
             }
             self.albums.sweep().await;
-            self.delivery.sweep(self.interval).await;
-            self.lost_jobs.sweep().await;
+            self.delivery.sweep(self.interval, &shutdown).await;
+            self.lost_jobs.sweep(&shutdown).await;
         }
     }
 }

@@ -54,6 +54,8 @@ enum Kind {
     Refused,
     /// The file is larger than a bot may download.
     TooLarge,
+    /// Telegram does not give the file.
+    Gone,
 }
 
 impl TelegramError {
@@ -61,6 +63,12 @@ impl TelegramError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.kind != Kind::Passing
+    }
+
+    /// Whether Telegram does not give a file, now or ever.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.kind == Kind::Gone
     }
 
     /// Whether the file is larger than a bot may download.
@@ -72,8 +80,8 @@ impl TelegramError {
     fn request(tried: impl Into<String>, error: &RequestError) -> Self {
         let kind = match error {
             RequestError::Api(ApiError::Unknown(text)) if text.contains("file is too big") => Kind::TooLarge,
-            // Answers of the server's own trouble come as unknown texts, too.
-            RequestError::Api(ApiError::Unknown(text)) if text.contains("Internal Server Error") => Kind::Passing,
+            // Answers of the server's own trouble ("Bad Gateway") come as unknown texts, too.
+            RequestError::Api(ApiError::Unknown(text)) if !is_refusal(text) => Kind::Passing,
             // A token that was just changed may be right again soon.
             RequestError::Api(ApiError::InvalidToken) => Kind::Passing,
             RequestError::Api(_) | RequestError::MigrateToChatId(_) => Kind::Refused,
@@ -84,6 +92,16 @@ impl TelegramError {
         };
         Self { tried: tried.into(), reason: fleet::in_words(error), kind }
     }
+}
+
+/// Whether these are Telegram's words for what the client did wrong.
+fn is_refusal(text: &str) -> bool {
+    ["Bad Request", "Forbidden", "Request Entity Too Large"].iter().any(|beginning| text.starts_with(beginning))
+}
+
+/// Whether Telegram did what it was asked for, though the rest of its answer can't be read: asking again would repeat it.
+fn was_done(error: &RequestError) -> bool {
+    matches!(error, RequestError::InvalidJson { raw, .. } if raw.trim_start().starts_with(r#"{"ok":true"#))
 }
 
 /// Rows of buttons; each has what it says and what it brings back when it is pressed (at most 64 bytes).
@@ -168,6 +186,7 @@ impl Telegram {
         let sent = if buttons.is_empty() { sending.await } else { sending.reply_markup(keyboard(buttons)).await };
         match sent {
             Ok(_) => Ok(()),
+            Err(error) if was_done(&error) => Ok(()),
             Err(RequestError::Api(ApiError::Unknown(text))) if text.contains("PHOTO_INVALID_DIMENSIONS") => {
                 self.send_document(chat_id, reply_to, jpeg, "photo.jpg", caption).await
             }
@@ -189,9 +208,11 @@ impl Telegram {
     ) -> Result<(), TelegramError> {
         let file = InputFile::memory(file).file_name(file_name.to_owned());
         let sending = self.throttled.send_document(ChatId(chat_id), file).caption(cut(caption, MAX_CAPTION));
-        let sent = sending.reply_parameters(reply_parameters(reply_to)).await;
-        sent.map_err(|error| TelegramError::request(format!("sending a document to chat {chat_id}"), &error))?;
-        Ok(())
+        match sending.reply_parameters(reply_parameters(reply_to)).await {
+            Ok(_) => Ok(()),
+            Err(error) if was_done(&error) => Ok(()),
+            Err(error) => Err(TelegramError::request(format!("sending a document to chat {chat_id}"), &error)),
+        }
     }
 
     /// Send 2 to 10 JPEGs as one album with one caption, as a reply to `reply_to` if that still exists.
@@ -215,9 +236,11 @@ impl Telegram {
             })
         });
         let sending = self.throttled.send_media_group(ChatId(chat_id), media.collect::<Vec<_>>());
-        let sent = sending.reply_parameters(reply_parameters(reply_to)).await;
-        sent.map_err(|error| TelegramError::request(format!("sending an album to chat {chat_id}"), &error))?;
-        Ok(())
+        match sending.reply_parameters(reply_parameters(reply_to)).await {
+            Ok(_) => Ok(()),
+            Err(error) if was_done(&error) => Ok(()),
+            Err(error) => Err(TelegramError::request(format!("sending an album to chat {chat_id}"), &error)),
+        }
     }
 
     /// Show in the chat that a photo is being made. Nothing depends on it.
@@ -266,7 +289,10 @@ impl Telegram {
     /// [`TelegramError`]; [`is_too_large`](TelegramError::is_too_large) if it is larger.
     pub async fn download(&self, file_id: &FileId) -> Result<Bytes, TelegramError> {
         let tried = "downloading a photo";
-        let file = self.bot.get_file(file_id.clone()).await.map_err(|error| TelegramError::request(tried, &error))?;
+        let file = self.bot.get_file(file_id.clone()).await.map_err(|error| {
+            let error = TelegramError::request(tried, &error);
+            if error.kind == Kind::Refused { TelegramError { kind: Kind::Gone, ..error } } else { error }
+        })?;
         if file.size as usize > MAX_DOWNLOAD {
             let reason = format!("it has {} bytes", file.size);
             return Err(TelegramError { tried: tried.into(), reason, kind: Kind::TooLarge });

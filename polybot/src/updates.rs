@@ -51,12 +51,16 @@ impl Updates {
             Begun::Done => return Ok(Handled::Done),
             Begun::Busy => return Ok(Handled::Busy),
         };
-        let outcome = match update.kind {
-            UpdateKind::Message(message) => self.message(&message, work_id).await,
-            UpdateKind::EditedMessage(message) => self.edited(&message, work_id).await,
-            UpdateKind::CallbackQuery(press) => self.pressed(&press, work_id).await,
-            _ => Ok(()),
+        let work = async {
+            match update.kind {
+                UpdateKind::Message(message) => self.message(&message, work_id).await,
+                UpdateKind::EditedMessage(message) => self.edited(&message, work_id).await,
+                UpdateKind::CallbackQuery(press) => self.pressed(&press, work_id).await,
+                _ => Ok(()),
+            }
         };
+        // Stop before the lease ends: then another instance may try.
+        let outcome = tokio::time::timeout(self.ledger.time(), work).await.unwrap_or(Err(HandleError::TooSlow));
         let outcome = match outcome {
             // Blocked bots and deleted chats: no other try can reach them.
             Err(HandleError::Telegram(error)) if error.is_final() => {

@@ -42,6 +42,8 @@ pub struct Consumer {
     pub retry_wait: Duration,
     /// How long the jobs that run at shutdown may take.
     pub drain_timeout: Duration,
+    /// Places for callbacks that are under way.
+    pub callbacks: Semaphore,
     /// How many messages are held, for whoever protects a busy instance.
     pub in_hand: watch::Sender<usize>,
 }
@@ -134,9 +136,13 @@ impl Consumer {
         metrics::gauge!("worker_messages_in_hand").decrement(1);
         drop(slot);
         if let Some(processed) = processed {
-            tokio::select! {
-                () = self.pipeline.conclude(processed) => {}
-                () = give_up.cancelled() => {}
+            // However slow polybot is, no more than so many wait for it; its sweep finds the others.
+            match self.callbacks.try_acquire() {
+                Ok(_place) => tokio::select! {
+                    () = self.pipeline.conclude(processed) => {}
+                    () = give_up.cancelled() => {}
+                },
+                Err(_) => metrics::counter!("worker_callback_failures_total").increment(1),
             }
         }
         self.in_hand.send_modify(|held| *held = held.saturating_sub(1));

@@ -11,7 +11,6 @@ use aws_config::imds::client::error::ImdsError;
 use aws_sdk_autoscaling::Client;
 use fleet::AwsError;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 /// How often the metadata is asked; AWS recommends 5 s for spot notices.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -113,18 +112,23 @@ impl Instance {
         Ok(())
     }
 
-    /// Keep the instance protected from scale-in while messages are held, until `shutdown`.
-    pub(crate) async fn protect_while_busy(&self, mut in_hand: watch::Receiver<usize>, shutdown: CancellationToken) {
-        let mut protected = false;
+    /// Keep the instance protected from scale-in while messages are held. Ends when nobody holds any more.
+    pub(crate) async fn protect_while_busy(&self, mut in_hand: watch::Receiver<usize>) {
+        // Unknown: a worker that was started anew may have left it protected.
+        let mut protected = None;
         loop {
             let wished = *in_hand.borrow_and_update() > 0;
-            if wished != protected {
+            if Some(wished) != protected {
                 // Jobs follow each other with small gaps, which are no reason for two calls.
-                if !wished && tokio::time::timeout(IDLE, in_hand.wait_for(|held| *held > 0)).await.is_ok() {
-                    continue;
+                if !wished && protected.is_some() {
+                    match tokio::time::timeout(IDLE, in_hand.wait_for(|held| *held > 0)).await {
+                        Ok(Ok(_)) => continue,
+                        Ok(Err(_)) => return,
+                        Err(_) => {}
+                    }
                 }
                 match self.protect(wished).await {
-                    Ok(()) => protected = wished,
+                    Ok(()) => protected = Some(wished),
                     Err(error) => {
                         tracing::warn!(%error, wished, "the protection from scale-in was not changed");
                         tokio::time::sleep(INTERVAL).await;
@@ -132,9 +136,8 @@ impl Instance {
                     }
                 }
             }
-            tokio::select! {
-                changed = in_hand.changed() => if changed.is_err() { return },
-                () = shutdown.cancelled() => return,
+            if in_hand.changed().await.is_err() {
+                return;
             }
         }
     }

@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::drain::{Instance, Notice};
 use crate::{Callback, Consumer, InferencePool, Pipeline, Settings, http};
 
+/// The most callbacks under way at once.
+const MAX_CALLBACKS: usize = 64;
+
 /// Run the service on this socket until `shutdown`, then finish the jobs that run.
 ///
 /// # Errors
@@ -45,6 +48,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         receive_wait: Duration::from_secs(settings.receive_wait),
         retry_wait: Duration::from_secs(settings.retry_wait),
         drain_timeout: Duration::from_secs(settings.drain_timeout),
+        callbacks: Semaphore::new(MAX_CALLBACKS),
         in_hand,
     };
     let instance = settings.asg_name.map(|group| Instance {
@@ -63,11 +67,15 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
             Some(instance) => {
                 let protect = async {
                     if settings.scale_in_protection {
-                        instance.protect_while_busy(held, shutdown.clone()).await;
+                        tokio::select! {
+                            () = instance.protect_while_busy(held) => {}
+                            () = shutdown.cancelled() => {}
+                        }
                     }
                 };
                 let (noticed, (), ()) = tokio::join!(stop_at_notice(instance, &shutdown), consume, protect);
-                if noticed.is_some() {
+                // After a spot notice no hook waits yet.
+                if noticed == Some(Notice::ScaleIn) {
                     instance.drained().await;
                 }
             }
