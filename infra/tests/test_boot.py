@@ -110,6 +110,16 @@ def test_stopping_takes_longer_than_draining(boot, fleet):
         assert drain < stop < system
 
 
+def test_what_ended_well_is_not_started_again(boot, fleet, other_fleet):
+    """A worker that drained ended well, and its instance is about to go; what crashed comes back."""
+    for stack, template, services in ((fleet, "PolybotTemplate", ("polybot", "metric-streamer")),
+                                      (fleet, "WorkerTemplate", ("yolo-worker",)),
+                                      (other_fleet, "StreamerTemplate", ("metric-streamer",))):
+        machine = boot(stack, template)
+        for service in services:
+            assert re.findall(r"^Restart=(.*)$", unit(machine, service), re.M) == ["on-failure"]
+
+
 def test_secrets_are_roots_alone(boot, fleet):
     machine = boot(fleet, "PolybotTemplate")
     assert (machine.root / "etc/polybot").stat().st_mode & 0o777 == 0o700
