@@ -145,12 +145,20 @@ def test_the_metric_streamer_starts_on_its_own(boot, other_fleet):
     assert environment(machine, "metric-streamer")["ASG_NAME"] == "other-workers"
 
 
-def test_cloudformation_is_told_that_all_is_well(boot, fleet):
-    for template, group in (("PolybotTemplate", "PolybotGroup"), ("WorkerTemplate", "WorkerGroup")):
-        machine = boot(fleet, template)
+def test_cloudformation_is_told_that_all_is_well(boot, fleet, other_fleet):
+    for stack, template, group in ((fleet, "PolybotTemplate", "PolybotGroup"), (fleet, "WorkerTemplate", "WorkerGroup"),
+                                   (other_fleet, "StreamerTemplate", "StreamerGroup")):
+        machine = boot(stack, template)
         signal = machine.calls[-1]
-        assert signal == f"cfn-signal --exit-code 0 --region us-east-1 --stack fleet --resource {group}"
-        assert fleet.template["Resources"][group]["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"]
+        assert signal == f"cfn-signal --exit-code 0 --region us-east-1 --stack {stack.name} --resource {group}"
+        assert stack.template["Resources"][group]["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"]
+
+
+def test_a_stack_is_made_only_when_its_services_work(fleet):
+    """But for the workers, of which there may be none."""
+    resources = fleet.template["Resources"]
+    counts = {group: resources[group]["CreationPolicy"]["ResourceSignal"]["Count"] for group in ("PolybotGroup", "StreamerGroup")}
+    assert counts == {"PolybotGroup": 2, "StreamerGroup": 1}
 
 
 @pytest.mark.parametrize("fails", ['"dnf "*', '"aws ecr"*', '"docker pull"*', '"aws secretsmanager"*', '"curl "*'])
