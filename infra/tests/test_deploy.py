@@ -26,14 +26,14 @@ class Deployer:
                              "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": emulators.REGION,
                              "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
 
-    def aws(self, *arguments):
+    def aws(self, *arguments, keep=()):
         command = [sys.executable, Path(sys.executable).with_name("aws"), *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=120, pass_fds=keep)
 
-    def deploy(self, *parameters):
+    def deploy(self, *parameters, keep=()):
         deployed = self.aws("cloudformation", "deploy", "--stack-name", "typed", "--template-file", self._template,
                             "--capabilities", "CAPABILITY_IAM", "--s3-bucket", "typed-templates",
-                            "--s3-prefix", "templates", "--parameter-overrides", *parameters)
+                            "--s3-prefix", "templates", "--parameter-overrides", *parameters, keep=keep)
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
 
     def user_data(self):
@@ -53,8 +53,14 @@ def deployer(ministack, tmp_path):
 
 
 def test_the_command_makes_the_stack_and_updates_it(deployer, ministack):
-    deployer.deploy(f"TelegramToken={TOKEN}", "ImageTag=first", "DomainName=bot.example.net",
-                    "CertificateId=01234567-89ab-cdef-0123-456789abcdef")
+    # As the README does it, from a pipe: a command line can be read by every process.
+    given = json.dumps([f"TelegramToken={TOKEN}", "ImageTag=first", "DomainName=bot.example.net",
+                        "CertificateId=01234567-89ab-cdef-0123-456789abcdef"])
+    reading, writing = os.pipe()
+    os.write(writing, given.encode())
+    os.close(writing)
+    deployer.deploy(f"file:///dev/fd/{reading}", keep=[reading])
+    os.close(reading)
     # More than CloudFormation takes inline, so it went through the bucket.
     stored = emulators.client(ministack, "s3").list_objects_v2(Bucket="typed-templates", Prefix="templates/")
     assert stored["KeyCount"] == 1
