@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 import emulator
-from repository import ROOT
+from repository import ROOT, SERVICES
 
 ONE = """
 Parameters:
@@ -91,12 +91,52 @@ class Deploy(unittest.TestCase):
             self.assertNotEqual(missing.returncode, 0)
             self.assertIn("polybott", missing.stderr)
 
+    def tag(self, there: dict[str, list[str]], *arguments: str) -> subprocess.CompletedProcess:
+        """What `tag` does when ECR has these tags; answers as ECR's do, which the emulator's do not where there is no image."""
+        with tempfile.TemporaryDirectory() as folder:
+            has = " | ".join(f'"{name} imageTag={tag}"' for name, tags in there.items() for tag in tags) or '"nothing"'
+            aws = Path(folder, "aws")
+            aws.write_text(
+                "#!/bin/bash\n"
+                '[ "$1 $2 $3 $5" = "ecr describe-images --repository-name --image-ids" ] || exit 9\n'
+                f'case "$4 $6" in {has}) ;; *broken*) echo AccessDeniedException >&2; exit 254 ;; '
+                "*) echo ImageNotFoundException >&2; exit 254 ;; esac\n"
+            )
+            aws.chmod(0o755)
+            self.environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+            return self.run_script("tag", *arguments)
+
+    def test_a_commit_without_images_keeps_those_that_the_stack_has(self):
+        all_three = {f"team/{service}": ["new", "old"] for service in SERVICES}
+        for arguments, printed in ((["new"], "ImageTag=new\n"), (["new", ""], "ImageTag=new\n"), (["new", "old"], "ImageTag=old\n")):
+            result = self.tag(all_three, "team", *arguments)
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, printed, ""))
+
+        # Only the template changed: no images were made.
+        kept = self.tag(all_three, "team", "template", "")
+        self.assertEqual((kept.returncode, kept.stdout), (0, ""))
+        self.assertIn("::warning::ECR has no images of template", kept.stderr)
+
+        # What was asked for is not exchanged for something else; nor is half a release.
+        asked = self.tag(all_three, "team", "new", "gone")
+        self.assertEqual((asked.returncode, asked.stdout), (1, ""))
+        self.assertIn("ECR has no team/polybot:gone", asked.stderr)
+        half = self.tag({"team/polybot": ["new"]}, "team", "new", "")
+        self.assertEqual((half.returncode, half.stdout), (1, ""))
+        self.assertIn("team/yolo-worker:new team/metric-streamer:new", half.stderr)
+
+        # Not to know is not to have none.
+        self.assertEqual(self.tag(all_three, "team", "broken", "").returncode, 2)
+
     def test_they_say_how_they_are_used(self):
         self.environment = {"PATH": "/usr/bin:/bin"}
         for script, arguments in (("plan", ["--what"]), ("plan", ["ImageTag=one"]), ("apply", ["polybot"])):
             result = self.run_script(script, *arguments)
             self.assertEqual(result.returncode, 2)
             self.assertIn(f"{script} --stack NAME", result.stderr)
+        result = self.run_script("tag", "polybot")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("tag REPOSITORIES COMMIT", result.stderr)
 
 
 if __name__ == "__main__":
