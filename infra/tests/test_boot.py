@@ -110,6 +110,16 @@ def test_stopping_takes_longer_than_draining(boot, fleet):
         assert drain < stop < system
 
 
+def test_what_ended_well_is_not_started_again(boot, fleet, other_fleet):
+    """A worker that drained ended well, and its instance is about to go; what crashed comes back."""
+    for stack, template, services in ((fleet, "PolybotTemplate", ("polybot", "metric-streamer")),
+                                      (fleet, "WorkerTemplate", ("yolo-worker",)),
+                                      (other_fleet, "StreamerTemplate", ("metric-streamer",))):
+        machine = boot(stack, template)
+        for service in services:
+            assert re.findall(r"^Restart=(.*)$", unit(machine, service), re.M) == ["on-failure"]
+
+
 def test_secrets_are_roots_alone(boot, fleet):
     machine = boot(fleet, "PolybotTemplate")
     assert (machine.root / "etc/polybot").stat().st_mode & 0o777 == 0o700
@@ -135,12 +145,20 @@ def test_the_metric_streamer_starts_on_its_own(boot, other_fleet):
     assert environment(machine, "metric-streamer")["ASG_NAME"] == "other-workers"
 
 
-def test_cloudformation_is_told_that_all_is_well(boot, fleet):
-    for template, group in (("PolybotTemplate", "PolybotGroup"), ("WorkerTemplate", "WorkerGroup")):
-        machine = boot(fleet, template)
+def test_cloudformation_is_told_that_all_is_well(boot, fleet, other_fleet):
+    for stack, template, group in ((fleet, "PolybotTemplate", "PolybotGroup"), (fleet, "WorkerTemplate", "WorkerGroup"),
+                                   (other_fleet, "StreamerTemplate", "StreamerGroup")):
+        machine = boot(stack, template)
         signal = machine.calls[-1]
-        assert signal == f"cfn-signal --exit-code 0 --region us-east-1 --stack fleet --resource {group}"
-        assert fleet.template["Resources"][group]["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"]
+        assert signal == f"cfn-signal --exit-code 0 --region us-east-1 --stack {stack.name} --resource {group}"
+        assert stack.template["Resources"][group]["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"]
+
+
+def test_a_stack_is_made_only_when_its_services_work(fleet):
+    """But for the workers, of which there may be none."""
+    resources = fleet.template["Resources"]
+    counts = {group: resources[group]["CreationPolicy"]["ResourceSignal"]["Count"] for group in ("PolybotGroup", "StreamerGroup")}
+    assert counts == {"PolybotGroup": 2, "StreamerGroup": 1}
 
 
 @pytest.mark.parametrize("fails", ['"dnf "*', '"aws ecr"*', '"docker pull"*', '"aws secretsmanager"*', '"curl "*'])

@@ -202,7 +202,7 @@ def test_images_are_scanned_and_old_ones_dropped(cloud, bootstrap):
             ecr.put_lifecycle_policy(repositoryName=properties["RepositoryName"],
                                      lifecyclePolicyText=properties["LifecyclePolicy"]["LifecyclePolicyText"])
             policy = json.loads(ecr.get_lifecycle_policy(repositoryName=properties["RepositoryName"])["lifecyclePolicyText"])
-            assert policy["rules"][0]["selection"]["countNumber"] == 20
+            assert policy["rules"][0]["selection"]["countNumber"] == 3 * 100
     repositories = ecr.describe_repositories()["repositories"]
     assert len(repositories) == 3
     assert all(repository["imageScanningConfiguration"]["scanOnPush"] for repository in repositories)

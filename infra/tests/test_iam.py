@@ -5,6 +5,7 @@ import re
 
 import pytest
 import rust_calls
+from emulators import ACCOUNT
 from template import ROOT
 
 ROLES = {"polybot": "PolybotRole", "yolo-worker": "WorkerRole", "metric-streamer": "StreamerRole"}
@@ -144,6 +145,19 @@ def test_only_polybots_machine_takes_the_role_of_the_metric_streamer_beside_it(f
     assert principal(other_fleet, "StreamerRole") == {"Service": "ec2.amazonaws.com"}
 
 
+def test_the_flow_logs_role_is_for_this_accounts_delivery_alone(fleet):
+    """From the template: ministack makes no flow logs."""
+    role = fleet.resolver.resolve(fleet.template["Resources"]["FlowLogRole"]["Properties"]["AssumeRolePolicyDocument"])
+    statement, = role["Statement"]
+    assert statement["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    # https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html; the stack makes the group itself.
+    policy, = fleet.template["Resources"]["FlowLogRole"]["Properties"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    assert actions(statements) == {"logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "logs:DescribeLogGroups"}
+    assert [as_list(statement["Action"]) for statement in statements if statement["Resource"] == "*"] == [["logs:DescribeLogGroups"]]
+
+
 def resources(stack, role, action):
     """What the code's policy allows the action on."""
     return {resource for statement in policies(stack, role)["code"] if action in as_list(statement["Action"])
@@ -164,6 +178,8 @@ def test_photos_are_written_and_read_where_the_code_keeps_them(fleet):
     source = (ROOT / "fleet/src/images.rs").read_text()
     bucket = fleet.attributes["ImageBucket", "Arn"]
     prefixes = dict(re.findall(r'const (\w+): &str = "(.*)";', source))
+    # Photos that many jobs name lie below the others, so the same right covers them.
+    assert prefixes["SHARED"].startswith(prefixes["ORIGINALS"])
     originals, predicted = f"{bucket}/{prefixes['ORIGINALS']}*", f"{bucket}/{prefixes['PREDICTED']}*"
     assert resources(fleet, "PolybotRole", "s3:PutObject") == {originals}
     assert resources(fleet, "PolybotRole", "s3:GetObject") == {predicted}

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from template import load
+from template import Resolver, load
 
 TAKEN = {
     "TelegramToken": ["123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"],
@@ -55,6 +55,18 @@ def test_only_what_nobody_can_guess_has_to_be_given():
     """And one of HostedZoneId and CertificateId, by a rule."""
     assert {name for name, declared in PARAMETERS.items() if "Default" not in declared} == {
         "TelegramToken", "ImageTag", "DomainName"}
+
+
+def test_a_fleet_without_room_to_replace_a_worker_is_refused():
+    template = load("polybot.yaml")
+    rule, = template["Rules"]["RoomToReplaceWorkers"]["Assertions"]
+    for least, most, taken in (("1", "10", True), ("0", "1", True), ("3", "3", False)):
+        resolver = Resolver(template, {"WorkerMin": least, "WorkerMax": most}, {}, {}, {})
+        template["Conditions"]["Room"] = rule["Assert"]
+        assert resolver.condition("Room") == taken
+    group = template["Resources"]["WorkerGroup"]
+    assert group["UpdatePolicy"]["AutoScalingRollingUpdate"]["MinInstancesInService"] == {"Ref": "WorkerMin"}
+    assert group["Properties"]["MaxSize"] == {"Ref": "WorkerMax"}
 
 
 def test_what_reaches_a_shell_is_free_of_its_signs():

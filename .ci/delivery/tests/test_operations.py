@@ -47,6 +47,14 @@ class Runbook(unittest.TestCase):
         for line, *_ in rows:
             self.assertTrue(f'"{line.strip("`")}"' in CODE, f"no service logs {line}")
 
+    def test_a_slow_answer_is_polybots_own_and_as_long_as_the_texts_say(self):
+        seconds = re.search(r"request_time: Duration::from_secs\((\d+)\)", read("fleet/src/server.rs"))[1]
+        # Else it is the load balancer that answers, with a 5xx of its own.
+        self.assertNotIn("idle_timeout", read("infra/polybot.yaml"), "no longer the load balancer's default, 60 s")
+        self.assertLess(int(seconds), 60)
+        self.assertEqual(re.findall(r"504 after (\d+) s", RUNBOOK), [seconds] * 2)
+        self.assertIn(f", {seconds} s for an answer,", read("docs/RELIABILITY.md"))
+
     def test_each_error_is_explained(self):
         listed = {row[0].strip("`") for row in table_rows("Logs")}
         for path, text in SOURCES.items():
