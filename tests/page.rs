@@ -178,6 +178,8 @@ async fn a_photo_is_sent_and_its_answer_seen() {
     browser
         .until("[...document.querySelectorAll('.keyboard button')].some((it) => it.textContent === 'contour')")
         .await;
+    let focused = browser.value("document.activeElement.closest('.keyboard') !== null").await;
+    assert_eq!(focused, true, "whoever pressed goes on from there, without a mouse");
     browser.press("contour").await;
     browser.until(&format!("{BOTS_PHOTOS}.length === 2")).await;
 

@@ -1,6 +1,6 @@
 //! A folder in which S3's objects, DynamoDB's tables and SQS's messages outlive the program.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl DataDir {
             let folder = path.to_owned();
             move |source| DataDirError::Io { tried, folder, source }
         };
-        std::fs::create_dir_all(path).map_err(failed("make a place"))?;
+        private_folder().create(path).map_err(failed("make a place"))?;
         let lock = File::create(path.join("lock")).map_err(failed("write"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -54,6 +54,15 @@ impl DataDir {
     pub(crate) fn error(&self, tried: &'static str, source: io::Error) -> DataDirError {
         DataDirError::Io { tried, folder: self.path.clone(), source }
     }
+}
+
+/// Makes folders, those above them included, that only their owner can look into: people's photos are in there.
+fn private_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
 }
 
 /// Write a file so that whenever the program ends, the old one or the new one is there, whole.
@@ -77,6 +86,19 @@ mod tests {
         assert!(matches!(DataDir::take(&folder), Err(DataDirError::InUse(_))));
         drop(first);
         DataDir::take(&folder).expect("free again");
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_folder_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = std::env::temp_dir().join(format!("embedded-aws-{}", uuid::Uuid::now_v7()));
+        let taken = DataDir::take(&folder).expect("free");
+        let mode = std::fs::metadata(&folder).expect("made").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(taken);
         std::fs::remove_dir_all(folder).expect("removed");
     }
 }

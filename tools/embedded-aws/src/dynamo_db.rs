@@ -61,19 +61,25 @@ impl DynamoDb {
             return Ok(delegate(&self.service, call).await);
         }
         let mut writes = self.writes.lock().await;
+        if let Some(journal) = writes.as_mut() {
+            // Before the write is done: one that can't be kept must not be seen, either.
+            journal.catch_up().map_err(unkept)?;
+        }
         let write = writes.is_some().then(|| Write {
             operation: call.operation.clone(),
             body: String::from_utf8_lossy(&call.body).into_owned(),
         });
         let reply = delegate(&self.service, call).await;
         if let (Some(journal), Some(write), true) = (writes.as_mut(), write, reply.status.is_success()) {
-            journal.note(&write).map_err(|error| {
-                tracing::error!(%error, "a write to DynamoDB can't be kept");
-                Failure::new(500, "InternalServerError", format!("The write can't be kept on disk: {error}"))
-            })?;
+            journal.note(&write).map_err(unkept)?;
         }
         Ok(reply)
     }
+}
+
+fn unkept(error: io::Error) -> Failure {
+    tracing::error!(%error, "a write to DynamoDB can't be kept");
+    Failure::new(500, "InternalServerError", format!("The write can't be kept on disk: {error}"))
 }
 
 fn is_read(operation: &str) -> bool {

@@ -1,4 +1,4 @@
-//! How many instances a group has, and how many of them its metric is about.
+//! How many instances a group has, and how many of them are warm.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub struct Capacity {
     pub max_size: u32,
     /// How many there should be.
     pub desired: u32,
-    /// Those in service and past their warm-up. The metric is about these.
+    /// Those in service and past their warm-up. What is to be added is reckoned from these. A metric that counts
+    /// instances itself may count others: BacklogPerInstance divides by all that are in service, warm or not.
     pub warmed_up: u32,
     /// Those that are being started or warm up.
     pub warming_up: u32,

@@ -73,9 +73,13 @@ impl Policy {
         None
     }
 
-    /// In proportion to the metric, rounded up. Instances that are not yet warm are not what the metric is about, so
+    /// In proportion to the metric, rounded up. Instances that are not yet warm don't count for AWS's own metrics, so
     /// they are not multiplied; but they are on their way, so an alarm that asks for no more than is desired adds
     /// nothing ("Set the default instance warmup for an Auto Scaling group", EC2 Auto Scaling user guide).
+    ///
+    /// BacklogPerInstance is divided by all that are in service. While some of them warm up, it is lower than the backlog
+    /// of each warm one, and less is asked for than the backlog needs: the group grows more slowly, never too far, and
+    /// is told the rest once they are warm.
     fn scale_out(&self, metric: f64, capacity: &Capacity) -> u32 {
         // An empty group has a metric, too: the whole backlog, as if there were one instance.
         let current = capacity.warmed_up.max(1);

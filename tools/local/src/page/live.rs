@@ -83,23 +83,27 @@ impl Viewer {
                 self.tell_fleet(&mut fleet).await?;
             }
         };
-        self.tell("people", &people.all()).await?;
         let mut chats = people.app().subscribe_from(first);
         // What happened before is told first, so that the browser knows when it may speak up about what is new.
         let past = people.app().events_length();
+        // Looked at before the people are: who comes in between is told twice rather than never.
+        let mut count = people.count();
+        self.tell("people", &people.all()).await?;
         for _ in first..past {
             self.tell_chat(people, &mut chats).await?;
         }
         self.tell("caught-up", &json!({})).await?;
-        let mut count = people.count();
         loop {
             tokio::select! {
-                told = self.tell_chat(people, &mut chats) => told?,
-                told = self.tell_fleet(&mut fleet) => told?,
+                // The browser leaves out what is said by somebody of whom it has not been told. The chats come last: in a
+                // flood, of which they tell nothing, there is always a next event.
+                biased;
                 changed = count.changed() => {
                     changed.map_err(|_| Gone)?;
                     self.tell("people", &people.all()).await?;
                 }
+                told = self.tell_fleet(&mut fleet) => told?,
+                told = self.tell_chat(people, &mut chats) => told?,
             }
         }
     }

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { Composer } from "./composer.js";
-import { byId, h, toast } from "./dom.js";
+import { byId, h, keep, toast } from "./dom.js";
 import { bubble } from "./message.js";
 
 /** How near to its end the conversation must be to follow it, in pixels. */
@@ -55,12 +55,15 @@ export class Chat {
     for (const person of people) {
       if (!this.conversations.has(person.id)) this.conversations.set(person.id, new Conversation(person));
     }
-    byId("people").replaceChildren(...people.map(({ id, name }, place) => {
+    const make = ({ id, name }) => {
       const choose = h("input", { type: "radio", name: "person", value: id, onchange: () => this.choose(id) });
-      choose.checked = id === this.current?.person.id;
-      return h("label", { class: `person hue-${place % 6}` }, choose, h("span", { class: "face", "aria-hidden": "true" }, [...name][0]),
+      const hue = byId("people").children.length % 6;
+      return h("label", { class: `person hue-${hue}` }, choose, h("span", { class: "face", "aria-hidden": "true" }, [...name][0]),
         h("span", { class: "name" }, name), h("span", { class: "unread", data: { person: id } }));
-    }));
+    };
+    keep(byId("people"), people, ({ id }) => id, make, (label, { id }) => {
+      label.querySelector("input").checked = id === this.current?.person.id;
+    });
     if (!this.current && people.length) this.choose(people[0].id);
     this.showUnread();
   }
@@ -170,7 +173,7 @@ export class Chat {
     const follow = this.isAtEnd();
     const parts = conversation.parts(message).filter((part) => conversation.messages.has(part.message_id));
     if (!parts.length) shown?.remove();
-    else if (shown) shown.replaceWith(this.bubble(parts[0]));
+    else if (shown) replace(shown, this.bubble(parts[0]));
     else list.append(this.bubble(parts[0]));
     this.welcome();
     if (follow || !message.from_bot) this.scrollToEnd();
@@ -222,6 +225,15 @@ export class Chat {
     if (!this.conversations.has(person.id)) this.conversations.set(person.id, new Conversation(person));
     this.choose(person.id);
   }
+}
+
+/** Puts a message in the place of what it was. Who was in it with the keyboard stays in it. */
+function replace(shown, fresh) {
+  const focused = shown.contains(document.activeElement) ? document.activeElement : null;
+  shown.replaceWith(fresh);
+  if (!focused) return;
+  const next = fresh.querySelector(focused.closest(".keyboard") ? ".keyboard :is(button, a)" : "button, a");
+  (next ?? byId("log")).focus({ preventScroll: true });
 }
 
 const words = (message) => message.text ?? message.caption ?? "";

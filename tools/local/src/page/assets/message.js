@@ -38,9 +38,11 @@ function keyboard(message, person) {
     if (url) return h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text);
     const press = async (event) => {
       const pressed = event.currentTarget;
-      pressed.disabled = true;
+      // What is disabled loses the keyboard's focus; this is only said to be.
+      if (pressed.getAttribute("aria-disabled") === "true") return;
+      pressed.setAttribute("aria-disabled", "true");
       await api.press(person, message.message_id, callback_data);
-      setTimeout(() => (pressed.disabled = false), 1000);
+      setTimeout(() => pressed.removeAttribute("aria-disabled"), 1000);
     };
     return h("button", { type: "button", onclick: press }, text);
   };
