@@ -77,6 +77,10 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, PhotoError> {
     if width == 0 || height == 0 {
         return Err(PhotoError::Unreadable(format!("it is {width} x {height} pixels")));
     }
+    // The decoder looks after its own memory, not after what it decodes into.
+    if decoder.total_bytes() > limits.max_decoder_bytes {
+        return Err(PhotoError::Unreadable("it needs more memory than is allowed".into()));
+    }
     // An orientation that can't be read is no reason to refuse the photo.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
