@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import emulators
@@ -20,6 +21,7 @@ class Deployer:
 
     def __init__(self, endpoint, folder, template):
         self._endpoint = endpoint
+        self._deployed_at = None
         self._template = folder / "template.json"
         self._template.write_text(json.dumps(template))
         self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_ACCESS_KEY_ID": emulators.ACCOUNT,
@@ -31,9 +33,13 @@ class Deployer:
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=120, pass_fds=keep)
 
     def deploy(self, *parameters, keep=()):
+        # The command names its change set by the second: two within one would have the same name.
+        while int(time.time()) == self._deployed_at:
+            time.sleep(0.05)
         deployed = self.aws("cloudformation", "deploy", "--stack-name", "typed", "--template-file", self._template,
                             "--capabilities", "CAPABILITY_IAM", "--s3-bucket", "typed-templates",
                             "--s3-prefix", "templates", "--parameter-overrides", *parameters, keep=keep)
+        self._deployed_at = int(time.time())
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
 
     def user_data(self):
