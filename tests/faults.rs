@@ -31,7 +31,7 @@ fn options(polybots: usize, workers: usize) -> Options {
         polybots,
         workers,
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        ..support::options()
+        ..support::stand_in()
     }
 }
 

@@ -20,14 +20,9 @@ fn options(workers: usize) -> Options {
     let settings = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", SECRET)];
     Options {
         executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
-        model: "stand-in".into(),
-        polybots: 1,
         workers,
-        scaling: None,
-        telegram: None,
-        long_polling: false,
-        data_dir: None,
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        ..Options::here("stand-in").expect("this program's own file")
     }
 }
 

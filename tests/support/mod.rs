@@ -29,14 +29,7 @@ pub(crate) fn options() -> Options {
 pub(crate) fn stand_in() -> Options {
     Options {
         executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
-        model: "stand-in".into(),
-        polybots: 1,
-        workers: 1,
-        scaling: None,
-        telegram: None,
-        data_dir: None,
-        long_polling: false,
-        settings: Vec::new(),
+        ..Options::here("stand-in").expect("this program's own file")
     }
 }
 

@@ -6,6 +6,7 @@ use ::flood::cli::DoorName;
 use ::flood::{Door, Fleet, LoadTestDoor, TelegramFiles};
 use anyhow::Context;
 
+use crate::up::located;
 use crate::usage::Usage;
 use crate::{Options, Stack};
 
@@ -51,10 +52,7 @@ pub(crate) async fn run(args: FloodArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn start(args: &FloodArgs) -> anyhow::Result<Stack> {
-    let model = args.model.clone();
-    if detector::StandIn::from_setting(&model).is_none() {
-        tokio::task::spawn_blocking(move || models::locate(&model, &|step| eprintln!("{step}"))).await??;
-    }
+    located(&args.model).await?;
     let load_test = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", LOAD_TEST_SECRET)];
     let settings = load_test.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let options = Options { workers: args.workers, settings, ..Options::here(&args.model)? };
