@@ -1,9 +1,9 @@
 //! How long the parts of a detection take, at best and at the median:
-//! `timing MODEL [--runs 20] [--threads 1] [--photo FILE] [--tract] [--rectangular]`.
+//! `timing MODEL [--runs 20] [--threads 1] [--photo FILE] [--tract] [--rectangular] [--bf16]`.
 
 use std::time::{Duration, Instant};
 
-use detector::{Detector, Options, RgbImage, Thresholds, photo};
+use detector::{Detector, Isa, Options, Precision, RgbImage, Thresholds, photo};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -14,7 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads: usize = value("--threads").map_or(Ok(1), |threads| threads.parse())?;
     let bytes = value("--photo").map(std::fs::read).transpose()?;
 
-    let options = Options { own_operators: !has("--tract"), rectangular: has("--rectangular"), ..Options::default() };
+    let precision = if has("--bf16") { Precision::Bf16 } else { Precision::F32 };
+    let options =
+        Options { own_operators: !has("--tract"), isa: Isa::detect(precision), rectangular: has("--rectangular") };
     let start = Instant::now();
     let detector = Detector::load_with(model.as_ref(), Thresholds::default(), &options)?;
     let reason = detector

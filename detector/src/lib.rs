@@ -28,7 +28,7 @@ mod stand_in;
 
 pub use bounding_box::BoundingBox;
 pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
-pub use engine::Isa;
+pub use engine::{Isa, Precision, UnknownPrecision};
 pub use image::RgbImage;
 pub use model::{LoadError, Model, Options, Output};
 pub use photo;

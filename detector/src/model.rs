@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 
 use crate::coco;
 use crate::decode::{self, Candidate, Layout};
-use crate::engine::{Buffers, Isa, Recipe, lower};
+use crate::engine::{Buffers, Isa, Precision, Recipe, lower};
 use crate::head::Head;
 use crate::letterbox;
 use crate::raw_map::RawMap;
@@ -61,7 +61,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { own_operators: true, isa: Isa::detect(), rectangular: false }
+        Self { own_operators: true, isa: Isa::detect(Precision::F32), rectangular: false }
     }
 }
 

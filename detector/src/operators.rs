@@ -1,20 +1,33 @@
 //! The operators' kernels on made-up data, for the benchmarks. Each function answers one that runs the kernel once.
 
-use crate::engine::Isa;
-use crate::engine::kernels::attention::{Head, attend};
-use crate::engine::kernels::convolution::{Activation, Convolution, Window, convolve};
+use crate::engine::kernels::attention::{Head, Scratch, attend};
+use crate::engine::kernels::convolution::{Convolution, Output, convolve};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
+use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::window::Window;
+use crate::engine::{Element, Isa, Precision};
+
+/// Call a function for the type that an instruction set computes in.
+macro_rules! in_its_type {
+    ($isa:ident, $function:ident($($argument:expr),*)) => {
+        match $isa.precision() {
+            Precision::F32 => Box::new($function::<f32>($isa, $($argument),*)) as Box<dyn FnMut()>,
+            Precision::Bf16 => Box::new($function::<u16>($isa, $($argument),*)),
+        }
+    };
+}
 
 fn window(kernel: usize, stride: usize) -> Window {
     let padding = [kernel / 2; 2];
     Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1, 1], before: padding, after: padding }
 }
 
-fn values(count: usize) -> Vec<f32> {
-    (0..count).map(|i| (i % 251) as f32 / 251.0 - 0.5).collect()
+fn values<E: Element>(count: usize) -> Vec<E> {
+    (0..count).map(|i| E::from_f32((i % 251) as f32 / 251.0 - 0.5)).collect()
 }
 
 /// A convolution with SiLU; channel counts are multiples of 16.
+#[must_use]
 pub fn convolution(
     isa: Isa,
     inputs: usize,
@@ -22,10 +35,21 @@ pub fn convolution(
     side: usize,
     kernel: usize,
     stride: usize,
-) -> impl FnMut() + use<> {
+) -> Box<dyn FnMut()> {
+    in_its_type!(isa, convolution_in(inputs, outputs, side, kernel, stride))
+}
+
+fn convolution_in<E: Element>(
+    isa: Isa,
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    kernel: usize,
+    stride: usize,
+) -> impl FnMut() + use<E> {
     let window = window(kernel, stride);
     let [height, width] = window.output([side, side]);
-    let (input, weights) = (values(inputs * side * side), values(inputs * outputs * kernel * kernel));
+    let (input, weights) = (values::<E>(inputs * side * side), values(inputs * outputs * kernel * kernel));
     let (bias, mut output) = (values(outputs), values(outputs * height * width));
     move || {
         let call = Convolution {
@@ -38,14 +62,19 @@ pub fn convolution(
             activation: Activation::Silu,
             residual: &[],
         };
-        convolve(isa, &call, &mut output);
+        convolve(isa, &call, Output::Narrow(&mut output));
     }
 }
 
 /// A depthwise convolution with SiLU; the channel count is a multiple of 16.
-pub fn depthwise(isa: Isa, channels: usize, side: usize, kernel: usize) -> impl FnMut() + use<> {
+#[must_use]
+pub fn depthwise(isa: Isa, channels: usize, side: usize, kernel: usize) -> Box<dyn FnMut()> {
+    in_its_type!(isa, depthwise_in(channels, side, kernel))
+}
+
+fn depthwise_in<E: Element>(isa: Isa, channels: usize, side: usize, kernel: usize) -> impl FnMut() + use<E> {
     let window = window(kernel, 1);
-    let (input, weights) = (values(channels * side * side), values(channels * kernel * kernel));
+    let (input, weights) = (values::<E>(channels * side * side), values(channels * kernel * kernel));
     let (bias, mut output) = (values(channels), values(channels * side * side));
     move || {
         let call = Depthwise {
@@ -62,12 +91,18 @@ pub fn depthwise(isa: Isa, channels: usize, side: usize, kernel: usize) -> impl 
 }
 
 /// One head of attention; the depth is a multiple of 16.
-pub fn attention(isa: Isa, tokens: usize, depth: usize) -> impl FnMut() + use<> {
-    let (input, mut output, mut scratch) = (values(tokens * depth), values(tokens * depth), Vec::new());
+#[must_use]
+pub fn attention(isa: Isa, tokens: usize, depth: usize) -> Box<dyn FnMut()> {
+    in_its_type!(isa, attention_in(tokens, depth))
+}
+
+fn attention_in<E: Element>(isa: Isa, tokens: usize, depth: usize) -> impl FnMut() + use<E> {
+    let (input, mut output, mut scratch) =
+        (values::<E>(tokens * depth), values::<E>(tokens * depth), Scratch::default());
     move || {
-        let planes: Vec<&[f32]> = input.chunks_exact(tokens * isa.lanes()).collect();
+        let planes: Vec<&[E]> = input.chunks_exact(tokens * isa.lanes()).collect();
         let head = Head { tokens, scale: 0.2, queries: &planes, keys: &planes, values: &planes };
-        let mut outputs: Vec<&mut [f32]> = output.chunks_exact_mut(tokens * isa.lanes()).collect();
+        let mut outputs: Vec<&mut [E]> = output.chunks_exact_mut(tokens * isa.lanes()).collect();
         attend(isa, &head, &mut scratch, &mut outputs);
     }
 }

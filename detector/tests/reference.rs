@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use detector::decode::{self, Layout};
-use detector::{BoundingBox, Detection, Detector, Isa, Options, RgbImage, Thresholds, letterbox, nms, photo};
+use detector::{
+    BoundingBox, Detection, Detector, Isa, Options, Precision, RgbImage, Thresholds, letterbox, nms, photo,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -43,17 +45,20 @@ fn model() -> PathBuf {
     models::locate(models::DEFAULT, &|step| eprintln!("{step}")).expect("model")
 }
 
-static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::load(&model(), Thresholds::default()).expect("load"));
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| load(&Options::default()));
 
-#[test]
-fn agrees_with_the_reference() {
+/// Of what is at least this sure, the detector finds what the reference has, each with at least this IoU and at most this
+/// difference in confidence.
+fn assert_agrees(detector: &Detector, least_confidence: f32, least_iou: f32, most_difference: f32) {
     let json = std::fs::read(photos().join("yolo12n.json")).expect("reference");
     let reference: Reference = serde_json::from_slice(&json).expect("reference");
     assert!(!reference.images.is_empty());
     for (name, expected) in &reference.images {
         let image = photo(name);
         assert_eq!(image.dimensions(), (expected.width, expected.height), "{name}");
-        let found = DETECTOR.detect(&image).expect("detect");
+        let mut found = detector.detect(&image).expect("detect");
+        found.retain(|detection| detection.confidence >= least_confidence);
+        let labels: Vec<&Label> = expected.labels.iter().filter(|label| label.confidence >= least_confidence).collect();
         let classes = |names: Vec<&str>| {
             let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
             names.sort_unstable();
@@ -61,10 +66,10 @@ fn agrees_with_the_reference() {
         };
         assert_eq!(
             classes(found.iter().map(|d| &*d.class).collect()),
-            classes(expected.labels.iter().map(|l| l.class.as_str()).collect()),
+            classes(labels.iter().map(|label| label.class.as_str()).collect()),
             "{name}: {found:?}"
         );
-        for label in &expected.labels {
+        for label in labels {
             let (width, height) = (expected.width as f32, expected.height as f32);
             let there = BoundingBox::from_centre(
                 label.cx * width,
@@ -78,9 +83,9 @@ fn agrees_with_the_reference() {
                 .map(|detection| (detection.bounding_box.iou(&there), detection.confidence))
                 .max_by(|a, b| a.0.total_cmp(&b.0))
                 .expect("one of the class");
-            assert!(iou >= 0.95, "{name}: {} has IoU {iou}", label.class);
+            assert!(iou >= least_iou, "{name}: {} has IoU {iou}", label.class);
             assert!(
-                (confidence - label.confidence).abs() <= 0.02,
+                (confidence - label.confidence).abs() <= most_difference,
                 "{name}: {} has confidence {confidence}, expected {}",
                 label.class,
                 label.confidence
@@ -89,11 +94,37 @@ fn agrees_with_the_reference() {
     }
 }
 
+fn load(options: &Options) -> Detector {
+    Detector::load_with(&model(), Thresholds::default(), options).expect("load")
+}
+
+#[test]
+fn agrees_with_the_reference() {
+    assert_agrees(&DETECTOR, 0.0, 0.95, 0.02);
+}
+
+/// With the limits that bf16 may have.
+#[test]
+fn agrees_with_the_reference_in_bf16() {
+    for isa in Isa::available().filter(|isa| isa.precision() == Precision::Bf16) {
+        let detector = load(&Options { isa, ..Options::default() });
+        assert_eq!(detector.model().expect("a model").fallback_reason(), None);
+        assert_agrees(&detector, 0.0, 0.9, 0.05);
+    }
+}
+
+/// The network sees other grey around the photo, so it is not quite as sure or unsure: a cat is at 0.76 instead of 0.81, a
+/// bottle at 0.252 is below the threshold.
+#[test]
+fn agrees_with_the_reference_with_rectangular_input() {
+    let detector = load(&Options { rectangular: true, ..Options::default() });
+    let model = detector.model().expect("a model");
+    assert_eq!(model.input_size_for(1280, 720), (640, 384));
+    assert_agrees(&detector, 0.3, 0.9, 0.06);
+}
+
 /// All of the graph on tract's own operators, its last part included.
-static UNCUT: LazyLock<Detector> = LazyLock::new(|| {
-    let options = Options { own_operators: false, ..Options::default() };
-    Detector::load_with(&model(), Thresholds::default(), &options).expect("load")
-});
+static UNCUT: LazyLock<Detector> = LazyLock::new(|| load(&Options { own_operators: false, ..Options::default() }));
 
 /// The two lists hold the same objects, up to the noise of sums in another order.
 fn assert_same(found: &[Detection], expected: &[Detection], what: &str) {
@@ -111,14 +142,14 @@ fn the_default_model_runs_on_our_operators() {
     assert!(UNCUT.model().expect("a model").fallback_reason().is_some());
 }
 
-/// Cut graph and own operators, on every instruction set there is, against the whole graph on tract's.
+/// Cut graph and own operators, on every instruction set for f32, against the whole graph on tract's.
 #[test]
 fn agrees_with_the_uncut_graph_on_tracts_operators() {
     // Low, so that there is much to compare.
     let thresholds = Thresholds { confidence: 0.1, ..Thresholds::default() };
     let whole = Options { own_operators: false, ..Options::default() };
     let uncut = Detector::load_with(&model(), thresholds, &whole).expect("load");
-    for isa in Isa::available() {
+    for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
         let options = Options { isa, ..Options::default() };
         let cut = Detector::load_with(&model(), thresholds, &options).expect("load");
         assert_eq!(cut.model().expect("a model").fallback_reason(), None);

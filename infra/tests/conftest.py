@@ -38,6 +38,7 @@ _CHOSEN_OTHERWISE = {
     "ImageTag": "v2", "DomainName": "bot.example.org", "CertificateSelfSigned": "true", "PrivateSubnets": "true",
     "FlowLogs": "true", "Architecture": "arm64", "PolybotInstanceType": "t4g.small", "MetricStreamer": "own-instance",
     "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
+    "WorkerPrecision": "bf16", "WorkerRectangular": "true",
     "WorkerOnDemandBase": "0", "WorkerOnDemandPercent": "25", "BacklogTarget": "4",
     "ModelObject": "some-bucket/models/yolo.onnx",
     "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",

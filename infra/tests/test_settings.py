@@ -109,6 +109,9 @@ def test_parameters_reach_the_worker(all_given):
     assert all_given["other", "yolo-worker"]["MODEL"] == "/var/lib/polybot/model.onnx"
     assert all_given["fleet", "yolo-worker"]["SCALE_IN_PROTECTION"] == "false"
     assert all_given["other", "yolo-worker"]["SCALE_IN_PROTECTION"] == "true"
+    for fleet, precision, rectangular in [("fleet", "f32", "false"), ("other", "bf16", "true")]:
+        assert all_given[fleet, "yolo-worker"]["PRECISION"] == precision
+        assert all_given[fleet, "yolo-worker"]["RECTANGULAR"] == rectangular
 
 
 def test_a_self_signed_certificate_is_shown_to_telegram(all_given):

@@ -4,20 +4,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use detector::{Detector, RgbImage, Thresholds, photo};
+use detector::{Detector, RgbImage, photo};
 use image::Rgb;
 use serde::Serialize;
 
-use crate::pipeline;
+use crate::{Network, pipeline};
 
 /// Runs that are not counted: caches fill, the processor's clock settles.
 const WARM_UP: usize = 3;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// A model of models.toml by name, or the path of an ONNX file
-    #[arg(long, env, default_value = models::DEFAULT)]
-    model: String,
+    #[command(flatten)]
+    network: Network,
     /// The image to detect [default: a made 1280x720 JPEG]
     #[arg(long)]
     image: Option<PathBuf>,
@@ -48,6 +47,8 @@ struct Medians {
 #[derive(Serialize, Debug)]
 struct Report {
     model: String,
+    isa: String,
+    rectangular: bool,
     threads: u32,
     runs: u32,
     load_ms: f64,
@@ -68,9 +69,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?,
         None => made_photo()?,
     };
-    let path = models::locate(&args.model, &|step| eprintln!("{step}"))?;
+    models::locate(&args.network.model, &|step| eprintln!("{step}"))?;
     let started = Instant::now();
-    let detector = Detector::load(&path, Thresholds::default())?;
+    let detector = args.network.load(&|_| ())?;
     let load = started.elapsed();
     for _ in 0..WARM_UP {
         sample(&detector, &photo)?;
@@ -87,6 +88,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let median = |part: fn(&Sample) -> Duration| median_ms(samples.iter().map(part).collect());
     let report = Report {
         model: detector.name().into(),
+        isa: format!("{:?}", args.network.isa()),
+        rectangular: args.network.rectangular,
         threads: args.threads,
         runs: args.runs,
         load_ms: milliseconds(load),
@@ -104,6 +107,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let Medians { preprocess, inference, postprocess, total } = report.median_ms;
         println!("model        {}", report.model);
+        println!("instructions {}{}", report.isa, if report.rectangular { ", rectangular input" } else { "" });
         println!("threads      {} x {} runs", report.threads, report.runs);
         println!("load         {:>9.2} ms", report.load_ms);
         println!("peak memory  {:>9.2} MB", report.peak_rss_mb);

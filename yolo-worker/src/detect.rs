@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use detector::{Detector, Thresholds, annotate, photo};
+use detector::{annotate, photo};
 use serde_json::json;
 
-use crate::pipeline;
+use crate::{Network, pipeline};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -18,17 +18,15 @@ pub(crate) struct Args {
     /// Print JSON: model, width, height, labels
     #[arg(long)]
     json: bool,
-    /// A model of models.toml by name, or the path of an ONNX file
-    #[arg(long, env, default_value = models::DEFAULT)]
-    model: String,
+    #[command(flatten)]
+    network: Network,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let bytes = std::fs::read(&args.image).with_context(|| format!("can't read {}", args.image.display()))?;
     let mut image =
         photo::decode(&bytes, &photo::Limits::default()).with_context(|| args.image.display().to_string())?;
-    let model = models::locate(&args.model, &|step| eprintln!("{step}"))?;
-    let detector = Detector::load(&model, Thresholds::default())?;
+    let detector = args.network.load(&|step| eprintln!("{step}"))?;
     let detections = detector.detect(&image)?;
     let labels = pipeline::labels(&detections, &image);
     if args.json {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::imds;
-use detector::{Detector, StandIn, Thresholds};
 use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
@@ -23,10 +22,12 @@ const MAX_CALLBACKS: usize = 64;
 /// If the model can't be loaded or the socket fails.
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = fleet::telemetry::collect_metrics()?;
-    let model = settings.model.clone();
-    let detector = tokio::task::spawn_blocking(move || load(&model)).await??;
     let threads = settings.threads();
-    tracing::info!(model = detector.name(), threads, "model loaded");
+    let network = settings.network;
+    let isa = network.isa();
+    let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
+    let detector = tokio::task::spawn_blocking(load).await??;
+    tracing::info!(model = detector.name(), ?isa, threads, "model loaded");
 
     let config = fleet::aws::config().await;
     let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url);
@@ -97,17 +98,4 @@ async fn stop_at_notice(instance: &Instance, shutdown: &CancellationToken) -> Op
         }
         () = shutdown.cancelled() => None,
     }
-}
-
-/// The detector that the `MODEL` setting asks for.
-fn load(model: &str) -> anyhow::Result<Detector> {
-    if let Some(stand_in) = StandIn::from_setting(model) {
-        tracing::warn!(
-            pause_ms = stand_in.pause.as_millis() as u64,
-            "MODEL is the stand-in: nothing is really detected"
-        );
-        return Ok(Detector::stand_in(stand_in));
-    }
-    let path = models::locate(model, &|step| tracing::info!(model, "{step}"))?;
-    Ok(Detector::load(&path, Thresholds::default())?)
 }

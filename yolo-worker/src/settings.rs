@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use crate::Network;
+
 /// The settings of the service: flags, or environment variables of the same name.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -25,10 +27,9 @@ pub struct Settings {
     /// The secret that polybot's /results asks for
     #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub results_secret: String,
-    /// A model of models.toml by name, or the path of an ONNX file; or, for tests of everything but detection,
-    /// `stand-in[:MILLISECONDS]`, which finds the same in every photo after that time
-    #[arg(long, env, default_value = models::DEFAULT)]
-    pub model: String,
+    /// Which network looks at the photos
+    #[command(flatten)]
+    pub network: Network,
     /// Where /healthz and /metrics are served
     #[arg(long, env, default_value = "0.0.0.0:8081")]
     pub listen_addr: SocketAddr,

@@ -1,6 +1,42 @@
 //! The instruction sets that the kernels are compiled for.
 
-/// An instruction set, and with it the width of the blocks that channels are kept in.
+/// In what a network is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// `f32`: 24 bits.
+    #[default]
+    F32,
+    /// Maps and weights are bf16, numbers of 8 bits with the range of `f32`; sums are `f32`. Half the memory and, on
+    /// processors with instructions for it, half the multiplications.
+    Bf16,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+/// What was asked for is no [`Precision`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is neither f32 nor bf16")]
+pub struct UnknownPrecision(String);
+
+impl std::str::FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::F32, Self::Bf16]
+            .into_iter()
+            .find(|precision| precision.to_string() == name)
+            .ok_or_else(|| UnknownPrecision(name.into()))
+    }
+}
+
+/// An instruction set, and with it the width of the blocks that channels are kept in and what their values are.
 ///
 /// Every kernel is one generic function, instantiated once for each of these. The portable ones are plain arrays that
 /// the compiler turns into whatever the target has (NEON on aarch64).
@@ -14,13 +50,19 @@ pub enum Isa {
     Portable,
     /// Plain Rust, 16 lanes: the blocks of [`Isa::Avx512`] on any machine, so that all but its instructions is tested.
     PortableWide,
+    /// AVX-512F with AVX512-BF16: 16 lanes of bf16.
+    Avx512Bf16,
+    /// bf16 in plain Rust, 16 lanes: slow, so that all but [`Isa::Avx512Bf16`]'s instructions is tested.
+    PortableBf16,
 }
 
 impl Isa {
-    /// The best one that this processor has.
+    /// The best one that this processor has for this precision; for [`Precision::F32`] where it has none.
     #[must_use]
-    pub fn detect() -> Self {
-        if Self::Avx512.is_available() {
+    pub fn detect(precision: Precision) -> Self {
+        if precision == Precision::Bf16 && Self::Avx512Bf16.is_available() {
+            Self::Avx512Bf16
+        } else if Self::Avx512.is_available() {
             Self::Avx512
         } else if Self::Avx2.is_available() {
             Self::Avx2
@@ -36,23 +78,36 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 | Self::Avx2 => false,
-            Self::Portable | Self::PortableWide => true,
+            Self::Avx512 | Self::Avx2 | Self::Avx512Bf16 => false,
+            Self::Portable | Self::PortableWide | Self::PortableBf16 => true,
         }
     }
 
     /// All that this processor can run.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Avx512, Self::Avx2, Self::Portable, Self::PortableWide].into_iter().filter(|isa| isa.is_available())
+        [Self::Avx512, Self::Avx2, Self::Portable, Self::PortableWide, Self::Avx512Bf16, Self::PortableBf16]
+            .into_iter()
+            .filter(|isa| isa.is_available())
+    }
+
+    /// What it computes in.
+    #[must_use]
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::Avx512 | Self::Avx2 | Self::Portable | Self::PortableWide => Precision::F32,
+            Self::Avx512Bf16 | Self::PortableBf16 => Precision::Bf16,
+        }
     }
 
     /// Channels per block: the number of `f32` in one register.
     #[must_use]
     pub fn lanes(self) -> usize {
         match self {
-            Self::Avx512 | Self::PortableWide => 16,
+            Self::Avx512 | Self::PortableWide | Self::Avx512Bf16 | Self::PortableBf16 => 16,
             Self::Avx2 | Self::Portable => 8,
         }
     }

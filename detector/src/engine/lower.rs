@@ -15,17 +15,18 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Sigmoid, Silu};
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::Isa;
-use super::kernels::convolution::{Activation, Window};
-use super::ops::{Add, Convolve, ConvolveDepthwise, InputLayout, PlaneId, Pool, Upsample};
+use super::kernels::finish::Activation;
+use super::kernels::window::Window;
+use super::ops::{Add, Convolve, ConvolveDepthwise, InputLayout, Narrow, PlaneId, Pool, Shared, Upsample, Widen};
 use super::recipe::{Piece, Recipe, Step};
 use super::view::{View, push};
+use super::{Isa, Precision};
 
 /// What an outlet of tract's graph is among the steps.
 #[derive(Clone, Debug)]
 enum Value {
-    /// The network's input: channels, height and width.
-    Image { channels: usize, size: [usize; 2] },
+    /// The network's input: the step that it is read from, channels, height and width.
+    Image { step: usize, channels: usize, size: [usize; 2] },
     /// Runs of channels of blocked maps.
     Map { pieces: Vec<Piece>, size: [usize; 2] },
     /// A map seen through other axes.
@@ -78,7 +79,29 @@ pub(crate) fn lower(model: &TypedModel, outputs: &[OutletId], isa: Isa) -> Tract
         .iter()
         .map(|&output| lowering.map(output).map(|(pieces, _)| pieces))
         .collect::<TractResult<Vec<_>>>()?;
-    Ok(Recipe { steps: lowering.steps, outputs })
+    let mut recipe = Recipe { steps: lowering.steps, outputs };
+    if isa.precision() != Precision::F32 {
+        widen_outputs(&mut recipe, isa);
+    }
+    Ok(recipe)
+}
+
+/// Have what leaves the network as `f32`: a convolution writes its sums as they are, anything else is converted.
+fn widen_outputs(recipe: &mut Recipe, isa: Isa) {
+    for step in recipe.output_steps() {
+        let is_read = recipe.steps.iter().any(|other| other.inputs.contains(&step));
+        let Step { name, op, .. } = &mut recipe.steps[step - 1];
+        if let Some(convolve) = op.downcast_mut::<Convolve>().filter(|_| !is_read) {
+            convolve.wide = true;
+            continue;
+        }
+        let name = format!("{name}, wide");
+        recipe.steps.push(Step { name, op: Widen { isa }.into(), inputs: vec![step] });
+        let widened = recipe.steps.len();
+        for piece in recipe.outputs.iter_mut().flatten().filter(|piece| piece.step == step) {
+            piece.step = widened;
+        }
+    }
 }
 
 impl Lowering<'_> {
@@ -87,7 +110,14 @@ impl Lowering<'_> {
         if op.is::<TypedSource>() {
             let shape = concrete(&node.outputs[0].fact)?;
             ensure!(shape.len() == 4, "an input of {shape:?}");
-            Ok(Value::Image { channels: shape[1], size: [shape[2], shape[3]] })
+            let step = if self.isa.precision() == Precision::F32 {
+                0
+            } else {
+                self.push(node, Narrow { isa: self.isa }, vec![0], shape[1]);
+                self.steps[0].name = format!("{}, narrow", node.name);
+                self.steps.len()
+            };
+            Ok(Value::Image { step, channels: shape[1], size: [shape[2], shape[3]] })
         } else if let Some(conv) = op.downcast_ref::<Conv>() {
             self.convolution(node, conv)
         } else if let Some(pool) = op.downcast_ref::<MaxPool>() {
@@ -211,8 +241,8 @@ impl Lowering<'_> {
             return Ok(self.push(node, op, steps, outputs));
         }
         let (layout, planes, lanes_of, size) = match self.values.get(&node.inputs[0]) {
-            Some(&Value::Image { channels, size }) => {
-                steps.push(0);
+            Some(&Value::Image { step, channels, size }) => {
+                steps.push(step);
                 let planes = (0..channels).map(|block| PlaneId { input: 0, block }).collect();
                 (InputLayout::Planar, planes, (0..channels).map(|channel| vec![Some(channel)]).collect(), size)
             }
@@ -237,16 +267,21 @@ impl Lowering<'_> {
         };
         let window = window(&conv.pool_spec, size)?;
         ensure!(window.is_supported(), "a window too wide");
-        let shape = [outputs, inputs, window.kernel[0] * window.kernel[1]];
+        let shape = [outputs, inputs];
+        let weights: Shared = match self.isa.precision() {
+            Precision::F32 => Convolve::pack::<f32>(lanes, &window, weights, shape, &lanes_of).into(),
+            Precision::Bf16 => Convolve::pack::<u16>(lanes, &window, weights, shape, &lanes_of).into(),
+        };
         let op = Convolve {
             isa: self.isa,
             window,
             layout,
             planes,
-            weights: Convolve::pack(lanes, weights, shape, &lanes_of).into(),
+            weights,
             bias: padded_bias.into(),
             activation: Activation::None,
             residual: Vec::new(),
+            wide: false,
         };
         Ok(self.push(node, op, steps, outputs))
     }

@@ -14,6 +14,7 @@ mod tests;
 mod view;
 
 pub(crate) use buffers::Buffers;
-pub use isa::Isa;
+pub use isa::{Isa, Precision, UnknownPrecision};
+pub(crate) use kernels::Element;
 pub(crate) use lower::lower;
 pub(crate) use recipe::{Piece, Recipe};

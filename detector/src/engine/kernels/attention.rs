@@ -1,32 +1,56 @@
 //! Softmax attention of one head over one area, on blocked planes.
 
-use super::dispatch;
+use super::Kernel;
+use super::format::Format;
 use super::lanes::{Lanes, exp};
-use crate::engine::Isa;
+use crate::engine::{Element, Isa};
 
 /// One head over one area.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct Head<'a, E> {
     /// Pixels in the area.
     pub(crate) tokens: usize,
     /// What the products of queries and keys are multiplied by.
     pub(crate) scale: f32,
     /// `[tokens, lanes]` each.
-    pub(crate) queries: &'a [&'a [f32]],
+    pub(crate) queries: &'a [&'a [E]],
     /// `[tokens, lanes]` each; as many as the queries.
-    pub(crate) keys: &'a [&'a [f32]],
+    pub(crate) keys: &'a [&'a [E]],
     /// `[tokens, lanes]` each.
-    pub(crate) values: &'a [&'a [f32]],
+    pub(crate) values: &'a [&'a [E]],
 }
 
-/// Queries at once.
-const QUERIES: usize = 6;
+/// Memory to work in, to be used again and again.
+#[derive(Debug)]
+pub(crate) struct Scratch<E> {
+    /// `[blocks of tokens, groups of components, lanes, GROUP]`: a register then holds one group of components of
+    /// neighbouring tokens.
+    keys: Vec<E>,
+    /// `[planes, groups of tokens, lanes, GROUP]`; unused where a group is one token, as the planes are that.
+    values: Vec<E>,
+    /// `[queries at once, depth]`.
+    queries: Vec<E>,
+    /// `[queries at once, tokens]` in whole blocks, before the softmax.
+    scores: Vec<f32>,
+    /// As the scores, after it.
+    weights: Vec<E>,
+}
 
-/// Attend into `output`: `[tokens, lanes]` for each plane of the values. `scratch` is memory to work in, of any length.
+// Derived, it would ask the same of `E`.
+impl<E> Default for Scratch<E> {
+    fn default() -> Self {
+        Self { keys: vec![], values: vec![], queries: vec![], scores: vec![], weights: vec![] }
+    }
+}
+
+/// The most queries at once.
+const MAX_QUERIES: usize = 10;
+
+/// Attend into `output`: `[tokens, lanes]` for each plane of the values.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.
-pub(crate) fn attend(isa: Isa, head: &Head<'_>, scratch: &mut Vec<f32>, output: &mut [&mut [f32]]) {
+pub(crate) fn attend<E: Element>(isa: Isa, head: &Head<'_, E>, scratch: &mut Scratch<E>, output: &mut [&mut [E]]) {
     let lanes = isa.lanes();
     assert_eq!(head.queries.len(), head.keys.len());
     assert_eq!(head.values.len(), output.len());
@@ -38,170 +62,198 @@ pub(crate) fn attend(isa: Isa, head: &Head<'_>, scratch: &mut Vec<f32>, output: 
     }
     let depth = head.queries.len() * lanes;
     let padded = head.tokens.next_multiple_of(lanes);
-    scratch.resize(padded * depth + QUERIES * (depth + padded), 0.0);
-    pack_keys(head, lanes, &mut scratch[..padded * depth]);
-    // SAFETY: the sizes were checked above.
-    dispatch!(isa, body, (&Head<'_>, &mut [f32], &mut [&mut [f32]]), (head, scratch, output));
+    scratch.keys.resize(padded * depth, E::default());
+    scratch.queries.resize(MAX_QUERIES * depth, E::default());
+    scratch.scores.resize(MAX_QUERIES * padded, 0.0);
+    scratch.weights.resize(MAX_QUERIES * padded, E::default());
+    pack_keys(head, lanes, &mut scratch.keys);
+    if E::GROUP > 1 {
+        scratch.values.resize(head.values.len() * head.tokens.next_multiple_of(E::GROUP) * lanes, E::default());
+        pack_values(head, lanes, &mut scratch.values);
+    }
+    // SAFETY: the sizes were checked above, or made.
+    unsafe { E::run(isa, Attending { head, scratch, output }) }
 }
 
-/// Keys as `[blocks of tokens, depth, lanes]`: a register then holds one component of neighbouring tokens.
-fn pack_keys(head: &Head<'_>, lanes: usize, packed: &mut [f32]) {
+fn pack_keys<E: Element>(head: &Head<'_, E>, lanes: usize, packed: &mut [E]) {
     let depth = head.keys.len() * lanes;
     for (first, block) in (0..head.tokens).step_by(lanes).zip(packed.chunks_exact_mut(depth * lanes)) {
         let count = lanes.min(head.tokens - first);
         for (plane, components) in head.keys.iter().zip(block.chunks_exact_mut(lanes * lanes)) {
             let tokens = &plane[first * lanes..][..count * lanes];
-            for (component, row) in components.chunks_exact_mut(lanes).enumerate() {
-                row[count..].fill(0.0);
-                for (value, token) in row.iter_mut().zip(tokens.chunks_exact(lanes)) {
-                    *value = token[component];
+            for (group, row) in components.chunks_exact_mut(lanes * E::GROUP).enumerate() {
+                row[count * E::GROUP..].fill(E::default());
+                for (values, token) in row.chunks_exact_mut(E::GROUP).zip(tokens.chunks_exact(lanes)) {
+                    values.copy_from_slice(&token[group * E::GROUP..][..E::GROUP]);
                 }
             }
         }
     }
 }
 
-/// # Safety
-/// As [`Lanes`]; the sizes are as [`attend`] checks, and the scratch starts with the packed keys.
-#[inline(always)]
-unsafe fn body<L: Lanes>((head, scratch, output): (&Head<'_>, &mut [f32], &mut [&mut [f32]])) {
-    let depth = head.queries.len() * L::N;
-    let blocks = head.tokens.div_ceil(L::N);
-    let padded = blocks * L::N;
-    let keys = scratch.as_ptr();
-    // SAFETY: `attend` made the scratch as long as the packed keys, `QUERIES` queries and as many rows of scores; every
-    // token index stays below `head.tokens`, every block index below `blocks`.
-    unsafe {
-        let queries = scratch.as_mut_ptr().add(padded * depth);
-        let scores = queries.add(QUERIES * depth);
-        let mut first = 0;
-        while first < head.tokens {
-            let count = QUERIES.min(head.tokens - first);
-            for query in 0..QUERIES {
-                // A short last group is filled up with its last query: computed, not stored.
-                let token = (first + query).min(head.tokens - 1);
-                for (block, plane) in head.queries.iter().enumerate() {
-                    L::load(plane.as_ptr().add(token * L::N)).store(queries.add(query * depth + block * L::N));
+fn pack_values<E: Element>(head: &Head<'_, E>, lanes: usize, packed: &mut [E]) {
+    let groups = head.tokens.div_ceil(E::GROUP);
+    let group = lanes * E::GROUP;
+    for (plane, packed) in head.values.iter().zip(packed.chunks_exact_mut(groups * group)) {
+        for (tokens, packed) in plane.chunks(group).zip(packed.chunks_exact_mut(group)) {
+            for (lane, values) in packed.chunks_exact_mut(E::GROUP).enumerate() {
+                for (i, value) in values.iter_mut().enumerate() {
+                    // A last group may be short of a token.
+                    *value = tokens.get(i * lanes + lane).copied().unwrap_or_default();
                 }
             }
-            let mut block = 0;
-            while block < blocks {
-                let keys = keys.add(block * depth * L::N);
-                let scores = scores.add(block * L::N);
-                if block + 1 < blocks {
-                    products::<L, 2>(queries, depth, depth, keys, depth * L::N, L::N, scores, padded);
-                    block += 2;
-                } else {
-                    products::<L, 1>(queries, depth, depth, keys, depth * L::N, L::N, scores, padded);
-                    block += 1;
-                }
+        }
+    }
+}
+
+struct Attending<'a, 'b, E> {
+    head: &'a Head<'a, E>,
+    /// As long as [`attend`] makes it, keys and values packed.
+    scratch: &'a mut Scratch<E>,
+    output: &'a mut [&'b mut [E]],
+}
+
+impl<E: Element> Kernel<E> for Attending<'_, '_, E> {
+    #[inline(always)]
+    unsafe fn run<F: Format<Element = E>>(self) {
+        // SAFETY: the caller's.
+        unsafe {
+            match F::Lanes::PIXELS {
+                10 => self.of_queries::<F, 10>(),
+                6 => self.of_queries::<F, 6>(),
+                _ => self.of_queries::<F, 4>(),
             }
-            let mut inverse_sums = [0.0; QUERIES];
-            for (query, inverse_sum) in inverse_sums.iter_mut().enumerate() {
-                let row = scores.add(query * padded);
-                for token in head.tokens..padded {
-                    *row.add(token) = f32::NEG_INFINITY;
-                }
-                let mut greatest = L::load(row);
-                for block in 1..blocks {
-                    greatest = greatest.max(L::load(row.add(block * L::N)));
-                }
-                // Score - greatest is 0 or less, as `scale` is positive.
-                let scale = L::splat(head.scale);
-                let offset = L::splat(-head.scale * greatest.maximum());
-                let mut sum = L::splat(0.0);
-                for block in 0..blocks {
-                    let score = L::load(row.add(block * L::N));
-                    let power = exp(score.mul_add(scale, offset));
-                    power.store(row.add(block * L::N));
-                    sum = sum.add(power);
-                }
-                let outside = (head.tokens..padded).fold(0.0, |sum, token| sum + *row.add(token));
-                *inverse_sum = 1.0 / (sum.sum() - outside);
-            }
-            let mut block = 0;
-            while block < output.len() {
-                let pair = if block + 1 < output.len() { 2 } else { 1 };
-                let mut result = [0.0_f32; QUERIES * 2 * 16];
-                let result = result.as_mut_ptr();
-                let values = head.values[block].as_ptr();
-                if pair == 2 {
-                    let distance = head.values[block + 1].as_ptr().byte_offset_from(values) / size_of::<f32>() as isize;
-                    products_at::<L, 2>(scores, padded, head.tokens, values, distance, L::N, result, 2 * L::N);
-                } else {
-                    products_at::<L, 1>(scores, padded, head.tokens, values, 0, L::N, result, 2 * L::N);
-                }
-                for i in 0..pair {
-                    let plane = output[block + i].as_mut_ptr();
-                    for (query, &inverse_sum) in inverse_sums.iter().enumerate().take(count) {
-                        let value = L::load(result.add((query * 2 + i) * L::N)).mul(L::splat(inverse_sum));
-                        value.store(plane.add((first + query) * L::N));
+        }
+    }
+}
+
+impl<E: Element> Attending<'_, '_, E> {
+    /// `QUERIES` queries at once.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn of_queries<F: Format<Element = E>, const QUERIES: usize>(self) {
+        let Self { head, scratch, output } = self;
+        let lanes = F::Lanes::N;
+        let depth = head.queries.len() * lanes;
+        let blocks = head.tokens.div_ceil(lanes);
+        let padded = blocks * lanes;
+        let (depth_groups, token_groups) = (depth / E::GROUP, head.tokens.div_ceil(E::GROUP));
+        let (keys, queries) = (scratch.keys.as_ptr(), scratch.queries.as_mut_ptr());
+        let (scores, weights) = (scratch.scores.as_mut_ptr(), scratch.weights.as_mut_ptr());
+        let values = |block: usize| {
+            let in_scratch = block * token_groups * lanes * E::GROUP;
+            // SAFETY: as many planes as there are values were packed.
+            if E::GROUP == 1 { head.values[block].as_ptr() } else { unsafe { scratch.values.as_ptr().add(in_scratch) } }
+        };
+        // SAFETY: the scratch is as long as its fields say; every token index stays below `head.tokens`, every block index
+        // below `blocks`.
+        unsafe {
+            let mut first = 0;
+            while first < head.tokens {
+                let count = QUERIES.min(head.tokens - first);
+                for query in 0..QUERIES {
+                    // A short last group is filled up with its last query: computed, not stored.
+                    let token = (first + query).min(head.tokens - 1);
+                    for (block, plane) in head.queries.iter().enumerate() {
+                        let query = queries.add(query * depth + block * lanes);
+                        plane.as_ptr().add(token * lanes).copy_to_nonoverlapping(query, lanes);
                     }
                 }
-                block += pair;
+                let mut block = 0;
+                while block < blocks {
+                    let keys = |i: usize| keys.add((block + i) * depth * lanes);
+                    let scores = scores.add(block * lanes);
+                    if block + 1 < blocks {
+                        products::<F, 2, QUERIES>(queries, depth, depth_groups, [keys(0), keys(1)], scores, padded);
+                        block += 2;
+                    } else {
+                        products::<F, 1, QUERIES>(queries, depth, depth_groups, [keys(0)], scores, padded);
+                        block += 1;
+                    }
+                }
+                let mut inverse_sums = [0.0; QUERIES];
+                for (query, inverse_sum) in inverse_sums.iter_mut().enumerate() {
+                    let row = scores.add(query * padded);
+                    for token in head.tokens..padded {
+                        *row.add(token) = f32::NEG_INFINITY;
+                    }
+                    let mut greatest = F::Lanes::load(row);
+                    for block in 1..blocks {
+                        greatest = greatest.max(F::Lanes::load(row.add(block * lanes)));
+                    }
+                    // Score - greatest is 0 or less, as `scale` is positive.
+                    let scale = F::Lanes::splat(head.scale);
+                    let offset = F::Lanes::splat(-head.scale * greatest.maximum());
+                    let mut sum = F::Lanes::splat(0.0);
+                    for block in 0..blocks {
+                        let score = F::Lanes::load(row.add(block * lanes));
+                        let power = exp(score.mul_add(scale, offset));
+                        F::store(power, weights.add(query * padded + block * lanes));
+                        sum = sum.add(power);
+                    }
+                    // The greatest one adds 1; those beyond the tokens e^-87 each, which is nothing beside it.
+                    *inverse_sum = 1.0 / sum.sum();
+                }
+                let mut block = 0;
+                while block < output.len() {
+                    let pair = if block + 1 < output.len() { 2 } else { 1 };
+                    let mut result = [0.0_f32; MAX_QUERIES * 2 * 16];
+                    let result = result.as_mut_ptr();
+                    if pair == 2 {
+                        let values = [values(block), values(block + 1)];
+                        products::<F, 2, QUERIES>(weights, padded, token_groups, values, result, 2 * lanes);
+                    } else {
+                        let values = [values(block)];
+                        products::<F, 1, QUERIES>(weights, padded, token_groups, values, result, 2 * lanes);
+                    }
+                    for i in 0..pair {
+                        let plane = output[block + i].as_mut_ptr();
+                        for (query, &inverse_sum) in inverse_sums.iter().enumerate().take(count) {
+                            let value = F::Lanes::load(result.add((query * 2 + i) * lanes));
+                            let value = value.mul(F::Lanes::splat(inverse_sum));
+                            F::store(value, plane.add((first + query) * lanes));
+                        }
+                    }
+                    block += pair;
+                }
+                first += QUERIES;
             }
-            first += QUERIES;
         }
-    }
-}
-
-/// [`products_at`] where the second block lies behind the first.
-///
-/// # Safety
-/// As [`products_at`].
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "three matrices, each with its strides")]
-unsafe fn products<L: Lanes, const PAIR: usize>(
-    rows: *const f32,
-    row_stride: usize,
-    length: usize,
-    columns: *const f32,
-    distance: usize,
-    step: usize,
-    result: *mut f32,
-    result_stride: usize,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        products_at::<L, PAIR>(rows, row_stride, length, columns, distance as isize, step, result, result_stride);
     }
 }
 
 /// `QUERIES` rows times `PAIR` blocks of columns: `result[query][i] = sum over k of rows[query][k] * columns[i][k]`.
 ///
 /// # Safety
-/// As [`Lanes`]; `rows` holds `QUERIES` rows of `length` values, `columns` and `columns + distance` each `length`
-/// registers `step` apart, `result` `QUERIES` rows of `PAIR` registers.
+/// As [`Lanes`]; `rows` holds `QUERIES` rows of `groups` groups, `row_stride` elements apart, each of `columns`
+/// `[groups, lanes, GROUP]`, `result` `QUERIES` rows of `PAIR` registers, `result_stride` values apart.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "three matrices, each with its strides")]
-unsafe fn products_at<L: Lanes, const PAIR: usize>(
-    rows: *const f32,
+unsafe fn products<F: Format, const PAIR: usize, const QUERIES: usize>(
+    rows: *const F::Element,
     row_stride: usize,
-    length: usize,
-    columns: *const f32,
-    distance: isize,
-    step: usize,
+    groups: usize,
+    columns: [*const F::Element; PAIR],
     result: *mut f32,
     result_stride: usize,
 ) {
+    let group = F::Element::GROUP;
     // SAFETY: the caller vouches for the sizes.
     unsafe {
-        let mut sums = [[L::splat(0.0); QUERIES]; PAIR];
-        for k in 0..length {
-            let mut factors = [L::splat(0.0); PAIR];
-            for (i, factor) in factors.iter_mut().enumerate() {
-                *factor = L::load(columns.offset(i as isize * distance).add(k * step));
-            }
+        let mut sums = [[F::Lanes::splat(0.0); QUERIES]; PAIR];
+        for k in 0..groups {
+            let factors = columns.map(|columns| F::load_group(columns.add(k * F::Lanes::N * group)));
             for query in 0..QUERIES {
-                let value = L::splat(*rows.add(query * row_stride + k));
+                let value = F::splat_group(rows.add(query * row_stride + k * group));
                 for i in 0..PAIR {
-                    sums[i][query] = value.mul_add(factors[i], sums[i][query]);
+                    sums[i][query] = F::dot(value, factors[i], sums[i][query]);
                 }
             }
         }
         for (i, sums) in sums.into_iter().enumerate() {
             for (query, sum) in sums.into_iter().enumerate() {
-                sum.store(result.add(query * result_stride + i * L::N));
+                sum.store(result.add(query * result_stride + i * F::Lanes::N));
             }
         }
     }

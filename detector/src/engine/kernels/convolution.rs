@@ -2,74 +2,16 @@
 
 use std::mem::MaybeUninit;
 
-use super::lanes::{Lanes, silu};
-use crate::engine::Isa;
-
-/// Height and width of a kernel, its strides, dilations and padding; one number for the height, one for the width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Window {
-    /// Taps.
-    pub(crate) kernel: [usize; 2],
-    /// Input pixels from one output pixel to the next.
-    pub(crate) stride: [usize; 2],
-    /// Input pixels from one tap to the next.
-    pub(crate) dilation: [usize; 2],
-    /// Zeros above and left of the input.
-    pub(crate) before: [usize; 2],
-    /// Zeros below and right of the input.
-    pub(crate) after: [usize; 2],
-}
-
-impl Window {
-    /// Height and width of the output for an input of this height and width; 0 where no window fits.
-    pub(crate) fn output(&self, input: [usize; 2]) -> [usize; 2] {
-        std::array::from_fn(|axis| {
-            let span = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
-            let padded = input[axis] + self.before[axis] + self.after[axis];
-            if padded < span { 0 } else { (padded - span) / self.stride[axis] + 1 }
-        })
-    }
-
-    /// Whether each output pixel reads the input pixel at its own place and nothing else.
-    pub(crate) fn is_point(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == [1, 1] && self.before == [0, 0] && self.after == [0, 0]
-    }
-
-    /// Whether its border tiles fit the scratch row of the kernels.
-    pub(crate) fn is_supported(&self) -> bool {
-        let span = (MAX_PIXELS - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1;
-        span <= MAX_SPAN
-    }
-
-    /// The taps along the height that meet the input, for the output row `y`.
-    #[inline(always)]
-    pub(super) fn rows(&self, y: usize, height: usize) -> (usize, usize) {
-        let top = y * self.stride[0];
-        let first = self.before[0].saturating_sub(top).div_ceil(self.dilation[0]);
-        let end = (height + self.before[0]).saturating_sub(top).div_ceil(self.dilation[0]);
-        (first.min(self.kernel[0]), end.min(self.kernel[0]))
-    }
-}
-
-/// The most pixels that any kernel computes at once.
-pub(super) const MAX_PIXELS: usize = 10;
-/// The most input pixels in a row that so many output pixels may need.
-pub(super) const MAX_SPAN: usize = 64;
-/// `f32` in the scratch row of a tile at the border.
-pub(super) const SCRATCH: usize = MAX_SPAN * 16;
-
-/// What follows a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Activation {
-    /// Nothing.
-    None,
-    /// `x * sigmoid(x)`.
-    Silu,
-}
+use super::Kernel;
+use super::finish::{Activation, Destination, finish};
+use super::format::Format;
+use super::lanes::Lanes;
+use super::window::{MAX_PIXELS, SCRATCH, Window};
+use crate::engine::{Element, Isa};
 
 /// One image through a convolution.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Convolution<'a> {
+pub(crate) struct Convolution<'a, E> {
     /// Which values meet.
     pub(crate) window: Window,
     /// Height and width of each plane.
@@ -77,36 +19,93 @@ pub(crate) struct Convolution<'a> {
     /// Channels in each plane: the lanes, or 1 where each channel is a plane of its own.
     pub(crate) plane_channels: usize,
     /// The input: `[height, width, plane_channels]` each.
-    pub(crate) planes: &'a [&'a [f32]],
-    /// `[output blocks in pairs, then a last single one; planes, kernel height, kernel width, plane_channels, pair, lanes]`.
-    pub(crate) weights: &'a [f32],
+    pub(crate) planes: &'a [&'a [E]],
+    /// `[output blocks in pairs, then a last single one; planes, kernel height, rounds, groups, pair, lanes, GROUP]`; see
+    /// [`Rounds`].
+    pub(crate) weights: &'a [E],
     /// One value for each output channel, in whole blocks.
     pub(crate) bias: &'a [f32],
     /// What follows.
     pub(crate) activation: Activation,
     /// Planes like the output's, added at the end; empty for none.
-    pub(crate) residual: &'a [&'a [f32]],
+    pub(crate) residual: &'a [&'a [E]],
+}
+
+/// Where the output of a convolution goes: `[blocks, output height, output width, lanes]`.
+#[derive(Debug)]
+pub(crate) enum Output<'a, E> {
+    /// To a map as the others.
+    Narrow(&'a mut [E]),
+    /// To a map of `f32`.
+    Wide(&'a mut [f32]),
+}
+
+/// How the taps of one row of a kernel are walked through: a group of values at a time, which are multiplied at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rounds {
+    /// Steps to the right.
+    pub(crate) count: usize,
+    /// Taps in each: more than 1 where a group is taps beside each other of one channel.
+    pub(crate) taps: usize,
+    /// Groups of channels in each.
+    pub(crate) groups: usize,
+    /// Pixels from one step to the next.
+    advance: usize,
+    /// The most pixels that a step reads.
+    reach: usize,
+}
+
+impl Rounds {
+    /// For values of this type, in planes of so many channels.
+    pub(crate) fn of<E: Element>(window: &Window, plane_channels: usize) -> Self {
+        let [taps, dilation] = [window.kernel[1], window.dilation[1]];
+        if plane_channels > 1 || E::GROUP == 1 {
+            Self { count: taps, taps: 1, groups: plane_channels.div_ceil(E::GROUP), advance: dilation, reach: 1 }
+        } else if dilation == 1 {
+            // A last odd tap has a neighbour of weight 0.
+            let count = taps.div_ceil(E::GROUP);
+            Self { count, taps: E::GROUP, groups: 1, advance: E::GROUP, reach: E::GROUP }
+        } else {
+            // The neighbours of all taps have a weight of 0.
+            Self { count: taps, taps: 1, groups: 1, advance: dilation, reach: E::GROUP }
+        }
+    }
+
+    /// Input pixels that one output pixel reads of a row.
+    fn span(&self) -> usize {
+        (self.count - 1) * self.advance + self.reach
+    }
+
+    /// Weights of one row of a kernel, for one plane and one output channel.
+    pub(crate) fn weights<E: Element>(&self) -> usize {
+        self.count * self.groups * E::GROUP
+    }
 }
 
 /// Bytes of input that one round over the output channels should read: what stays in the second-level cache beside the
 /// weights.
 const ROUND: usize = 160 << 10;
 
-/// Convolve into `output`: `[blocks, output height, output width, lanes]`.
+/// Convolve into `output`.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.
-pub(crate) fn convolve(isa: Isa, convolution: &Convolution<'_>, output: &mut [f32]) {
+pub(crate) fn convolve<E: Element>(isa: Isa, convolution: &Convolution<'_, E>, mut output: Output<'_, E>) {
     let mut call = *convolution;
     let lanes = isa.lanes();
     let [height, width] = call.window.output(call.input);
     let blocks = call.bias.len() / lanes;
-    let taps = call.window.kernel[0] * call.window.kernel[1];
+    let rounds = Rounds::of::<E>(&call.window, call.plane_channels);
     assert!(call.plane_channels == lanes || call.plane_channels == 1);
     assert!(call.window.is_supported());
     assert_eq!(call.bias.len(), blocks * lanes);
-    assert_eq!(output.len(), blocks * height * width * lanes);
-    assert_eq!(call.weights.len(), blocks * call.planes.len() * taps * call.plane_channels * lanes);
+    let (output, length) = match &mut output {
+        Output::Narrow(output) => (Destination::Narrow(output.as_mut_ptr()), output.len()),
+        Output::Wide(output) => (Destination::Wide(output.as_mut_ptr()), output.len()),
+    };
+    assert_eq!(length, blocks * height * width * lanes);
+    let row_weights = rounds.weights::<E>() * lanes;
+    assert_eq!(call.weights.len(), blocks * call.planes.len() * call.window.kernel[0] * row_weights);
     for plane in call.planes {
         assert_eq!(plane.len(), call.input[0] * call.input[1] * call.plane_channels);
     }
@@ -114,7 +113,7 @@ pub(crate) fn convolve(isa: Isa, convolution: &Convolution<'_>, output: &mut [f3
     for plane in call.residual {
         assert_eq!(plane.len(), height * width * lanes);
     }
-    if output.is_empty() {
+    if length == 0 {
         return;
     }
     if call.window.is_point() {
@@ -122,71 +121,85 @@ pub(crate) fn convolve(isa: Isa, convolution: &Convolution<'_>, output: &mut [f3
         call.input = [1, call.input[0] * call.input[1]];
     }
     // SAFETY: the sizes were checked above.
-    dispatch!(isa, body, (&Convolution<'_>, &mut [f32]), (&call, output));
-}
-
-use super::dispatch;
-
-/// # Safety
-/// As [`Lanes`]; the sizes are as [`convolve`] checks.
-#[inline(always)]
-unsafe fn body<L: Lanes>((call, output): (&Convolution<'_>, &mut [f32])) {
-    let [height, width] = call.window.output(call.input);
-    let blocks = call.bias.len() / L::N;
-    let pixel_bytes = (call.planes.len() * call.plane_channels * size_of::<f32>()).max(1);
-    let (rows, columns) = if height == 1 {
-        (1, (ROUND / (pixel_bytes * call.window.stride[1])).next_multiple_of(L::PIXELS))
-    } else {
-        (ROUND.div_ceil(pixel_bytes * call.input[1] * call.window.stride[0]).max(2), width)
-    };
-    let mut top = 0;
-    while top < height {
-        let bottom = (top + rows).min(height);
-        let mut left = 0;
-        while left < width {
-            let right = (left + columns).min(width);
-            let mut block = 0;
-            while block < blocks {
-                let pair = if block + 1 < blocks { 2 } else { 1 };
-                for y in top..bottom {
-                    // Tiles of like size: a last one of one pixel would cost as much as a full one.
-                    let tiles = (right - left).div_ceil(L::PIXELS);
-                    let (size, longer) = ((right - left) / tiles, (right - left) % tiles);
-                    let mut x = left;
-                    for tile in 0..tiles {
-                        let pixels = size + usize::from(tile < longer);
-                        let at = Tile { call, output: output.as_mut_ptr(), width, plane: height * width, block, y, x };
-                        // SAFETY: block, y and x are inside the output; the caller vouches for the rest.
-                        unsafe {
-                            match (pair, call.plane_channels == 1, call.window.stride[1]) {
-                                (2, false, 1) => at.of_pixels::<L, 2, false, 1>(pixels),
-                                (2, false, 2) => at.of_pixels::<L, 2, false, 2>(pixels),
-                                (2, false, _) => at.of_pixels::<L, 2, false, ANY>(pixels),
-                                (_, false, _) => at.of_pixels::<L, 1, false, ANY>(pixels),
-                                (2, true, 2) => at.of_pixels::<L, 2, true, 2>(pixels),
-                                (2, true, _) => at.of_pixels::<L, 2, true, ANY>(pixels),
-                                (_, true, _) => at.of_pixels::<L, 1, true, ANY>(pixels),
-                            }
-                        }
-                        x += pixels;
-                    }
-                }
-                block += pair;
-            }
-            left = right;
-        }
-        top = bottom;
-    }
+    unsafe { E::run(isa, Convolving { call: &call, rounds, output }) }
 }
 
 /// A stride that is known only at run time.
 const ANY: usize = 0;
 
+struct Convolving<'a, E> {
+    call: &'a Convolution<'a, E>,
+    rounds: Rounds,
+    output: Destination<E>,
+}
+
+impl<E: Element> Kernel<E> for Convolving<'_, E> {
+    #[inline(always)]
+    unsafe fn run<F: Format<Element = E>>(self) {
+        let Self { call, rounds, output } = self;
+        let pixels_at_once = F::Lanes::PIXELS;
+        // Here and not in the tiles, of which there are many instances in this function.
+        let mut scratch = MaybeUninit::<[E; SCRATCH]>::uninit();
+        let scratch = scratch.as_mut_ptr().cast();
+        let mut sums = MaybeUninit::<[f32; 2 * MAX_PIXELS * 16]>::uninit();
+        let sums = sums.as_mut_ptr().cast();
+        let [height, width] = call.window.output(call.input);
+        let blocks = call.bias.len() / F::Lanes::N;
+        let pixel_bytes = (call.planes.len() * call.plane_channels * size_of::<E>()).max(1);
+        let (rows, columns) = if height == 1 {
+            (1, (ROUND / (pixel_bytes * call.window.stride[1])).next_multiple_of(pixels_at_once))
+        } else {
+            (ROUND.div_ceil(pixel_bytes * call.input[1] * call.window.stride[0]).max(2), width)
+        };
+        let mut top = 0;
+        while top < height {
+            let bottom = (top + rows).min(height);
+            let mut left = 0;
+            while left < width {
+                let right = (left + columns).min(width);
+                let mut block = 0;
+                while block < blocks {
+                    let pair = if block + 1 < blocks { 2 } else { 1 };
+                    for y in top..bottom {
+                        // Tiles of like size: a last one of one pixel would cost as much as a full one.
+                        let tiles = (right - left).div_ceil(pixels_at_once);
+                        let (size, longer) = ((right - left) / tiles, (right - left) % tiles);
+                        let mut x = left;
+                        for tile in 0..tiles {
+                            let pixels = size + usize::from(tile < longer);
+                            let plane = height * width;
+                            let at = Tile { call, rounds, scratch, sums, output, width, plane, block, y, x };
+                            // SAFETY: block, y and x are inside the output; the caller vouches for the rest.
+                            unsafe {
+                                match (pair, call.plane_channels == 1) {
+                                    (2, false) => at.of_pixels::<F, 2, false>(pixels),
+                                    (_, false) => at.of_pixels::<F, 1, false>(pixels),
+                                    (2, true) => at.of_pixels::<F, 2, true>(pixels),
+                                    (_, true) => at.of_pixels::<F, 1, true>(pixels),
+                                }
+                            }
+                            x += pixels;
+                        }
+                    }
+                    block += pair;
+                }
+                left = right;
+            }
+            top = bottom;
+        }
+    }
+}
+
 /// A few neighbouring output pixels of one or two output blocks.
 #[derive(Clone, Copy)]
-struct Tile<'a> {
-    call: &'a Convolution<'a>,
-    output: *mut f32,
+struct Tile<'a, E> {
+    call: &'a Convolution<'a, E>,
+    rounds: Rounds,
+    /// For the input of a tile at the border.
+    scratch: *mut E,
+    /// For the sums of a tile.
+    sums: *mut f32,
+    output: Destination<E>,
     /// Of the output.
     width: usize,
     /// Pixels in an output plane.
@@ -196,25 +209,30 @@ struct Tile<'a> {
     x: usize,
 }
 
-impl Tile<'_> {
+impl<E: Element> Tile<'_, E> {
     /// # Safety
     /// As [`Tile::compute`].
     #[inline(always)]
-    unsafe fn of_pixels<L: Lanes, const PAIR: usize, const PLANAR: bool, const STRIDE: usize>(self, pixels: usize) {
+    unsafe fn of_pixels<F: Format<Element = E>, const PAIR: usize, const PLANAR: bool>(self, pixels: usize) {
+        // Most tiles are as large as they can be; for the others, a stride known only at run time is good enough.
         // SAFETY: the caller's.
         unsafe {
-            match pixels {
-                1 => self.compute::<L, PAIR, 1, PLANAR, STRIDE>(),
-                2 => self.compute::<L, PAIR, 2, PLANAR, STRIDE>(),
-                3 => self.compute::<L, PAIR, 3, PLANAR, STRIDE>(),
-                4 => self.compute::<L, PAIR, 4, PLANAR, STRIDE>(),
-                5 if L::PIXELS >= 5 => self.compute::<L, PAIR, 5, PLANAR, STRIDE>(),
-                6 if L::PIXELS >= 6 => self.compute::<L, PAIR, 6, PLANAR, STRIDE>(),
-                7 if L::PIXELS >= 7 => self.compute::<L, PAIR, 7, PLANAR, STRIDE>(),
-                8 if L::PIXELS >= 8 => self.compute::<L, PAIR, 8, PLANAR, STRIDE>(),
-                9 if L::PIXELS >= 9 => self.compute::<L, PAIR, 9, PLANAR, STRIDE>(),
-                10 if L::PIXELS >= 10 => self.compute::<L, PAIR, 10, PLANAR, STRIDE>(),
-                _ => unreachable!("a tile has at most {} pixels", L::PIXELS),
+            match (pixels, self.call.window.stride[1]) {
+                (10, 1) if F::Lanes::PIXELS == 10 => self.compute::<F, PAIR, 10, PLANAR, 1>(),
+                (10, 2) if F::Lanes::PIXELS == 10 => self.compute::<F, PAIR, 10, PLANAR, 2>(),
+                (6, 1) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 6, PLANAR, 1>(),
+                (6, 2) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 6, PLANAR, 2>(),
+                (1, _) => self.compute::<F, PAIR, 1, PLANAR, ANY>(),
+                (2, _) => self.compute::<F, PAIR, 2, PLANAR, ANY>(),
+                (3, _) => self.compute::<F, PAIR, 3, PLANAR, ANY>(),
+                (4, _) => self.compute::<F, PAIR, 4, PLANAR, ANY>(),
+                (5, _) if F::Lanes::PIXELS >= 5 => self.compute::<F, PAIR, 5, PLANAR, ANY>(),
+                (6, _) if F::Lanes::PIXELS >= 6 => self.compute::<F, PAIR, 6, PLANAR, ANY>(),
+                (7, _) if F::Lanes::PIXELS >= 7 => self.compute::<F, PAIR, 7, PLANAR, ANY>(),
+                (8, _) if F::Lanes::PIXELS >= 8 => self.compute::<F, PAIR, 8, PLANAR, ANY>(),
+                (9, _) if F::Lanes::PIXELS >= 9 => self.compute::<F, PAIR, 9, PLANAR, ANY>(),
+                (10, _) if F::Lanes::PIXELS >= 10 => self.compute::<F, PAIR, 10, PLANAR, ANY>(),
+                _ => unreachable!("a tile has at most {} pixels", F::Lanes::PIXELS),
             }
         }
     }
@@ -222,33 +240,37 @@ impl Tile<'_> {
     /// # Safety
     /// As [`Lanes`]; the sizes are as [`convolve`] checks, and the tile is inside the output.
     #[inline(always)]
-    unsafe fn compute<L: Lanes, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize>(self) {
-        let call = self.call;
+    unsafe fn compute<F, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize>(self)
+    where
+        F: Format<Element = E>,
+    {
+        let lanes = F::Lanes::N;
+        let Self { call, rounds, scratch, .. } = self;
         let window = &call.window;
-        let channels = if PLANAR { 1 } else { L::N };
-        let [taps_y, taps_x] = window.kernel;
+        let channels = if PLANAR { 1 } else { lanes };
+        let groups = if PLANAR { 1 } else { lanes / E::GROUP };
+        let taps_y = window.kernel[0];
         let width = call.input[1] as isize;
         // Known to the compiler where it can be, so that the pixels' addresses are constants beside one register.
         let stride = if STRIDE == ANY { window.stride[1] } else { STRIDE };
         let step = stride * channels;
-        let dilation = window.dilation[1] * channels;
-        let span = (PIXELS - 1) * window.stride[1] + (taps_x - 1) * window.dilation[1] + 1;
+        let advance = rounds.advance * channels;
+        let span = (PIXELS - 1) * window.stride[1] + rounds.span();
         let first_x = (self.x * window.stride[1]) as isize - window.before[1] as isize;
         let at_border = first_x < 0 || first_x + span as isize > width;
         let (first_row, end_row) = window.rows(self.y, call.input[0]);
         let top = (self.y * window.stride[0]) as isize - window.before[0] as isize;
-        let mut scratch = MaybeUninit::<[f32; SCRATCH]>::uninit();
-        let scratch = scratch.as_mut_ptr().cast::<f32>();
         // SAFETY: a tap outside the input is either in no row of `first_row..end_row` or read from `scratch`, which is
         // zero there; weights, bias, planes and output hold what their shapes say.
         unsafe {
-            let weights = call.weights.as_ptr().add(self.block * call.planes.len() * taps_y * taps_x * channels * L::N);
+            let row_weights = rounds.count * groups * E::GROUP * lanes;
+            let weights = call.weights.as_ptr().add(self.block * call.planes.len() * taps_y * row_weights);
             if at_border {
                 scratch.write_bytes(0, span * channels);
             }
-            let mut sums = [[L::splat(0.0); PIXELS]; PAIR];
+            let mut sums = [[F::Lanes::splat(0.0); PIXELS]; PAIR];
             for (i, sums) in sums.iter_mut().enumerate() {
-                let bias = L::load(call.bias.as_ptr().add((self.block + i) * L::N));
+                let bias = F::Lanes::load(call.bias.as_ptr().add((self.block + i) * lanes));
                 *sums = [bias; PIXELS];
             }
             for (index, plane) in call.planes.iter().enumerate() {
@@ -269,50 +291,33 @@ impl Tile<'_> {
                     } else {
                         row.offset(first_x * channels as isize)
                     };
-                    let mut weight = weights.add((index * taps_y + tap_y) * taps_x * channels * PAIR * L::N);
-                    for _ in 0..taps_x {
-                        for channel in 0..channels {
-                            let mut factors = [L::splat(0.0); PAIR];
-                            for (i, factor) in factors.iter_mut().enumerate() {
-                                *factor = L::load(weight.add(i * L::N));
-                            }
+                    let mut weight = weights.add((index * taps_y + tap_y) * PAIR * row_weights);
+                    for _ in 0..rounds.count {
+                        for group in 0..groups {
+                            let factors: [_; PAIR] =
+                                std::array::from_fn(|i| F::load_group(weight.add(i * lanes * E::GROUP)));
                             for pixel in 0..PIXELS {
-                                let value = L::splat(*values.add(pixel * step + channel));
+                                let value = F::splat_group(values.add(pixel * step + group * E::GROUP));
                                 for i in 0..PAIR {
-                                    sums[i][pixel] = value.mul_add(factors[i], sums[i][pixel]);
+                                    sums[i][pixel] = F::dot(value, factors[i], sums[i][pixel]);
                                 }
                             }
-                            weight = weight.add(PAIR * L::N);
+                            weight = weight.add(PAIR * lanes * E::GROUP);
                         }
-                        values = values.add(dilation);
+                        values = values.add(advance);
                     }
+                }
+            }
+            for (i, sums) in sums.into_iter().enumerate() {
+                for (pixel, sum) in sums.into_iter().enumerate() {
+                    sum.store(self.sums.add((i * PIXELS + pixel) * lanes));
                 }
             }
             let pixel = self.y * self.width + self.x;
-            for (i, sums) in sums.into_iter().enumerate() {
-                let output = self.output.add(((self.block + i) * self.plane + pixel) * L::N);
-                for (pixel, sum) in sums.into_iter().enumerate() {
-                    sum.store(output.add(pixel * L::N));
-                }
-            }
-            // In a second pass, so that the sums never leave their registers.
-            if call.activation == Activation::Silu {
-                for i in 0..PAIR {
-                    let output = self.output.add(((self.block + i) * self.plane + pixel) * L::N);
-                    for pixel in 0..PIXELS {
-                        silu(L::load(output.add(pixel * L::N))).store(output.add(pixel * L::N));
-                    }
-                }
-            }
-            if !call.residual.is_empty() {
-                for i in 0..PAIR {
-                    let output = self.output.add(((self.block + i) * self.plane + pixel) * L::N);
-                    let residual = call.residual[self.block + i].as_ptr().add(pixel * L::N);
-                    for pixel in 0..PIXELS {
-                        let sum = L::load(output.add(pixel * L::N)).add(L::load(residual.add(pixel * L::N)));
-                        sum.store(output.add(pixel * L::N));
-                    }
-                }
+            for i in 0..PAIR {
+                let residual = call.residual.get(self.block + i).map(|plane| plane.as_ptr().add(pixel * lanes));
+                let output = self.output.add(((self.block + i) * self.plane + pixel) * lanes);
+                finish::<F, PIXELS>(self.sums.add(i * PIXELS * lanes), call.activation, residual, output);
             }
         }
     }

@@ -5,42 +5,92 @@
 #![allow(clippy::needless_range_loop, reason = "one index runs through several arrays of registers")]
 
 pub(crate) mod attention;
+pub(crate) mod convert;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;
+mod element;
+pub(crate) mod finish;
+mod format;
 mod lanes;
+pub(crate) mod max_pool;
 pub(crate) mod window;
 
-/// Run `$body::<L>($arguments)` compiled for an instruction set.
+use super::Isa;
+pub(crate) use element::Element;
+#[cfg(target_arch = "x86_64")]
+use format::Bf16Avx512;
+use format::{Bf16Portable, F32, Format};
+use lanes::Array;
+#[cfg(target_arch = "x86_64")]
+use lanes::{Avx2, Avx512};
+
+/// An inner loop and what it works on.
+pub(crate) trait Kernel<E> {
+    /// Run it with the instructions of a format. Has to be `#[inline(always)]`: it is compiled for the instruction set
+    /// that the function has which it is inlined into.
+    ///
+    /// # Safety
+    /// As [`Lanes`](lanes::Lanes); the sizes are as the function that made this has checked.
+    unsafe fn run<F: Format<Element = E>>(self);
+}
+
+/// [`Element::run`] for `f32`.
 ///
 /// # Safety
-/// As `$body`; the processor has the instruction set, which [`Isa::is_available`](crate::engine::Isa) tells.
-macro_rules! dispatch {
-    ($isa:expr, $body:ident, $Call:ty, $call:expr) => {{
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f")]
-        unsafe fn avx512(call: $Call) {
-            // SAFETY: compiled for AVX-512F; the rest is the caller's.
-            unsafe { $body::<crate::engine::kernels::lanes::Avx512>(call) }
+/// The kernel's.
+unsafe fn on_f32<K: Kernel<f32>>(isa: Isa, kernel: K) {
+    assert!(isa.is_available(), "this processor has no {isa:?}");
+    // SAFETY: the processor has the instruction set; the rest is the caller's.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::<F32<Avx512>, K>(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::<F32<Avx2>, K>(kernel),
+            Isa::Portable => kernel.run::<F32<Array<8>>>(),
+            Isa::PortableWide => kernel.run::<F32<Array<16>>>(),
+            _ => unreachable!("{isa:?} computes in f32"),
         }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2(call: $Call) {
-            // SAFETY: compiled for AVX2 and FMA; the rest is the caller's.
-            unsafe { $body::<crate::engine::kernels::lanes::Avx2>(call) }
-        }
-        let isa: crate::engine::Isa = $isa;
-        assert!(isa.is_available(), "this processor has no {isa:?}");
-        // SAFETY: the processor has the instruction set; the rest is the caller's.
-        unsafe {
-            match isa {
-                #[cfg(target_arch = "x86_64")]
-                crate::engine::Isa::Avx512 => avx512($call),
-                #[cfg(target_arch = "x86_64")]
-                crate::engine::Isa::Avx2 => avx2($call),
-                crate::engine::Isa::PortableWide => $body::<crate::engine::kernels::lanes::Array<16>>($call),
-                _ => $body::<crate::engine::kernels::lanes::Array<8>>($call),
-            }
-        }
-    }};
+    }
 }
-use dispatch;
+
+/// [`Element::run`] for bf16.
+///
+/// # Safety
+/// The kernel's.
+unsafe fn on_bf16<K: Kernel<u16>>(isa: Isa, kernel: K) {
+    assert!(isa.is_available(), "this processor has no {isa:?}");
+    // SAFETY: the processor has the instruction set; the rest is the caller's.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => avx512_bf16::<Bf16Avx512, K>(kernel),
+            Isa::PortableBf16 => kernel.run::<Bf16Portable>(),
+            _ => unreachable!("{isa:?} computes in bf16"),
+        }
+    }
+}
+
+/// # Safety
+/// As [`Kernel::run`], and the processor has AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<F: Format, K: Kernel<F::Element>>(kernel: K) {
+    unsafe { kernel.run::<F>() }
+}
+
+/// # Safety
+/// As [`Kernel::run`], and the processor has AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512<F: Format, K: Kernel<F::Element>>(kernel: K) {
+    unsafe { kernel.run::<F>() }
+}
+
+/// # Safety
+/// As [`Kernel::run`], and the processor has AVX-512F and AVX512-BF16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn avx512_bf16<F: Format, K: Kernel<F::Element>>(kernel: K) {
+    unsafe { kernel.run::<F>() }
+}

@@ -1,64 +1,54 @@
-//! The greatest value in a window, on blocked planes.
+//! Which values of its input a convolution or a pool looks at.
 
-use super::convolution::Window;
-use super::dispatch;
-use super::lanes::Lanes;
-use crate::engine::Isa;
-
-/// One image through a max pool.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MaxPool<'a> {
-    /// Which values meet. What lies outside the input takes no part.
-    pub(crate) window: Window,
-    /// Height and width of each plane.
-    pub(crate) input: [usize; 2],
-    /// The input: `[height, width, lanes]` each.
-    pub(crate) planes: &'a [&'a [f32]],
+/// Height and width of a kernel, its strides, dilations and padding; one number for the height, one for the width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Window {
+    /// Taps.
+    pub(crate) kernel: [usize; 2],
+    /// Input pixels from one output pixel to the next.
+    pub(crate) stride: [usize; 2],
+    /// Input pixels from one tap to the next.
+    pub(crate) dilation: [usize; 2],
+    /// Zeros above and left of the input.
+    pub(crate) before: [usize; 2],
+    /// Zeros below and right of the input.
+    pub(crate) after: [usize; 2],
 }
 
-/// Pool into `output`: `[planes, output height, output width, lanes]`.
-///
-/// # Panics
-/// If a slice is shorter than the shapes say.
-pub(crate) fn max_pool(isa: Isa, call: &MaxPool<'_>, output: &mut [f32]) {
-    let [height, width] = call.window.output(call.input);
-    assert_eq!(output.len(), call.planes.len() * height * width * isa.lanes());
-    for plane in call.planes {
-        assert_eq!(plane.len(), call.input[0] * call.input[1] * isa.lanes());
+impl Window {
+    /// Height and width of the output for an input of this height and width; 0 where no window fits.
+    pub(crate) fn output(&self, input: [usize; 2]) -> [usize; 2] {
+        std::array::from_fn(|axis| {
+            let span = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
+            let padded = input[axis] + self.before[axis] + self.after[axis];
+            if padded < span { 0 } else { (padded - span) / self.stride[axis] + 1 }
+        })
     }
-    // SAFETY: the sizes were checked above.
-    dispatch!(isa, body, (&MaxPool<'_>, &mut [f32]), (call, output));
-}
 
-/// # Safety
-/// As [`Lanes`]; the sizes are as [`max_pool`] checks.
-#[inline(always)]
-unsafe fn body<L: Lanes>((call, output): (&MaxPool<'_>, &mut [f32])) {
-    let window = &call.window;
-    let [height, width] = window.output(call.input);
-    let mut output = output.as_mut_ptr();
-    for plane in call.planes {
-        for y in 0..height {
-            let (first_row, end_row) = window.rows(y, call.input[0]);
-            for x in 0..width {
-                let left = x * window.stride[1];
-                let first = window.before[1].saturating_sub(left).div_ceil(window.dilation[1]);
-                let end = (call.input[1] + window.before[1]).saturating_sub(left).div_ceil(window.dilation[1]);
-                // SAFETY: only taps inside the plane are read; the output holds `L::N` values for each pixel.
-                unsafe {
-                    let mut greatest = L::splat(f32::NEG_INFINITY);
-                    for tap_y in first_row..end_row {
-                        let row = y * window.stride[0] + tap_y * window.dilation[0] - window.before[0];
-                        for tap_x in first..end.min(window.kernel[1]) {
-                            let column = left + tap_x * window.dilation[1] - window.before[1];
-                            let at = (row * call.input[1] + column) * L::N;
-                            greatest = greatest.max(L::load(plane.as_ptr().add(at)));
-                        }
-                    }
-                    greatest.store(output);
-                    output = output.add(L::N);
-                }
-            }
-        }
+    /// Whether each output pixel reads the input pixel at its own place and nothing else.
+    pub(crate) fn is_point(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.before == [0, 0] && self.after == [0, 0]
+    }
+
+    /// Whether its border tiles fit the scratch row of the kernels.
+    pub(crate) fn is_supported(&self) -> bool {
+        let span = (MAX_PIXELS - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1;
+        span <= MAX_SPAN
+    }
+
+    /// The taps along the height that meet the input, for the output row `y`.
+    #[inline(always)]
+    pub(super) fn rows(&self, y: usize, height: usize) -> (usize, usize) {
+        let top = y * self.stride[0];
+        let first = self.before[0].saturating_sub(top).div_ceil(self.dilation[0]);
+        let end = (height + self.before[0]).saturating_sub(top).div_ceil(self.dilation[0]);
+        (first.min(self.kernel[0]), end.min(self.kernel[0]))
     }
 }
+
+/// The most pixels that any kernel computes at once.
+pub(super) const MAX_PIXELS: usize = 10;
+/// The most input pixels in a row that so many output pixels may need.
+pub(super) const MAX_SPAN: usize = 64;
+/// Values in the scratch row of a tile at the border: so many pixels, and one that is read with a weight of 0.
+pub(super) const SCRATCH: usize = (MAX_SPAN + 1) * 16;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op};
-use crate::engine::Isa;
-use crate::engine::buffers;
+use crate::engine::{Element, Isa, buffers};
 
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +19,15 @@ pub(in crate::engine) struct Add {
 blocked_op!(Add, "PolybotAdd");
 
 impl BlockedOp for Add {
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
         Ok(tvec![inputs[0][0], self.planes.len(), inputs[0][2], inputs[0][3], self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let plane = shape[2..].iter().product();
         buffers::filled(&shape, |output| {
@@ -34,7 +37,7 @@ impl BlockedOp for Add {
                     let plane = inputs[id.input].plane(image, id.block);
                     let other = inputs[other.input].plane(image, other.block);
                     for ((sum, a), b) in output.iter_mut().zip(plane).zip(other) {
-                        *sum = a + b;
+                        *sum = E::from_f32(a.to_f32() + b.to_f32());
                     }
                 }
             }

@@ -1,15 +1,13 @@
 //! Softmax attention within areas of the image, one head beside the other.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
-use crate::engine::Isa;
-use crate::engine::buffers;
-use crate::engine::kernels::attention::{Head, attend};
+use crate::engine::kernels::attention::{Head, Scratch, attend};
+use crate::engine::{Element, Isa, buffers};
 
 /// Where one head's inputs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +35,11 @@ impl Eq for Attention {}
 
 blocked_op!(Attention, "PolybotAttention");
 
-thread_local! {
-    /// The kernel's working memory: one area's packed keys and a few rows of scores.
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
 impl BlockedOp for Attention {
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
         let (height, width) = (inputs[0][2], inputs[0][3]);
         ensure!(height * width % self.areas == 0, "{height} x {width} pixels can't be cut into {} areas", self.areas);
@@ -50,32 +47,30 @@ impl BlockedOp for Attention {
         Ok(tvec![inputs[0][0], blocks, height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let plane: usize = shape[2..].iter().product();
         let area = plane / self.areas;
         let tokens = area / self.isa.lanes();
+        let mut scratch = Scratch::default();
         buffers::filled(&shape, |output| {
             let mut outputs = output.chunks_exact_mut(plane);
-            SCRATCH.with_borrow_mut(|scratch| {
-                for image in 0..shape[0] {
-                    for head in &self.heads {
-                        let [queries, keys, values] =
-                            [&head.queries, &head.keys, &head.values].map(|ids| planes(inputs, image, ids));
-                        let mut outputs: Vec<&mut [f32]> = outputs.by_ref().take(values.len()).collect();
-                        for first in (0..plane).step_by(area.max(1)) {
-                            let cut = |plane: &mut &[f32]| *plane = &plane[first..first + area];
-                            let (mut queries, mut keys, mut values) = (queries.clone(), keys.clone(), values.clone());
-                            queries.iter_mut().chain(&mut keys).chain(&mut values).for_each(cut);
-                            let call =
-                                Head { tokens, scale: self.scale, queries: &queries, keys: &keys, values: &values };
-                            let mut outputs: Vec<&mut [f32]> =
-                                outputs.iter_mut().map(|plane| &mut plane[first..first + area]).collect();
-                            attend(self.isa, &call, scratch, &mut outputs);
-                        }
+            for image in 0..shape[0] {
+                for head in &self.heads {
+                    let [queries, keys, values] =
+                        [&head.queries, &head.keys, &head.values].map(|ids| planes(inputs, image, ids));
+                    let mut outputs: Vec<&mut [E]> = outputs.by_ref().take(values.len()).collect();
+                    for first in (0..plane).step_by(area.max(1)) {
+                        let cut = |plane: &mut &[E]| *plane = &plane[first..first + area];
+                        let (mut queries, mut keys, mut values) = (queries.clone(), keys.clone(), values.clone());
+                        queries.iter_mut().chain(&mut keys).chain(&mut values).for_each(cut);
+                        let call = Head { tokens, scale: self.scale, queries: &queries, keys: &keys, values: &values };
+                        let mut outputs: Vec<&mut [E]> =
+                            outputs.iter_mut().map(|plane| &mut plane[first..first + area]).collect();
+                        attend(self.isa, &call, &mut scratch, &mut outputs);
                     }
                 }
-            });
+            }
         })
     }
 }

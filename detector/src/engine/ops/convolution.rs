@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
-use crate::engine::Isa;
-use crate::engine::buffers;
-use crate::engine::kernels::convolution::{Activation, Convolution, Window, convolve};
+use crate::engine::kernels::convolution::{Convolution, Output, Rounds, convolve};
+use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::window::Window;
+use crate::engine::{Element, Isa, buffers};
 
 /// How a convolution's input lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +34,50 @@ pub(in crate::engine) struct Convolve {
     pub(in crate::engine) activation: Activation,
     /// Added at the end; empty for none.
     pub(in crate::engine) residual: Vec<PlaneId>,
+    /// Whether the output is `f32` whatever the inputs are.
+    pub(in crate::engine) wide: bool,
 }
 
 impl Convolve {
     /// `[output channels, input channels, kernel height, kernel width]` in the order that the kernel reads. `lanes_of`
     /// tells for each plane and each of its lanes which input channel is there, if any.
-    pub(in crate::engine) fn pack(
+    pub(in crate::engine) fn pack<E: Element>(
         lanes: usize,
+        window: &Window,
         weights: &[f32],
-        [outputs, inputs, taps]: [usize; 3],
+        [outputs, inputs]: [usize; 2],
         lanes_of: &[Vec<Option<usize>>],
-    ) -> Vec<f32> {
+    ) -> Vec<E> {
         let blocks = outputs.div_ceil(lanes);
         let plane_lanes = lanes_of.first().map_or(0, Vec::len);
-        let mut packed = Vec::with_capacity(blocks * lanes * lanes_of.len() * plane_lanes * taps);
+        let rounds = Rounds::of::<E>(window, plane_lanes);
+        let [rows, columns] = window.kernel;
+        let row_weights = rounds.weights::<E>() * lanes;
+        let mut packed = Vec::with_capacity(blocks * lanes_of.len() * rows * row_weights);
         let mut first = 0;
         while first < blocks {
             let pair = if first + 1 < blocks { 2 } else { 1 };
             for plane in lanes_of {
-                for tap in 0..taps {
-                    for &input in plane {
-                        packed.extend((first * lanes..(first + pair) * lanes).map(|output| match input {
-                            Some(input) if output < outputs => weights[(output * inputs + input) * taps + tap],
-                            _ => 0.0,
-                        }));
+                for row in 0..rows {
+                    for (round, group) in (0..rounds.count).flat_map(|r| (0..rounds.groups).map(move |g| (r, g))) {
+                        for output in first * lanes..(first + pair) * lanes {
+                            packed.extend((0..E::GROUP).map(|i| {
+                                // A group is neighbouring taps of one channel, or neighbouring channels at one tap.
+                                let (lane, column) = if plane_lanes == 1 {
+                                    (0, round * rounds.taps + i)
+                                } else {
+                                    (group * E::GROUP + i, round)
+                                };
+                                let is_tap = column < columns && (plane_lanes > 1 || i < rounds.taps);
+                                match plane[lane] {
+                                    Some(input) if is_tap && output < outputs => {
+                                        let at = ((output * inputs + input) * rows + row) * columns + column;
+                                        E::from_f32(weights[at])
+                                    }
+                                    _ => E::default(),
+                                }
+                            }));
+                        }
                     }
                 }
             }
@@ -69,15 +90,40 @@ impl Convolve {
 blocked_op!(Convolve, "PolybotConvolve");
 
 impl BlockedOp for Convolve {
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
         let &[images, _, height, width, ..] = inputs[0] else { unreachable!("an image or a blocked map") };
         let [height, width] = self.window.output([height, width]);
         Ok(tvec![images, self.bias.len() / self.isa.lanes(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+    fn is_wide(&self) -> bool {
+        self.wide
+    }
+
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
+        // Closures, as the variants by themselves are functions of one lifetime.
+        if self.wide {
+            self.fill(inputs, |output| Output::Wide(output))
+        } else {
+            self.fill(inputs, |output| Output::Narrow(output))
+        }
+    }
+}
+
+impl Convolve {
+    /// Convolve each image into its part of the output.
+    fn fill<E: Element, O: Element>(
+        &self,
+        inputs: &[Map<'_, E>],
+        output_of: impl for<'a> Fn(&'a mut [O]) -> Output<'a, E>,
+    ) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
+        let (weights, bias) = (self.weights.values()?, self.bias.values()?);
         buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let call = Convolution {
@@ -88,12 +134,12 @@ impl BlockedOp for Convolve {
                         InputLayout::Blocked => self.isa.lanes(),
                     },
                     planes: &planes(inputs, image, &self.planes),
-                    weights: &self.weights,
-                    bias: &self.bias,
+                    weights,
+                    bias,
                     activation: self.activation,
                     residual: &planes(inputs, image, &self.residual),
                 };
-                convolve(self.isa, &call, &mut output[image * image_values..][..image_values]);
+                convolve(self.isa, &call, output_of(&mut output[image * image_values..][..image_values]));
             }
         })
     }

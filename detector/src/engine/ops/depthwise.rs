@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
-use crate::engine::Isa;
-use crate::engine::buffers;
-use crate::engine::kernels::convolution::{Activation, Window};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
+use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::window::Window;
+use crate::engine::{Element, Isa, buffers};
 
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,22 +44,27 @@ impl ConvolveDepthwise {
 blocked_op!(ConvolveDepthwise, "PolybotConvolveDepthwise");
 
 impl BlockedOp for ConvolveDepthwise {
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
         let [height, width] = self.window.output([inputs[0][2], inputs[0][3]]);
         Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
+        let (weights, bias) = (self.weights.values()?, self.bias.values()?);
         buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let call = Depthwise {
                     window: self.window,
                     input: inputs[self.planes[0].input].size(),
                     planes: &planes(inputs, image, &self.planes),
-                    weights: &self.weights,
-                    bias: &self.bias,
+                    weights,
+                    bias,
                     activation: self.activation,
                     residual: &planes(inputs, image, &self.residual),
                 };

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
-use crate::engine::Isa;
-use crate::engine::buffers;
-use crate::engine::kernels::convolution::Window;
-use crate::engine::kernels::window::{MaxPool, max_pool};
+use crate::engine::kernels::max_pool::{MaxPool, max_pool};
+use crate::engine::kernels::window::Window;
+use crate::engine::{Element, Isa, buffers};
 
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +20,16 @@ pub(in crate::engine) struct Pool {
 blocked_op!(Pool, "PolybotMaxPool");
 
 impl BlockedOp for Pool {
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
         let [height, width] = self.window.output([inputs[0][2], inputs[0][3]]);
         Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
         buffers::filled(&shape, |output| {

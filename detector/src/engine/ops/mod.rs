@@ -1,12 +1,13 @@
 //! Operators of our own for tract's graphs, on blocked maps.
 //!
-//! A blocked map is a tensor `[images, blocks, height, width, lanes]`: channel `c` is lane `c % lanes` of block
+//! A blocked map is a tensor `[images, blocks, height, width, lanes]` of one [`Element`] type: channel `c` is lane `c % lanes` of block
 //! `c / lanes`; lanes beyond the last channel are 0. One block of one image is a *plane*. Operators read planes, named by
 //! [`PlaneId`], from any of their inputs in any order: so neither a concatenation nor a split of channels exists as work,
 //! only as a list of planes.
 
 mod add;
 mod attention;
+mod convert;
 mod convolution;
 mod depthwise;
 mod max_pool;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+use super::{Element, Isa, Precision};
 pub(super) use add::Add;
 pub(super) use attention::{Attention, HeadPlanes};
+pub(super) use convert::{Narrow, Widen};
 pub(super) use convolution::{Convolve, InputLayout};
 pub(super) use depthwise::ConvolveDepthwise;
 pub(super) use max_pool::Pool;
@@ -35,19 +38,23 @@ pub(super) struct PlaneId {
 
 /// Values shared by all copies of an operator, and so by all plans of a model.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<[f32]>);
+pub(super) struct Shared(Arc<Tensor>);
 
-impl From<Vec<f32>> for Shared {
-    fn from(values: Vec<f32>) -> Self {
-        Self(values.into())
+impl<E: Element> From<Vec<E>> for Shared {
+    fn from(values: Vec<E>) -> Self {
+        Self(tensor1(&values).into())
     }
 }
 
-impl std::ops::Deref for Shared {
-    type Target = [f32];
+impl Shared {
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 
-    fn deref(&self) -> &[f32] {
-        &self.0
+    /// The values, if they are of this type.
+    pub(super) fn values<E: Element>(&self) -> TractResult<&[E]> {
+        self.0.try_as_plain_ram()?.as_slice()
     }
 }
 
@@ -67,35 +74,43 @@ impl Eq for Shared {}
 
 /// What an operator on blocked maps is, beside what tract asks of every operator.
 pub(super) trait BlockedOp {
+    /// What runs it, and so what its inputs' values are.
+    fn isa(&self) -> Isa;
+
     /// The output's shape for inputs of these shapes.
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>>;
 
+    /// Whether the output is `f32` whatever the inputs are.
+    fn is_wide(&self) -> bool {
+        false
+    }
+
     /// The output for these inputs.
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>>;
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>>;
 }
 
 /// A tensor of rank 4 or 5, its values in order.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Map<'a> {
+pub(super) struct Map<'a, E> {
     pub(super) shape: &'a [usize],
-    pub(super) values: &'a [f32],
+    pub(super) values: &'a [E],
 }
 
-impl<'a> Map<'a> {
+impl<'a, E> Map<'a, E> {
     /// Height and width.
     pub(super) fn size(&self) -> [usize; 2] {
         [self.shape[2], self.shape[3]]
     }
 
     /// Plane `block` of `image`; a plane of a rank 4 tensor is a channel.
-    pub(super) fn plane(&self, image: usize, block: usize) -> &'a [f32] {
+    pub(super) fn plane(&self, image: usize, block: usize) -> &'a [E] {
         let plane: usize = self.shape[2..].iter().product();
         &self.values[(image * self.shape[1] + block) * plane..][..plane]
     }
 }
 
 /// These planes of one image.
-pub(super) fn planes<'a>(inputs: &[Map<'a>], image: usize, ids: &[PlaneId]) -> Vec<&'a [f32]> {
+pub(super) fn planes<'a, E>(inputs: &[Map<'a, E>], image: usize, ids: &[PlaneId]) -> Vec<&'a [E]> {
     ids.iter().map(|id| inputs[id.input].plane(image, id.block)).collect()
 }
 
@@ -134,11 +149,15 @@ macro_rules! blocked_op {
 use blocked_op;
 
 fn eval(op: &impl BlockedOp, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
-    let maps = inputs
-        .iter()
-        .map(|input| Ok(Map { shape: input.shape(), values: input.try_as_plain_ram()?.as_slice::<f32>()? }))
-        .collect::<TractResult<TVec<_>>>()?;
-    Ok(tvec!(op.run(&maps)?.into_tvalue()))
+    let output = match op.isa().precision() {
+        Precision::F32 => op.run(&maps::<f32>(inputs)?)?,
+        Precision::Bf16 => op.run(&maps::<u16>(inputs)?)?,
+    };
+    Ok(tvec!(output.into_tvalue()))
+}
+
+fn maps<E: Element>(inputs: &[TValue]) -> TractResult<TVec<Map<'_, E>>> {
+    inputs.iter().map(|input| Ok(Map { shape: input.shape(), values: input.try_as_plain_ram()?.as_slice()? })).collect()
 }
 
 fn output_facts(op: &impl BlockedOp, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
@@ -146,5 +165,9 @@ fn output_facts(op: &impl BlockedOp, inputs: &[&TypedFact]) -> TractResult<TVec<
         .iter()
         .map(|input| input.shape.as_concrete().context("a blocked operator needs a concrete shape"))
         .collect::<TractResult<TVec<_>>>()?;
-    Ok(tvec!(f32::fact(op.output_shape(&shapes)?)))
+    let shape = op.output_shape(&shapes)?;
+    Ok(tvec!(match op.isa().precision() {
+        Precision::Bf16 if !op.is_wide() => u16::fact(shape),
+        _ => f32::fact(shape),
+    }))
 }

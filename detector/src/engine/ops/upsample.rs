@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op};
-use crate::engine::Isa;
-use crate::engine::buffers;
+use crate::engine::{Element, Isa, buffers};
 
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +19,17 @@ pub(in crate::engine) struct Upsample {
 blocked_op!(Upsample, "PolybotUpsample");
 
 impl BlockedOp for Upsample {
+    fn isa(&self) -> Isa {
+        self.isa
+    }
+
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
         let [down, across] = self.factors;
         let (height, width) = (inputs[0][2] * down, inputs[0][3] * across);
         Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
     }
 
-    fn run(&self, inputs: &[Map<'_>]) -> TractResult<Arc<Tensor>> {
+    fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let [down, across] = self.factors;
         let lanes = self.isa.lanes();

@@ -1,0 +1,139 @@
+//! How registers and memory meet: maps of `f32`, or of bf16 that are computed with as `f32`.
+
+use std::marker::PhantomData;
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+use super::Element;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::Avx512;
+use super::lanes::{Array, Lanes};
+
+/// What values are in memory, and how they get into [`Lanes`] and are multiplied.
+///
+/// # Safety
+/// As [`Lanes`]; pointers are to so many readable or writable elements as each function says, of any alignment.
+pub(crate) trait Format {
+    /// What is computed with.
+    type Lanes: Lanes;
+    /// What is kept in memory.
+    type Element: Element;
+    /// [`Element::GROUP`] values for each lane.
+    type Group: Copy;
+
+    /// `N` elements.
+    unsafe fn load(from: *const Self::Element) -> Self::Lanes;
+    /// `N` elements.
+    unsafe fn store(value: Self::Lanes, to: *mut Self::Element);
+    /// The `GROUP` elements at `from`, for every lane.
+    unsafe fn splat_group(from: *const Self::Element) -> Self::Group;
+    /// `N * GROUP` elements, those of one lane beside each other.
+    unsafe fn load_group(from: *const Self::Element) -> Self::Group;
+    /// For each lane the sum of the products of its group, and `sum`.
+    unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Self::Lanes) -> Self::Lanes;
+}
+
+/// `f32` as they are.
+pub(crate) struct F32<L>(PhantomData<L>);
+
+impl<L: Lanes> Format for F32<L> {
+    type Lanes = L;
+    type Element = f32;
+    type Group = L;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> L {
+        unsafe { L::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(value: L, to: *mut f32) {
+        unsafe { value.store(to) }
+    }
+    #[inline(always)]
+    unsafe fn splat_group(from: *const f32) -> L {
+        unsafe { L::splat(*from) }
+    }
+    #[inline(always)]
+    unsafe fn load_group(from: *const f32) -> L {
+        unsafe { L::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn dot(values: L, factors: L, sum: L) -> L {
+        unsafe { values.mul_add(factors, sum) }
+    }
+}
+
+/// bf16 with the instructions of AVX512-BF16: two products and their sum at once.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Bf16Avx512;
+
+#[cfg(target_arch = "x86_64")]
+// SAFETY (of every block): the caller vouches for AVX-512F and AVX512-BF16, and for the pointers; registers of bf16 are of
+// the same size as the registers of integers that they are taken for.
+impl Format for Bf16Avx512 {
+    type Lanes = Avx512;
+    type Element = u16;
+    type Group = __m512bh;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u16) -> Avx512 {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            Avx512(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(value: Avx512, to: *mut u16) {
+        unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value.0))) }
+    }
+    #[inline(always)]
+    unsafe fn splat_group(from: *const u16) -> __m512bh {
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
+    }
+    #[inline(always)]
+    unsafe fn load_group(from: *const u16) -> __m512bh {
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn dot(values: __m512bh, factors: __m512bh, sum: Avx512) -> Avx512 {
+        unsafe { Avx512(_mm512_dpbf16_ps(sum.0, values, factors)) }
+    }
+}
+
+/// bf16 in plain Rust: for tests of all but the instructions, on any machine.
+pub(crate) struct Bf16Portable;
+
+/// As many as AVX-512 has, so that the blocks are the same.
+const COUNT: usize = 16;
+
+// SAFETY (of every block): the caller vouches for the pointers; arrays of `u16` are as aligned as their pointers.
+impl Format for Bf16Portable {
+    type Lanes = Array<COUNT>;
+    type Element = u16;
+    type Group = [[u16; 2]; COUNT];
+
+    #[inline(always)]
+    unsafe fn load(from: *const u16) -> Array<COUNT> {
+        unsafe { Array(from.cast::<[u16; COUNT]>().read().map(Element::to_f32)) }
+    }
+    #[inline(always)]
+    unsafe fn store(value: Array<COUNT>, to: *mut u16) {
+        unsafe { to.cast::<[u16; COUNT]>().write(value.0.map(Element::from_f32)) }
+    }
+    #[inline(always)]
+    unsafe fn splat_group(from: *const u16) -> Self::Group {
+        unsafe { [from.cast::<[u16; 2]>().read(); COUNT] }
+    }
+    #[inline(always)]
+    unsafe fn load_group(from: *const u16) -> Self::Group {
+        unsafe { from.cast::<Self::Group>().read() }
+    }
+    #[inline(always)]
+    unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Array<COUNT>) -> Array<COUNT> {
+        Array(std::array::from_fn(|lane| {
+            let product = |i: usize| values[lane][i].to_f32() * factors[lane][i].to_f32();
+            sum.0[lane] + product(0) + product(1)
+        }))
+    }
+}
