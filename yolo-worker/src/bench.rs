@@ -47,7 +47,7 @@ struct Medians {
 #[derive(Serialize, Debug)]
 struct Report {
     model: String,
-    isa: String,
+    instructions: String,
     rectangular: bool,
     threads: u32,
     runs: u32,
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let median = |part: fn(&Sample) -> Duration| median_ms(samples.iter().map(part).collect());
     let report = Report {
         model: detector.name().into(),
-        isa: format!("{:?}", args.network.isa()),
+        instructions: format!("{:?}", args.network.isa()),
         rectangular: args.network.rectangular,
         threads: args.threads,
         runs: args.runs,
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let Medians { preprocess, inference, postprocess, total } = report.median_ms;
         println!("model        {}", report.model);
-        println!("instructions {}{}", report.isa, if report.rectangular { ", rectangular input" } else { "" });
+        println!("instructions {}{}", report.instructions, if report.rectangular { ", rectangular input" } else { "" });
         println!("threads      {} x {} runs", report.threads, report.runs);
         println!("load         {:>9.2} ms", report.load_ms);
         println!("peak memory  {:>9.2} MB", report.peak_rss_mb);

@@ -23,7 +23,7 @@ const MAX_CALLBACKS: usize = 64;
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = fleet::telemetry::collect_metrics()?;
     let threads = settings.threads();
-    let network = settings.network;
+    let network = settings.network.clone();
     let isa = network.isa();
     let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
     let detector = tokio::task::spawn_blocking(load).await??;

@@ -32,6 +32,20 @@ fn detect_prints_a_summary_or_json_and_writes_the_image() {
 }
 
 #[test]
+fn detect_finds_the_same_however_the_network_is_computed() {
+    let photo = photo("coffee.png");
+    for settings in [["--precision", "f32"], ["--precision", "bf16"], ["--rectangular", "true"]] {
+        let output = worker(&["detect", photo.to_str().expect("a path"), settings[0], settings[1]]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1 cup, 1 dining table, 1 spoon\n", "{settings:?}");
+    }
+    let output = worker(&["detect", photo.to_str().expect("a path"), "--precision", "f16"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("\"f16\" is neither f32 nor bf16"), "{said}");
+}
+
+#[test]
 fn detect_says_what_is_wrong_with_the_image() {
     let output = worker(&["detect", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     assert_eq!(output.status.code(), Some(1));
@@ -50,4 +64,14 @@ fn bench_reports_what_it_measured() {
     let median = &report["median_ms"];
     let parts: f64 = ["preprocess", "inference", "postprocess"].iter().map(|part| number(&median[part])).sum();
     assert!(parts > 0.0 && number(&median["total"]) > 0.0, "{report}");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn bench_says_which_instructions_it_measured() {
+    let output = worker(&["bench", "--runs", "1", "--json", "--precision", "bf16", "--rectangular", "true"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let has_bf16 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+    assert_eq!(report["instructions"] == "Avx512Bf16", has_bf16, "{report}");
+    assert_eq!(report["rectangular"], true);
 }
