@@ -68,6 +68,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         results_secret: settings.results_secret.clone(),
         load_test_secret: settings.load_test_secret.clone().filter(|_| settings.load_test),
     });
+    let guarded = Arc::clone(&context);
+    let reads = move |head: &_| guarded.reads(head);
     let listen_addr = listener.local_addr()?;
     let limits = Limits { grace: Duration::from_secs(settings.drain_timeout), ..Limits::default() };
     let sweep = Sweep {
@@ -114,7 +116,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let work = async {
         tokio::try_join!(
             receive,
-            done(server::serve(listener, http::routes(context, metrics), limits, shutdown.clone())),
+            done(server::serve(listener, http::routes(context, metrics), reads, limits, shutdown.clone())),
             done(sweep.run(shutdown.clone())),
             done(async {
                 if let Some(dead_letters) = &dead_letters {
