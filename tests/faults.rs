@@ -11,16 +11,22 @@ mod faults {
 }
 mod support;
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use embedded_aws::{Action, Fault, Service};
 use faults::audit::{Flood, PHOTOS};
 use faults::callback::Callback;
 use faults::metadata::Metadata;
+use fleet::{PredictionStore, Status};
 use local::{Options, Stack};
 use polybot::reply;
 use support::{PATIENCE, photo, stack};
+use telegram_sandbox::Post;
+use tokio::process::Command;
+
+/// What polybot logs of an answer that it tries no more.
+const GIVEN_UP: &str = "an answer could not be sent for too long; it can be redriven";
 
 /// Short times, so that what waits for them in production is soon seen here.
 fn options(polybots: usize, workers: usize) -> Options {
@@ -58,6 +64,26 @@ async fn replace_worker(stack: &mut Stack, place: usize) {
 async fn replace_polybot(stack: &mut Stack, place: usize) {
     stack.polybots[place].0.kill().await.expect("killed");
     stack.restart_polybot(place).await.expect("it starts again");
+}
+
+/// `polybot redrive`, to be run.
+fn redriving(stack: &Stack) -> Command {
+    let mut command = Command::new(&stack.options().executable);
+    command
+        .args(["service", "polybot", "redrive"])
+        .envs(stack.aws.environment())
+        .env("SQS_QUEUE_URL", &stack.resources.queue_url)
+        .env("DYNAMODB_TABLE", &stack.resources.table)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// What `polybot redrive` says.
+async fn redrive(stack: &Stack, more: &[&str]) -> String {
+    let output = redriving(stack).args(more).output().await.expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,27 +223,76 @@ async fn what_keeps_failing_is_told_once_and_can_be_redriven() {
         assert_eq!(reply.words(), reply::failed(reply::KEPT_FAILING));
     }
 
-    let redrive = |more: &[&str]| {
-        let output = Command::new(&stack.options().executable)
-            .args(["service", "polybot", "redrive"])
-            .args(more)
-            .envs(stack.aws.environment())
-            .env("SQS_QUEUE_URL", &stack.resources.queue_url)
-            .env("DYNAMODB_TABLE", &stack.resources.table)
-            .stdin(Stdio::null())
-            .output()
-            .expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let said = tokio::task::block_in_place(|| redrive(&["--dry-run"]));
+    let said = redrive(&stack, &["--dry-run"]).await;
     assert!(said.ends_with("5 jobs would be put back onto polybot-jobs\n"), "{said}");
     broken.remove();
-    let said = tokio::task::block_in_place(|| redrive(&[]));
+    let said = redrive(&stack, &[]).await;
     assert!(said.ends_with("5 jobs put back onto polybot-jobs\n"), "{said}");
     flood.wait_for_photos(&stack, FEW).await;
-    let said = tokio::task::block_in_place(|| redrive(&[]));
+    let said = redrive(&stack, &[]).await;
     assert_eq!(said, "0 jobs put back onto polybot-jobs\n");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_telegram_is_survived() {
+    const FEW: usize = 5;
+    let stack = fleet(options(2, 1)).await;
+    let methods = ["sendPhoto", "sendMediaGroup"];
+    for method in methods {
+        stack.telegram.fail_next(method, 1000, telegram_sandbox::Fault::Drop);
+    }
+    let user = stack.telegram.user("Ada");
+    let album = user.post_album(["chelsea.png", "coffee.png"].map(|name| Post::photo(photo(name))));
+    let flood = Flood::post(&stack, FEW);
+    // Calls that fail are no events. So many of them mean that the sweep failed, too, after polybot was called back.
+    let called = |method: &str| stack.telegram.calls(method);
+    let tried = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
+        while called("sendPhoto") < 3 * FEW || called("sendMediaGroup") < 3 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tried).await.expect("it is tried again");
+    for method in methods {
+        stack.telegram.fail_no_more(method);
+    }
+    let audit = flood.audit(&stack, "Telegram was gone for a while").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (FEW, 0));
+    assert!(support::answer(&stack, &user, album[0]).await.media_group.is_some());
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() {
+    // Nobody calls back, so each try is the sweep's, which looks every second.
+    let callback = Callback::closed().await;
+    let mut options = options(1, 1);
+    options.settings.extend([("POLYBOT_RESULTS_URL".into(), callback.url()), ("GIVE_UP_AFTER".into(), "10".into())]);
+    let stack = fleet(options).await;
+    stack.telegram.fail_next("sendPhoto", 1000, telegram_sandbox::Fault::Drop);
+    let flood = Flood::post(&stack, 1);
+    let given_up = |line: &local::LogLine| line.message() == GIVEN_UP;
+    let given_up = stack.polybots[0].0.logged(given_up);
+    tokio::time::timeout(PATIENCE, given_up).await.expect("it ends").expect("polybot runs");
+    // First, and after waits of 1, 1 to 2, 2 to 4, 4 to 8 and 8 to 16 seconds; not every second.
+    let tries = stack.telegram.calls("sendPhoto");
+    assert!((4..=6).contains(&tries), "{tries} tries in more than 10 s");
+    let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
+    let undeliverable = predictions.undeliverable().await.expect("DynamoDB answers");
+    assert_eq!(undeliverable.len(), 1);
+    assert!(predictions.undelivered(Status::Done, i64::MAX, 10).await.expect("DynamoDB answers").is_empty());
+    assert_eq!(stack.polybots[0].0.log().iter().filter(|line| line.message() == GIVEN_UP).count(), 1);
+
+    // Not lost: when Telegram takes it again, an operator has it sent.
+    stack.telegram.fail_no_more("sendPhoto");
+    let said = redrive(&stack, &["--dry-run"]).await;
+    assert!(said.contains("\n1 answer would be left to polybot to send\n0 jobs would be put back"), "{said}");
+    let said = redrive(&stack, &[]).await;
+    assert!(said.contains("\n1 answer left to polybot to send\n0 jobs put back"), "{said}");
+    let audit = flood.audit(&stack, "Telegram takes one too late").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (1, 0));
+    assert_eq!(redrive(&stack, &[]).await, "0 jobs put back onto polybot-jobs\n");
     stack.stop().await;
 }
 

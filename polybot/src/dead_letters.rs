@@ -102,7 +102,7 @@ impl DeadLetters {
             // It was redriven since; its new message decides.
             Err(DeliverError::NotFinished(_)) => Ok(()),
             // Whoever is telling may die; the sweep looks after that.
-            Ok(Delivered::InProgress | Delivered::WithItsAlbum) => Ok(()),
+            Ok(Delivered::InProgress | Delivered::WithItsAlbum | Delivered::Later) => Ok(()),
             Err(error @ (DeliverError::Telegram(_) | DeliverError::TooSlow)) => {
                 tracing::warn!(prediction_id = %job.prediction_id, %error, "the user was not told; the sweep tries again");
                 Ok(())

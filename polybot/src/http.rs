@@ -142,6 +142,7 @@ async fn results(
         Ok(Delivered::ToNobody) => (StatusCode::OK, "nobody waits for it".into()),
         Ok(Delivered::Refused) => (StatusCode::OK, "refused by Telegram".into()),
         Ok(Delivered::WithItsAlbum) => (StatusCode::ACCEPTED, "delivered with its album".into()),
+        Ok(Delivered::Later) => (StatusCode::ACCEPTED, "failed before; it will be tried again".into()),
         Ok(Delivered::InProgress) => (StatusCode::ACCEPTED, "being delivered".into()),
         Err(error @ DeliverError::Unknown(_)) => (StatusCode::NOT_FOUND, error.to_string()),
         Err(error @ DeliverError::NotFinished(_)) => (StatusCode::CONFLICT, error.to_string()),

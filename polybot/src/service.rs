@@ -17,6 +17,7 @@ use crate::dead_letters::DeadLetters;
 use crate::http::{self, Context};
 use crate::ledger::Ledger;
 use crate::lost_jobs::LostJobs;
+use crate::patience::Patience;
 use crate::sweep::Sweep;
 use crate::telegram::Webhook;
 use crate::{Delivery, Detection, Settings, Telegram, Updates, command, polling, secret};
@@ -43,6 +44,10 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         predictions: predictions.clone(),
         albums: album_store.clone(),
         lease: settings.lease,
+        patience: Patience {
+            interval: i64::try_from(settings.sweep_interval).unwrap_or(i64::MAX),
+            give_up_after: settings.give_up_after,
+        },
     };
     let detection =
         Detection { telegram: telegram.clone(), images, predictions: predictions.clone(), queue: queue.clone() };
