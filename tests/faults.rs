@@ -403,3 +403,44 @@ async fn an_instance_that_is_scaled_in_drains_and_says_so() {
     tokio::time::timeout(PATIENCE, proceeds).await.expect("Auto Scaling does not wait for the hook's timeout");
     stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_ec2_takes_back_drains() {
+    const FEW: usize = 8;
+    let metadata = Metadata::start().await;
+    let mut options = options(1, 1);
+    options.model = "stand-in:3000".into();
+    options.settings.extend([
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT".into(), metadata.url()),
+        ("ASG_NAME".into(), "polybot-workers".into()),
+        ("LIFECYCLE_HOOK".into(), "drain".into()),
+    ]);
+    let mut stack = fleet(options).await;
+    let auto_scaling = stack.aws.auto_scaling().clone();
+    let instance = auto_scaling.group(&stack.resources.group).expect("the group").instances[0].id.clone();
+    metadata.is_about(&instance, &auto_scaling);
+
+    let flood = Flood::post(&stack, FEW);
+    let received = stack.aws.calls().at_least(Service::S3, "GetObject", 2);
+    tokio::time::timeout(PATIENCE, received).await.expect("jobs run");
+    // It is seen within 5 s; until then the two threads do four photos and begin two more.
+    metadata.take_back(true);
+    let status = tokio::time::timeout(PATIENCE, stack.workers[0].0.ended()).await.expect("it drains").expect("it ends");
+    assert!(status.success(), "{status}");
+    let (worker, _) = stack.workers.remove(0);
+    let noticed = worker.log().into_iter().find(|line| line.message() == "this instance is going to end");
+    assert_eq!(noticed.expect("it saw the notice").field("notice"), "Spot");
+    // No hook waits yet, so none is completed.
+    assert_eq!(stack.aws.calls().count(Service::AutoScaling, "CompleteLifecycleAction"), 0);
+    let answered = flood.answered(&stack);
+    assert!(answered < FEW, "it should have stopped before the last photo");
+
+    // Another instance, whose metadata says nothing.
+    metadata.take_back(false);
+    stack.add_worker().await.expect("another worker starts");
+    let audit = flood.audit(&stack, "a spot interruption").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (FEW, 0));
+    // Each photo was stored once by polybot and once by a worker: what ran was finished, what waited was not begun.
+    assert_eq!(stack.aws.calls().count(Service::S3, "PutObject"), 2 * FEW as u64);
+    stack.stop().await;
+}
