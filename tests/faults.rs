@@ -235,6 +235,38 @@ async fn what_keeps_failing_is_told_once_and_can_be_redriven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_killed_in_the_middle_loses_nothing() {
+    const FEW: usize = 5;
+    let mut options = options(1, 1);
+    options.settings.extend([("RETRY_WAIT".into(), "0".into()), ("STALE_AFTER".into(), "10".into())]);
+    let stack = fleet(options).await;
+    let broken = stack.aws.faults().add(Fault::internal_error(Service::S3).operation("GetObject"));
+    let flood = Flood::post(&stack, FEW);
+    let audit = flood.audit(&stack, "a redrive is killed").await;
+    assert_eq!((audit.told_failed, audit.repeated), (FEW, 0));
+    broken.remove();
+
+    // At the worst moment: a record says that its job is on the queue, and it is not there yet.
+    let stuck =
+        stack.aws.faults().add(Fault::new(Action::Delay(PATIENCE)).on(Service::Sqs).operation("SendMessage").times(1));
+    let mut killed = redriving(&stack).stdout(Stdio::null()).spawn().expect("it starts");
+    tokio::time::timeout(PATIENCE, stuck.fired_at_least(1)).await.expect("it sends the first job");
+    killed.kill().await.expect("killed");
+    stuck.remove();
+    let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
+    assert_eq!(predictions.dead_letters().await.expect("DynamoDB answers").len(), FEW - 1);
+
+    // The second one does the rest, and polybot's sweep sends the one that was caught.
+    let said = redrive(&stack, &[]).await;
+    assert!(said.ends_with("4 jobs put back onto polybot-jobs\n"), "{said}");
+    flood.wait_for_photos(&stack, FEW).await;
+    let photos = flood.answers(&stack).into_iter().filter(|message| message.photo().is_some());
+    assert_eq!(photos.count(), FEW, "each once");
+    assert_eq!(redrive(&stack, &[]).await, "0 jobs put back onto polybot-jobs\n");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_telegram_is_survived() {
     const FEW: usize = 5;
     let stack = fleet(options(2, 1)).await;

@@ -69,5 +69,7 @@ async fn target_state(State(about): State<Arc<About>>) -> Result<String, StatusC
 
 async fn instance_action(State(about): State<Arc<About>>) -> Result<String, StatusCode> {
     let taken_back = about.taken_back.load(Ordering::Relaxed);
-    taken_back.then(|| r#"{"action": "terminate", "time": "2026-11-23T08:22:00Z"}"#.to_owned()).ok_or(StatusCode::NOT_FOUND)
+    taken_back
+        .then(|| r#"{"action": "terminate", "time": "2026-11-23T08:22:00Z"}"#.to_owned())
+        .ok_or(StatusCode::NOT_FOUND)
 }
