@@ -11,6 +11,7 @@ mod faults {
 }
 mod support;
 
+use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use faults::audit::{Flood, PHOTOS};
 use faults::callback::Callback;
 use faults::metadata::Metadata;
 use fleet::{PredictionStore, Status};
-use local::{Options, Stack};
+use local::{LogLine, Options, Stack};
 use polybot::reply;
 use support::{PATIENCE, photo, stack};
 use telegram_sandbox::Post;
@@ -215,7 +216,7 @@ async fn what_workers_gave_back_untried_is_no_dead_letter() {
     worker.terminate();
     assert!(worker.ended().await.expect("it ends").success());
     stack.add_worker().await.expect("another worker starts");
-    let reprieved = |line: &local::LogLine| line.message() == "a job that workers gave back was queued anew";
+    let reprieved = |line: &LogLine| line.message() == "a job that workers gave back was queued anew";
     let reprieved = stack.polybots[0].0.logged(reprieved);
     tokio::time::timeout(PATIENCE, reprieved).await.expect("it was a dead letter").expect("polybot runs");
     let audit = flood.audit(&stack, "given back, not tried").await;
@@ -337,28 +338,44 @@ async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() 
     let mut options = options(1, 1);
     options.settings.extend([("POLYBOT_RESULTS_URL".into(), callback.url()), ("GIVE_UP_AFTER".into(), "10".into())]);
     let stack = fleet(options).await;
-    stack.telegram.fail_next("sendPhoto", 1000, telegram_sandbox::Fault::Drop);
+    let methods = ["sendPhoto", "sendMediaGroup"];
+    for method in methods {
+        stack.telegram.fail_next(method, 1000, telegram_sandbox::Fault::Drop);
+    }
+    let user = stack.telegram.user("Ada");
+    let album = user.post_album(["chelsea.png", "coffee.png"].map(|name| Post::photo(photo(name))));
     let flood = Flood::post(&stack, 1);
-    let given_up = |line: &local::LogLine| line.message() == GIVEN_UP;
-    let given_up = stack.polybots[0].0.logged(given_up);
-    tokio::time::timeout(PATIENCE, given_up).await.expect("it ends").expect("polybot runs");
+    // Of the photo, and of each of the album's two.
+    let mut given_up = HashSet::new();
+    while given_up.len() < 3 {
+        let another = |line: &LogLine| line.message() == GIVEN_UP && !given_up.contains(line.field("prediction_id"));
+        let logged = tokio::time::timeout(PATIENCE, stack.polybots[0].0.logged(another));
+        let line = logged.await.expect("it ends").expect("polybot runs");
+        given_up.insert(line.field("prediction_id").to_owned());
+    }
     // First, and after waits of 1, 1 to 2, 2 to 4, 4 to 8 and 8 to 16 seconds; not every second.
-    let tries = stack.telegram.calls("sendPhoto");
-    assert!((4..=6).contains(&tries), "{tries} tries in more than 10 s");
+    for method in methods {
+        let tries = stack.telegram.calls(method);
+        assert!((4..=6).contains(&tries), "{tries} times {method} in more than 10 s");
+    }
     let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
     let undeliverable = predictions.undeliverable().await.expect("DynamoDB answers");
-    assert_eq!(undeliverable.len(), 1);
+    assert_eq!(undeliverable.iter().map(ToString::to_string).collect::<HashSet<_>>(), given_up);
     assert!(predictions.undelivered(Status::Done, i64::MAX, 10).await.expect("DynamoDB answers").is_empty());
-    assert_eq!(stack.polybots[0].0.log().iter().filter(|line| line.message() == GIVEN_UP).count(), 1);
+    let lines = stack.polybots[0].0.log().into_iter().filter(|line| line.message() == GIVEN_UP);
+    assert_eq!(lines.count(), 3, "each once");
 
     // Not lost: when Telegram takes it again, an operator has it sent.
-    stack.telegram.fail_no_more("sendPhoto");
+    for method in methods {
+        stack.telegram.fail_no_more(method);
+    }
     let said = redrive(&stack, &["--dry-run"]).await;
-    assert!(said.contains("\n1 answer would be left to polybot to send\n0 jobs would be put back"), "{said}");
+    assert!(said.contains("\n3 answers would be left to polybot to send\n0 jobs would be put back"), "{said}");
     let said = redrive(&stack, &[]).await;
-    assert!(said.contains("\n1 answer left to polybot to send\n0 jobs put back"), "{said}");
+    assert!(said.contains("\n3 answers left to polybot to send\n0 jobs put back"), "{said}");
     let audit = flood.audit(&stack, "Telegram takes one too late").await;
     assert_eq!((audit.answered_once, audit.told_failed), (1, 0));
+    assert!(support::answer(&stack, &user, album[0]).await.media_group.is_some());
     assert_eq!(redrive(&stack, &[]).await, "0 jobs put back onto polybot-jobs\n");
     stack.stop().await;
 }
