@@ -146,6 +146,34 @@ async fn results_are_for_those_who_know_the_secret() {
 }
 
 #[tokio::test]
+async fn who_knows_no_secret_is_refused_before_the_body() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let settings = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", "load")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let stack = stack(Options { workers: 0, settings, ..support::stand_in() }).await;
+    let post = async |path: &str, header: &str| {
+        let mut stream = tokio::net::TcpStream::connect(stack.polybots[0].1).await.expect("polybot listens");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}content-length: 1000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("the head is taken");
+        // Nothing of the body is sent: whoever waits for it says 408 in the end.
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    for (path, wrong) in [
+        ("/webhook", "x-telegram-bot-api-secret-token: wrong\r\n"),
+        ("/results", "authorization: Bearer wrong\r\n"),
+        ("/loadTest", "authorization: Bearer wrong\r\n"),
+    ] {
+        for header in ["", wrong] {
+            assert_eq!(post(path, header).await, "HTTP/1.1 403", "{path} {header}");
+        }
+    }
+    assert_eq!(post("/nowhere", "").await, "HTTP/1.1 404");
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_result_is_told_once_however_often_polybot_is_called() {
     let stack = stack(options()).await;
     let user = stack.telegram.user("Ada");

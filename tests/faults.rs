@@ -11,16 +11,24 @@ mod faults {
 }
 mod support;
 
-use std::process::{Command, Stdio};
+use std::collections::HashSet;
+use std::process::Stdio;
 use std::time::Duration;
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use embedded_aws::{Action, Fault, Service};
 use faults::audit::{Flood, PHOTOS};
 use faults::callback::Callback;
 use faults::metadata::Metadata;
-use local::{Options, Stack};
+use fleet::{PredictionStore, Status};
+use local::{LogLine, Options, Stack};
 use polybot::reply;
 use support::{PATIENCE, photo, stack};
+use telegram_sandbox::Post;
+use tokio::process::Command;
+
+/// What polybot logs of an answer that it tries no more.
+const GIVEN_UP: &str = "an answer could not be sent for too long; it can be redriven";
 
 /// Short times, so that what waits for them in production is soon seen here.
 fn options(polybots: usize, workers: usize) -> Options {
@@ -41,7 +49,7 @@ async fn fleet(options: Options) -> Stack {
     aws_sdk_sqs::Client::new(&stack.config)
         .set_queue_attributes()
         .queue_url(&stack.resources.queue_url)
-        .attributes(aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout, "2")
+        .attributes(QueueAttributeName::VisibilityTimeout, "2")
         .send()
         .await
         .expect("the queue takes it");
@@ -58,6 +66,26 @@ async fn replace_worker(stack: &mut Stack, place: usize) {
 async fn replace_polybot(stack: &mut Stack, place: usize) {
     stack.polybots[place].0.kill().await.expect("killed");
     stack.restart_polybot(place).await.expect("it starts again");
+}
+
+/// `polybot redrive`, to be run.
+fn redriving(stack: &Stack) -> Command {
+    let mut command = Command::new(&stack.options().executable);
+    command
+        .args(["service", "polybot", "redrive"])
+        .envs(stack.aws.environment())
+        .env("SQS_QUEUE_URL", &stack.resources.queue_url)
+        .env("DYNAMODB_TABLE", &stack.resources.table)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// What `polybot redrive` says.
+async fn redrive(stack: &Stack, more: &[&str]) -> String {
+    let output = redriving(stack).args(more).output().await.expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +191,40 @@ async fn workers_are_told_to_stop_in_full_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_workers_gave_back_untried_is_no_dead_letter() {
+    let mut options = options(1, 1);
+    options.model = "stand-in:5000".into();
+    let mut stack = fleet(options).await;
+    // One receive makes a dead letter here, as five do in production: all in hand of a worker that stops come to that.
+    let sqs = aws_sdk_sqs::Client::new(&stack.config);
+    let dead = sqs.get_queue_attributes().queue_url(&stack.resources.dead_letter_queue_url);
+    let dead = dead.attribute_names(QueueAttributeName::QueueArn).send().await.expect("the queue answers");
+    let arn = &dead.attributes.expect("attributes")[&QueueAttributeName::QueueArn];
+    let policy = serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": "1"});
+    sqs.set_queue_attributes()
+        .queue_url(&stack.resources.queue_url)
+        .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
+        .send()
+        .await
+        .expect("the queue takes it");
+
+    // Two run, two wait.
+    let flood = Flood::post(&stack, 4);
+    let in_hand = stack.aws.calls().at_least(Service::S3, "GetObject", 4);
+    tokio::time::timeout(PATIENCE, in_hand).await.expect("all are in hand");
+    let (mut worker, _) = stack.workers.remove(0);
+    worker.terminate();
+    assert!(worker.ended().await.expect("it ends").success());
+    stack.add_worker().await.expect("another worker starts");
+    let reprieved = |line: &LogLine| line.message() == "a job that workers gave back was queued anew";
+    let reprieved = stack.polybots[0].0.logged(reprieved);
+    tokio::time::timeout(PATIENCE, reprieved).await.expect("it was a dead letter").expect("polybot runs");
+    let audit = flood.audit(&stack, "given back, not tried").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (4, 0));
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_at_once_with_two_polybots_and_two_workers() {
     let mut stack = fleet(options(2, 2)).await;
     stack.telegram.deliver_twice(true);
@@ -197,27 +259,124 @@ async fn what_keeps_failing_is_told_once_and_can_be_redriven() {
         assert_eq!(reply.words(), reply::failed(reply::KEPT_FAILING));
     }
 
-    let redrive = |more: &[&str]| {
-        let output = Command::new(&stack.options().executable)
-            .args(["service", "polybot", "redrive"])
-            .args(more)
-            .envs(stack.aws.environment())
-            .env("SQS_QUEUE_URL", &stack.resources.queue_url)
-            .env("DYNAMODB_TABLE", &stack.resources.table)
-            .stdin(Stdio::null())
-            .output()
-            .expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let said = tokio::task::block_in_place(|| redrive(&["--dry-run"]));
+    let said = redrive(&stack, &["--dry-run"]).await;
     assert!(said.ends_with("5 jobs would be put back onto polybot-jobs\n"), "{said}");
     broken.remove();
-    let said = tokio::task::block_in_place(|| redrive(&[]));
+    let said = redrive(&stack, &[]).await;
     assert!(said.ends_with("5 jobs put back onto polybot-jobs\n"), "{said}");
     flood.wait_for_photos(&stack, FEW).await;
-    let said = tokio::task::block_in_place(|| redrive(&[]));
+    let said = redrive(&stack, &[]).await;
     assert_eq!(said, "0 jobs put back onto polybot-jobs\n");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_killed_in_the_middle_loses_nothing() {
+    const FEW: usize = 5;
+    let mut options = options(1, 1);
+    options.settings.extend([("RETRY_WAIT".into(), "0".into()), ("STALE_AFTER".into(), "10".into())]);
+    let stack = fleet(options).await;
+    let broken = stack.aws.faults().add(Fault::internal_error(Service::S3).operation("GetObject"));
+    let flood = Flood::post(&stack, FEW);
+    let audit = flood.audit(&stack, "a redrive is killed").await;
+    assert_eq!((audit.told_failed, audit.repeated), (FEW, 0));
+    broken.remove();
+
+    // At the worst moment: a record says that its job is on the queue, and it is not there yet.
+    let stuck =
+        stack.aws.faults().add(Fault::new(Action::Delay(PATIENCE)).on(Service::Sqs).operation("SendMessage").times(1));
+    let mut killed = redriving(&stack).stdout(Stdio::null()).spawn().expect("it starts");
+    tokio::time::timeout(PATIENCE, stuck.fired_at_least(1)).await.expect("it sends the first job");
+    killed.kill().await.expect("killed");
+    stuck.remove();
+    let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
+    assert_eq!(predictions.dead_letters().await.expect("DynamoDB answers").len(), FEW - 1);
+
+    // The second one does the rest, and polybot's sweep sends the one that was caught.
+    let said = redrive(&stack, &[]).await;
+    assert!(said.ends_with("4 jobs put back onto polybot-jobs\n"), "{said}");
+    flood.wait_for_photos(&stack, FEW).await;
+    let photos = flood.answers(&stack).into_iter().filter(|message| message.photo().is_some());
+    assert_eq!(photos.count(), FEW, "each once");
+    assert_eq!(redrive(&stack, &[]).await, "0 jobs put back onto polybot-jobs\n");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_telegram_is_survived() {
+    const FEW: usize = 5;
+    let stack = fleet(options(2, 1)).await;
+    let methods = ["sendPhoto", "sendMediaGroup"];
+    for method in methods {
+        stack.telegram.fail_next(method, 1000, telegram_sandbox::Fault::Drop);
+    }
+    let user = stack.telegram.user("Ada");
+    let album = user.post_album(["chelsea.png", "coffee.png"].map(|name| Post::photo(photo(name))));
+    let flood = Flood::post(&stack, FEW);
+    // Calls that fail are no events. So many of them mean that the sweep failed, too, after polybot was called back.
+    let called = |method: &str| stack.telegram.calls(method);
+    let tried = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
+        while called("sendPhoto") < 3 * FEW || called("sendMediaGroup") < 3 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tried).await.expect("it is tried again");
+    for method in methods {
+        stack.telegram.fail_no_more(method);
+    }
+    let audit = flood.audit(&stack, "Telegram was gone for a while").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (FEW, 0));
+    assert!(support::answer(&stack, &user, album[0]).await.media_group.is_some());
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() {
+    // Nobody calls back, so each try is the sweep's, which looks every second.
+    let callback = Callback::closed().await;
+    let mut options = options(1, 1);
+    options.settings.extend([("POLYBOT_RESULTS_URL".into(), callback.url()), ("GIVE_UP_AFTER".into(), "10".into())]);
+    let stack = fleet(options).await;
+    let methods = ["sendPhoto", "sendMediaGroup"];
+    for method in methods {
+        stack.telegram.fail_next(method, 1000, telegram_sandbox::Fault::Drop);
+    }
+    let user = stack.telegram.user("Ada");
+    let album = user.post_album(["chelsea.png", "coffee.png"].map(|name| Post::photo(photo(name))));
+    let flood = Flood::post(&stack, 1);
+    // Of the photo, and of each of the album's two.
+    let mut given_up = HashSet::new();
+    while given_up.len() < 3 {
+        let another = |line: &LogLine| line.message() == GIVEN_UP && !given_up.contains(line.field("prediction_id"));
+        let logged = tokio::time::timeout(PATIENCE, stack.polybots[0].0.logged(another));
+        let line = logged.await.expect("it ends").expect("polybot runs");
+        given_up.insert(line.field("prediction_id").to_owned());
+    }
+    // First, and after waits of 1, 1 to 2, 2 to 4, 4 to 8 and 8 to 16 seconds; not every second.
+    for method in methods {
+        let tries = stack.telegram.calls(method);
+        assert!((4..=6).contains(&tries), "{tries} times {method} in more than 10 s");
+    }
+    let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
+    let undeliverable = predictions.undeliverable().await.expect("DynamoDB answers");
+    assert_eq!(undeliverable.iter().map(ToString::to_string).collect::<HashSet<_>>(), given_up);
+    assert!(predictions.undelivered(Status::Done, i64::MAX, 10).await.expect("DynamoDB answers").is_empty());
+    let lines = stack.polybots[0].0.log().into_iter().filter(|line| line.message() == GIVEN_UP);
+    assert_eq!(lines.count(), 3, "each once");
+
+    // Not lost: when Telegram takes it again, an operator has it sent.
+    for method in methods {
+        stack.telegram.fail_no_more(method);
+    }
+    let said = redrive(&stack, &["--dry-run"]).await;
+    assert!(said.contains("\n3 answers would be left to polybot to send\n0 jobs would be put back"), "{said}");
+    let said = redrive(&stack, &[]).await;
+    assert!(said.contains("\n3 answers left to polybot to send\n0 jobs put back"), "{said}");
+    let audit = flood.audit(&stack, "Telegram takes one too late").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (1, 0));
+    assert!(support::answer(&stack, &user, album[0]).await.media_group.is_some());
+    assert_eq!(redrive(&stack, &[]).await, "0 jobs put back onto polybot-jobs\n");
     stack.stop().await;
 }
 
@@ -326,5 +485,46 @@ async fn an_instance_that_is_scaled_in_drains_and_says_so() {
         group.instances.iter().all(|it| it.id != instance || it.state.to_string() == "Terminating:Proceed")
     });
     tokio::time::timeout(PATIENCE, proceeds).await.expect("Auto Scaling does not wait for the hook's timeout");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_ec2_takes_back_drains() {
+    const FEW: usize = 8;
+    let metadata = Metadata::start().await;
+    let mut options = options(1, 1);
+    options.model = "stand-in:3000".into();
+    options.settings.extend([
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT".into(), metadata.url()),
+        ("ASG_NAME".into(), "polybot-workers".into()),
+        ("LIFECYCLE_HOOK".into(), "drain".into()),
+    ]);
+    let mut stack = fleet(options).await;
+    let auto_scaling = stack.aws.auto_scaling().clone();
+    let instance = auto_scaling.group(&stack.resources.group).expect("the group").instances[0].id.clone();
+    metadata.is_about(&instance, &auto_scaling);
+
+    let flood = Flood::post(&stack, FEW);
+    let received = stack.aws.calls().at_least(Service::S3, "GetObject", 2);
+    tokio::time::timeout(PATIENCE, received).await.expect("jobs run");
+    // It is seen within 5 s; until then the two threads do four photos and begin two more.
+    metadata.take_back(true);
+    let status = tokio::time::timeout(PATIENCE, stack.workers[0].0.ended()).await.expect("it drains").expect("it ends");
+    assert!(status.success(), "{status}");
+    let (worker, _) = stack.workers.remove(0);
+    let noticed = worker.log().into_iter().find(|line| line.message() == "this instance is going to end");
+    assert_eq!(noticed.expect("it saw the notice").field("notice"), "Spot");
+    // No hook waits yet, so none is completed.
+    assert_eq!(stack.aws.calls().count(Service::AutoScaling, "CompleteLifecycleAction"), 0);
+    let answered = flood.answered(&stack);
+    assert!(answered < FEW, "it should have stopped before the last photo");
+
+    // Another instance, whose metadata says nothing.
+    metadata.take_back(false);
+    stack.add_worker().await.expect("another worker starts");
+    let audit = flood.audit(&stack, "a spot interruption").await;
+    assert_eq!((audit.answered_once, audit.told_failed), (FEW, 0));
+    // Each photo was stored once by polybot and once by a worker: what ran was finished, what waited was not begun.
+    assert_eq!(stack.aws.calls().count(Service::S3, "PutObject"), 2 * FEW as u64);
     stack.stop().await;
 }

@@ -54,7 +54,8 @@ pub struct Prediction {
     /// What was found, the most confident first.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// Seconds since the epoch: when it was queued, then when it was finished.
+    /// Seconds since the epoch: when it was queued, then when it was finished. While telling the user keeps failing it moves on,
+    /// as the index of what is untold is sorted by it.
     pub time: i64,
     /// The model that found it.
     #[serde(default)]
@@ -79,9 +80,18 @@ pub struct Prediction {
     /// It failed so often that its message was taken from the queue; an operator can have it tried again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dead_letter: bool,
-    /// How often its message was lost and sent anew.
+    /// How often it was sent anew, because its message was lost or workers gave it back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub requeued: u32,
+    /// How often a worker that stopped gave its message back without having begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_back: u32,
+    /// Seconds since the epoch: when telling the user failed first, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold_since: Option<i64>,
+    /// Seconds since the epoch: after that failure, telling is not tried again before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tell_after: Option<i64>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -110,6 +120,9 @@ impl Prediction {
             confidences: false,
             dead_letter: false,
             requeued: 0,
+            given_back: 0,
+            untold_since: None,
+            tell_after: None,
         }
     }
 }

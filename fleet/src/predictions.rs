@@ -1,8 +1,8 @@
 //! The records, over DynamoDB. Every write says what it expects to find: every step may run twice.
 //!
 //! The item is the [`Prediction`] itself, with two more attributes: `undelivered` (its value the status, present until
-//! the user was told: the sparse index [`UNDELIVERED_INDEX`] holds just these, and dead letters under a value of their own), and `lease_until` (who answers the user
-//! holds the record until then).
+//! the user was told: the sparse index [`UNDELIVERED_INDEX`] holds just these, and dead letters and answers that were given up
+//! under values of their own), and `lease_until` (who answers the user holds the record until then).
 
 use std::collections::HashMap;
 
@@ -20,6 +20,8 @@ pub const UNDELIVERED_INDEX: &str = "undelivered-index";
 
 /// The index's partition of dead letters whose users were told.
 const DEAD_LETTERS: &str = "dead-letter";
+/// The index's partition of answers that could not be sent for so long that they are tried no more.
+const UNDELIVERABLE: &str = "undeliverable";
 
 /// What a finished job found.
 #[derive(Clone, Debug)]
@@ -238,7 +240,8 @@ impl PredictionStore {
             "reviving",
             prediction_id,
             "SET #status = :queued, undelivered = :queued, #time = :now, expires_at = :expires, revived_at = :now \
-             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id, requeued",
+             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id, requeued, given_back, \
+             untold_since, tell_after",
             "#status = :failed AND dead_letter = :true",
             [
                 (":failed", status_value(Status::Failed)),
@@ -246,6 +249,45 @@ impl PredictionStore {
                 (":now", number(now)),
                 (":expires", number(now + RETENTION)),
                 (":true", Bool(true)),
+            ],
+        )
+        .await
+    }
+
+    /// A worker that stops gives the job's message back without having begun, one more time than `prediction` says. SQS counts
+    /// that as a try.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn give_back(&self, prediction: &Prediction) -> Result<Written, AwsError> {
+        self.update(
+            "recording that nobody began",
+            prediction.prediction_id,
+            "SET given_back = :times",
+            "#status = :queued",
+            [(":queued", status_value(Status::Queued)), (":times", number(i64::from(prediction.given_back) + 1))],
+        )
+        .await
+    }
+
+    /// A queued one whose message, of a job submitted at `submitted`, is a dead letter because it was
+    /// [given back](Self::give_back): it is queued `now`, and tried as if for the first time. What is left of older messages
+    /// then changes nothing.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn reprieve(&self, prediction: &Prediction, submitted: i64, now: i64) -> Result<Written, AwsError> {
+        self.update(
+            "queueing anew",
+            prediction.prediction_id,
+            "SET #time = :now, revived_at = :now, requeued = :requeued REMOVE given_back",
+            "#status = :queued AND attribute_exists(given_back) \
+             AND (attribute_not_exists(revived_at) OR revived_at <= :submitted)",
+            [
+                (":queued", status_value(Status::Queued)),
+                (":submitted", number(submitted)),
+                (":now", number(now)),
+                (":requeued", number(i64::from(prediction.requeued) + 1)),
             ],
         )
         .await
@@ -281,23 +323,87 @@ impl PredictionStore {
             prediction.prediction_id,
             "SET lease_until = :until",
             "#status = :seen AND attribute_not_exists(delivered_at) \
-             AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+             AND (attribute_not_exists(lease_until) OR lease_until < :now) \
+             AND (attribute_not_exists(tell_after) OR tell_after <= :now)",
             [(":until", number(until)), (":now", number(now)), (":seen", status_value(prediction.status))],
         )
         .await
     }
 
-    /// Give the right to tell the user back, as when telling failed and may be tried again.
+    /// Give the right to tell the user back, which was held until `leased_until`: telling fails `since` then, and may be tried
+    /// again at `after`. The index has it at `place` until then.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries; the right ends by itself, and telling is tried again then.
+    pub async fn put_off(
+        &self,
+        prediction: &Prediction,
+        leased_until: i64,
+        since: i64,
+        after: i64,
+        place: i64,
+    ) -> Result<Written, AwsError> {
+        self.update(
+            "putting off the answer of",
+            prediction.prediction_id,
+            "SET untold_since = :since, tell_after = :after, #time = :place REMOVE lease_until",
+            "lease_until = :until",
+            [
+                (":until", number(leased_until)),
+                (":since", number(since)),
+                (":after", number(after)),
+                (":place", number(place)),
+            ],
+        )
+        .await
+    }
+
+    /// Move one that nobody was told of to another `place` in the index, as when its album has to wait.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn release(&self, prediction_id: Uuid, until: i64) -> Result<Written, AwsError> {
+    pub async fn set_place(&self, prediction: &Prediction, place: i64) -> Result<Written, AwsError> {
         self.update(
-            "releasing",
-            prediction_id,
-            "REMOVE lease_until",
-            "lease_until = :until",
-            [(":until", number(until))],
+            "putting off the answer of",
+            prediction.prediction_id,
+            "SET #time = :place",
+            "#status = :seen AND attribute_not_exists(delivered_at)",
+            [(":place", number(place)), (":seen", status_value(prediction.status))],
+        )
+        .await
+    }
+
+    /// Telling the user failed for too long: out of the sweep's sight, and among the [undeliverable](Self::undeliverable). From
+    /// there it can be [told again](Self::tell_again).
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries; telling is tried again then.
+    pub async fn give_up(&self, prediction: &Prediction) -> Result<Written, AwsError> {
+        self.update(
+            "giving up the answer of",
+            prediction.prediction_id,
+            "SET undelivered = :undeliverable REMOVE lease_until, untold_since, tell_after",
+            "#status = :seen AND undelivered = :seen",
+            [(":undeliverable", S(UNDELIVERABLE.into())), (":seen", status_value(prediction.status))],
+        )
+        .await
+    }
+
+    /// One that was given up, back to where the sweep finds it.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn tell_again(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
+        self.update(
+            "taking up the answer of",
+            prediction.prediction_id,
+            "SET undelivered = :seen, #time = :now REMOVE untold_since, tell_after",
+            "#status = :seen AND undelivered = :undeliverable",
+            [
+                (":undeliverable", S(UNDELIVERABLE.into())),
+                (":seen", status_value(prediction.status)),
+                (":now", number(now)),
+            ],
         )
         .await
     }
@@ -344,14 +450,27 @@ impl PredictionStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn dead_letters(&self) -> Result<Vec<Uuid>, AwsError> {
-        let tried = || format!("looking for dead letters in {}", self.table);
+        self.all("dead letters", DEAD_LETTERS).await
+    }
+
+    /// All whose answer was given up; from the sparse index.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn undeliverable(&self) -> Result<Vec<Uuid>, AwsError> {
+        self.all("undeliverable answers", UNDELIVERABLE).await
+    }
+
+    /// A whole partition of the index.
+    async fn all(&self, what: &str, partition: &str) -> Result<Vec<Uuid>, AwsError> {
+        let tried = || format!("looking for {what} in {}", self.table);
         let mut items = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(UNDELIVERED_INDEX)
-            .key_condition_expression("undelivered = :dead")
-            .expression_attribute_values(":dead", S(DEAD_LETTERS.into()))
+            .key_condition_expression("undelivered = :partition")
+            .expression_attribute_values(":partition", S(partition.into()))
             .into_paginator()
             .items()
             .send();

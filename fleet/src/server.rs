@@ -1,15 +1,17 @@
 //! The HTTP server of every service: hyper, with a limit on all that a stranger controls.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
@@ -64,18 +66,35 @@ impl Default for Limits {
     }
 }
 
+/// For [`serve`]: no request's body is read.
+#[must_use]
+pub fn no_body(_: &Parts) -> bool {
+    false
+}
+
 /// Serve until `shutdown`; then accept no more, finish the requests that run, and close. A request that was begun is also
 /// finished if its client goes away: a worker that dies while polybot tells a user must not undo half of that.
-pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdown: CancellationToken) {
+///
+/// `reads` tells by a request's head whether its body is read: that costs [`Limits::body_bytes`] of memory, which a stranger
+/// should not be able to ask for. To the routes all other bodies are empty; what comes of them is thrown away, and the
+/// connection is closed.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    reads: impl Fn(&Parts) -> bool + Clone + Send + Sync + 'static,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let requests = TaskTracker::new();
     while let Some((stream, slot)) = next(&listener, &slots, &shutdown).await {
-        let (routes, requests, shutdown) = (routes.clone(), requests.clone(), shutdown.clone());
+        let (routes, reads) = (routes.clone(), reads.clone());
+        let (requests, shutdown) = (requests.clone(), shutdown.clone());
         connections.spawn(async move {
             // Small answers should not wait for each other; without it they are only slower.
             let _ = stream.set_nodelay(true);
-            if let Err(error) = connection(stream, routes, limits, requests, shutdown).await {
+            if let Err(error) = connection(stream, routes, reads, limits, requests, shutdown).await {
                 tracing::debug!(%error, "a connection ended");
             }
             drop(slot);
@@ -122,17 +141,20 @@ async fn next(
 async fn connection(
     stream: TcpStream,
     routes: Router,
+    reads: impl Fn(&Parts) -> bool + Clone + Send + Sync + 'static,
     limits: Limits,
     requests: TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(), hyper::Error> {
     let begun = Arc::new(AtomicBool::new(false));
     let first = Arc::clone(&begun);
-    let limited = routes.layer(from_fn(move |request, next| {
+    let limited = routes.layer(from_fn(move |request: Request, next| {
         first.store(true, Ordering::Relaxed);
-        answer(request, next, limits, requests.clone())
+        let (head, body) = request.into_parts();
+        let read = reads(&head);
+        answer(head, body, read, next, limits, requests.clone())
     }));
-    let mut connection = std::pin::pin!(
+    let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle_time)
@@ -140,9 +162,9 @@ async fn connection(
             .max_header_size(limits.header_bytes)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(limited))
     );
-    let mut too_late = std::pin::pin!(tokio::time::sleep(limits.first_header_time));
-    let mut old = std::pin::pin!(tokio::time::sleep(limits.connection_time));
-    let mut cut_off = std::pin::pin!(tokio::time::sleep(limits.connection_time + limits.request_time));
+    let mut too_late = pin!(tokio::time::sleep(limits.first_header_time));
+    let mut old = pin!(tokio::time::sleep(limits.connection_time));
+    let mut cut_off = pin!(tokio::time::sleep(limits.connection_time + limits.request_time));
     let (mut waiting, mut serving) = (true, true);
     loop {
         tokio::select! {
@@ -169,17 +191,46 @@ async fn connection(
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8192;
 
-/// The whole body first, so that a slow or endless one holds nothing but its connection.
-async fn answer(request: Request, next: Next, limits: Limits, requests: TaskTracker) -> Response {
-    let (head, body) = request.into_parts();
+async fn answer(head: Parts, body: Body, read: bool, next: Next, limits: Limits, requests: TaskTracker) -> Response {
+    if !read && !body.is_end_stream() {
+        // A client that asks before it sends is answered before it sends.
+        if !head.headers.contains_key(header::EXPECT) {
+            tokio::spawn(discard(body, limits));
+        }
+        let mut response = run(Request::from_parts(head, Body::empty()), next, limits, requests).await;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    // The whole body first, so that a slow or endless one holds nothing but its connection.
     let body = match tokio::time::timeout(limits.body_time, to_bytes(body, limits.body_bytes)).await {
         Ok(Ok(body)) => body,
         // Too long, or the client went away in the middle of it.
         Ok(Err(_)) => return closing(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         Err(_) => return closing(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
     };
-    let path = head.uri.path().to_owned();
-    let work = requests.spawn(next.run(Request::from_parts(head, Body::from(body))));
+    run(Request::from_parts(head, Body::from(body)), next, limits, requests).await
+}
+
+/// Throw away what comes of a body, within the limits of one that is read. A connection that is closed before its bytes
+/// are taken is reset, and the client may then not see its answer.
+async fn discard(mut body: Body, limits: Limits) {
+    let within_limits = async {
+        let mut left = limits.body_bytes;
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            match left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Over or not: dropped with the body, the connection goes no further.
+    let _ = tokio::time::timeout(limits.body_time, within_limits).await;
+}
+
+/// The routes' answer, on a task that outlives the connection.
+async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker) -> Response {
+    let path = request.uri().path().to_owned();
+    let work = requests.spawn(next.run(request));
     match tokio::time::timeout(limits.request_time, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -235,10 +286,14 @@ mod tests {
     }
 
     async fn server(routes: Router, limits: Limits) -> Server {
+        server_that(|_| true, routes, limits).await
+    }
+
+    async fn server_that(reads: fn(&Parts) -> bool, routes: Router, limits: Limits) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("address").port();
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, routes, limits, shutdown.clone()));
+        let served = tokio::spawn(serve(listener, routes, reads, limits, shutdown.clone()));
         Server { port, shutdown, served }
     }
 
@@ -255,6 +310,9 @@ mod tests {
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     }
+
+    /// Longer than any test runs.
+    const FOREVER: Duration = Duration::from_secs(3600);
 
     fn short() -> Limits {
         let moment = Duration::from_millis(200);
@@ -302,6 +360,66 @@ mod tests {
         assert!(talk(server.port, endless.as_bytes()).await.starts_with("HTTP/1.1 413"));
         let header = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(MIN_BUFFER));
         assert!(talk(server.port, header.as_bytes()).await.starts_with("HTTP/1.1 431"));
+    }
+
+    /// The head of what a stranger sends, who knows no secret.
+    fn strange(length: usize, more: &str) -> String {
+        format!("POST / HTTP/1.1\r\nhost: x\r\n{more}content-length: {length}\r\n\r\n")
+    }
+
+    fn by_secret(head: &Parts) -> bool {
+        head.headers.get("secret").is_some_and(|secret| secret == "right")
+    }
+
+    /// What is said to a stranger, here by a route that says what it was sent.
+    fn said_nothing(answer: &str) -> bool {
+        answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close") && answer.ends_with("\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_answered_before_the_body() {
+        let server = server_that(by_secret, echo(), Limits { body_time: FOREVER, ..Limits::default() }).await;
+        for expect in ["", "expect: 100-continue\r\n"] {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("connect");
+            stream.write_all(strange(1000, expect).as_bytes()).await.expect("write");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut answer).await.expect("an answer"), 0, "{answer:?}");
+            }
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            assert!(said_nothing(&answer), "{answer}");
+            // Then it is over, whether the rest comes or not.
+            if expect.is_empty() {
+                stream.write_all(&[b'x'; 1000]).await.expect("the rest is taken");
+            }
+            assert_eq!(stream.read(&mut [0]).await.expect("the end, not a reset"), 0);
+        }
+        let known = "POST / HTTP/1.1\r\nhost: x\r\nsecret: right\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc";
+        assert!(talk(server.port, known.as_bytes()).await.ends_with("abc"));
+    }
+
+    #[tokio::test]
+    async fn a_stranger_who_sends_all_before_reading_sees_the_answer() {
+        let limits = Limits { body_bytes: 1 << 20, body_time: FOREVER, ..short() };
+        let server = server_that(no_body, echo(), limits).await;
+        let mut words = strange(1 << 20, "").into_bytes();
+        words.resize(words.len() + (1 << 20), b'x');
+        let answer = talk(server.port, &words).await;
+        assert!(said_nothing(&answer), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_strangers_body_has_its_limits() {
+        // Either limit alone: by bytes, with all the time there is; by time, with a body that does not come.
+        let endless = Limits { body_time: FOREVER, connection_time: FOREVER, ..short() };
+        let server = server_that(no_body, echo(), endless).await;
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("connect");
+        stream.write_all(strange(1 << 30, "").as_bytes()).await.expect("write");
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+        let slow = Limits { connection_time: FOREVER, ..short() };
+        let server = server_that(no_body, echo(), slow).await;
+        let answer = talk(server.port, strange(50, "").as_bytes()).await;
+        assert!(said_nothing(&answer), "{answer}");
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(move || async move { metrics.render() }));
-    let server = server::serve(listener, routes, Limits::default(), shutdown.clone());
+    let server = server::serve(listener, routes, server::no_body, Limits::default(), shutdown.clone());
     tokio::join!(server, streamer.run(settings.interval, shutdown));
     tracing::info!("stopped");
     Ok(())

@@ -57,6 +57,10 @@ pub struct Album {
     pub status_message_id: Option<i32>,
     /// Whether its user was told.
     pub delivered: bool,
+    /// Seconds since the epoch: when telling failed first, if it did.
+    pub untold_since: Option<i64>,
+    /// Seconds since the epoch: after that failure, telling is not tried again before.
+    pub tell_after: Option<i64>,
 }
 
 /// Whether a photo came in time.
@@ -203,19 +207,33 @@ impl AlbumStore {
             album,
             "SET lease_until = :until",
             "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at) \
-             AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+             AND (attribute_not_exists(lease_until) OR lease_until < :now) \
+             AND (attribute_not_exists(tell_after) OR tell_after <= :now)",
             &[(":until", number(until)), (":now", number(now))],
         )
         .await
     }
 
-    /// Give the right to tell the user back.
+    /// Give the right to tell the user back, which was held until `leased_until`: telling fails `since` then, and may be tried
+    /// again at `after`.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn release(&self, album: &AlbumId, until: i64) -> Result<(), AwsError> {
-        let values = [(":until", number(until))];
-        self.update("releasing", album, "REMOVE lease_until", "lease_until = :until", &values).await?;
+    pub async fn put_off(&self, album: &AlbumId, leased_until: i64, since: i64, after: i64) -> Result<(), AwsError> {
+        let update = "SET untold_since = :since, tell_after = :after REMOVE lease_until";
+        let values = [(":until", number(leased_until)), (":since", number(since)), (":after", number(after))];
+        self.update("putting off the answer of", album, update, "lease_until = :until", &values).await?;
+        Ok(())
+    }
+
+    /// Give the right to tell the user back, for good: if it is ever told again, it is as if for the first time.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn give_up(&self, album: &AlbumId, leased_until: i64) -> Result<(), AwsError> {
+        let update = "REMOVE lease_until, untold_since, tell_after";
+        let values = [(":until", number(leased_until))];
+        self.update("giving up the answer of", album, update, "lease_until = :until", &values).await?;
         Ok(())
     }
 
@@ -314,6 +332,8 @@ fn from_item(item: &HashMap<String, AttributeValue>) -> Album {
         parts: parts.iter().filter_map(|id| Uuid::parse_str(id.as_s().ok()?).ok()).collect(),
         status_message_id: number("status_message_id").and_then(|id| i32::try_from(id).ok()),
         delivered: item.contains_key("delivered_at"),
+        untold_since: number("untold_since"),
+        tell_after: number("tell_after"),
     }
 }
 

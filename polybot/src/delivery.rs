@@ -10,7 +10,8 @@ use fleet::{AwsError, ImageStore, Prediction, PredictionStore, Status};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::album_store::{AlbumId, AlbumStore};
+use crate::album_store::{Album, AlbumId, AlbumStore};
+use crate::patience::Patience;
 use crate::{Telegram, TelegramError, buttons, reply};
 
 /// How often marking what was told is tried again after the SDK's own tries, and the wait before each.
@@ -34,6 +35,8 @@ pub struct Delivery {
     pub albums: AlbumStore,
     /// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
     pub lease: i64,
+    /// How long an answer is tried that Telegram does not take for a reason that may pass.
+    pub patience: Patience,
 }
 
 /// What became of a call to deliver.
@@ -45,6 +48,8 @@ pub enum Delivered {
     Before,
     /// Another call is telling the user right now.
     InProgress,
+    /// Telling the user failed a while ago and has to wait; the sweep tries again.
+    Later,
     /// Its album is answered when the other photos of it are finished.
     WithItsAlbum,
     /// Nobody waits for it, as for a load generator's jobs; recorded as delivered.
@@ -78,7 +83,7 @@ impl Delivery {
     /// never lose it.
     ///
     /// # Errors
-    /// [`DeliverError`]; nothing is lost, the sweep tries again.
+    /// [`DeliverError`]; nothing is lost, the sweep tries again for as long as [`Patience`] says.
     pub async fn deliver(&self, prediction_id: Uuid) -> Result<Delivered, DeliverError> {
         let prediction = self.predictions.get(prediction_id).await?.ok_or(DeliverError::Unknown(prediction_id))?;
         if prediction.delivered_at.is_some() {
@@ -94,6 +99,9 @@ impl Delivery {
             self.mark(&prediction).await?;
             return Ok(Delivered::ToNobody);
         }
+        if prediction.tell_after.is_some_and(|after| after > now()) {
+            return Ok(Delivered::Later);
+        }
         let leased_until = now() + self.lease;
         if self.predictions.lease(&prediction, now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
@@ -105,7 +113,7 @@ impl Delivery {
                 Delivered::Refused
             }
             Err(error) => {
-                if let Err(error) = self.predictions.release(prediction_id, leased_until).await {
+                if let Err(error) = self.put_off(&prediction, leased_until, &error).await {
                     tracing::warn!(%prediction_id, %error, "the lease was not given back; it ends by itself");
                 }
                 return Err(error);
@@ -168,6 +176,9 @@ impl Delivery {
                 _ => return Ok(Delivered::WithItsAlbum),
             }
         }
+        if album.tell_after.is_some_and(|after| after > now()) {
+            return Ok(Delivered::Later);
+        }
         let leased_until = now() + self.lease;
         let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
             return Ok(Delivered::InProgress);
@@ -179,7 +190,7 @@ impl Delivery {
                 Delivered::Refused
             }
             Err(error) => {
-                if let Err(error) = self.albums.release(id, leased_until).await {
+                if let Err(error) = self.put_album_off(id, &album, &parts, leased_until, &error).await {
                     tracing::warn!(album = id.as_str(), %error, "the lease was not given back; it ends by itself");
                 }
                 return Err(error);
@@ -195,6 +206,65 @@ impl Delivery {
             tracing::warn!(album = id.as_str(), %error, "the message that says to wait was left behind");
         }
         Ok(outcome)
+    }
+
+    /// Telling the user failed for a reason that may pass: leave it for later, longer each time, or give it up.
+    async fn put_off(&self, prediction: &Prediction, leased_until: i64, error: &DeliverError) -> Result<(), AwsError> {
+        let now = now();
+        let since = prediction.untold_since.unwrap_or(now);
+        match self.patience.next_try(since, now) {
+            Some(after) => {
+                let place = self.patience.place(after);
+                let written = self.predictions.put_off(prediction, leased_until, since, after, place).await?;
+                let (Written::Now | Written::NotAsExpected) = written;
+            }
+            None => self.give_up(prediction, error).await?,
+        }
+        Ok(())
+    }
+
+    /// The same for an album, of which each part is in the sweep's index.
+    async fn put_album_off(
+        &self,
+        id: &AlbumId,
+        album: &Album,
+        parts: &[Prediction],
+        leased_until: i64,
+        error: &DeliverError,
+    ) -> Result<(), AwsError> {
+        let now = now();
+        let since = album.untold_since.unwrap_or(now);
+        match self.patience.next_try(since, now) {
+            Some(after) => {
+                // The album decides; its parts are only moved so that the sweep does not find them all the time.
+                self.albums.put_off(id, leased_until, since, after).await?;
+                for part in parts {
+                    let written = self.predictions.set_place(part, self.patience.place(after)).await?;
+                    let (Written::Now | Written::NotAsExpected) = written;
+                }
+            }
+            None => {
+                // The parts first: dying in between leaves an album that is due, for those of them that are left.
+                for part in parts {
+                    self.give_up(part, error).await?;
+                }
+                self.albums.give_up(id, leased_until).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, prediction: &Prediction, error: &DeliverError) -> Result<(), AwsError> {
+        if self.predictions.give_up(prediction).await? == Written::Now {
+            metrics::counter!("polybot_undeliverable_total").increment(1);
+            tracing::error!(
+                prediction_id = %prediction.prediction_id,
+                chat_id = prediction.chat_id,
+                %error,
+                "an answer could not be sent for too long; it can be redriven"
+            );
+        }
+        Ok(())
     }
 
     /// Mark what was told, and try longer than the SDK does: while it is not marked, the user may be told again.
@@ -248,9 +318,10 @@ impl Delivery {
         Ok(())
     }
 
-    /// One look for what was finished before `age` and nobody called back for.
-    pub(crate) async fn sweep(&self, age: Duration, shutdown: &CancellationToken) {
-        let until = now() - i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+    /// One look for what was finished an interval ago or earlier and nobody called back for, and for what failed before and is
+    /// due again.
+    pub(crate) async fn sweep(&self, shutdown: &CancellationToken) {
+        let until = self.patience.place(now());
         for status in [Status::Done, Status::Failed] {
             let found = self.predictions.undelivered(status, until, SWEEP_BATCH).await;
             let found = match found {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -14,6 +15,10 @@ use uuid::Uuid;
 
 use crate::updates::Handled;
 use crate::{DeliverError, Delivered, Delivery, Updates, secret};
+
+const WEBHOOK: &str = "/webhook";
+const RESULTS: &str = "/results";
+const LOAD_TEST: &str = "/loadTest";
 
 /// What the routes need.
 #[derive(Debug)]
@@ -26,10 +31,36 @@ pub(crate) struct Context {
     pub(crate) load_test_secret: Option<String>,
 }
 
+impl Context {
+    /// Whether a request's body is read: only on the routes that want one, and only if whoever sends it knows the route's
+    /// secret. To the others it is empty; the routes themselves refuse them.
+    pub(crate) fn reads(&self, head: &Parts) -> bool {
+        match head.uri.path() {
+            WEBHOOK => self.is_telegram(&head.headers),
+            LOAD_TEST => self.is_load_generator(&head.headers),
+            _ => false,
+        }
+    }
+
+    fn is_telegram(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get("x-telegram-bot-api-secret-token").and_then(|value| value.to_str().ok());
+        secret::equal(shown.unwrap_or_default(), &self.webhook_secret)
+    }
+
+    fn is_worker(&self, headers: &HeaderMap) -> bool {
+        secret::equal(bearer(headers).unwrap_or_default(), &self.results_secret)
+    }
+
+    fn is_load_generator(&self, headers: &HeaderMap) -> bool {
+        let secret = self.load_test_secret.as_deref();
+        secret.zip(bearer(headers)).is_some_and(|(secret, shown)| secret::equal(shown, secret))
+    }
+}
+
 pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router {
-    let mut routes = Router::new().route("/webhook", post(webhook)).route("/results", get(results).post(results));
+    let mut routes = Router::new().route(WEBHOOK, post(webhook)).route(RESULTS, get(results).post(results));
     if context.load_test_secret.is_some() {
-        routes = routes.route("/loadTest", post(load_test));
+        routes = routes.route(LOAD_TEST, post(load_test));
     }
     routes
         .with_state(context)
@@ -40,8 +71,7 @@ pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router
 
 /// An update from Telegram. 200 only after what it asks for is durable; anything else and Telegram sends it again.
 async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    let shown = headers.get("x-telegram-bot-api-secret-token").and_then(|value| value.to_str().ok());
-    if !secret::equal(shown.unwrap_or_default(), &context.webhook_secret) {
+    if !context.is_telegram(&headers) {
         return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
     }
     let update: Update = match serde_json::from_slice(&body) {
@@ -64,8 +94,7 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
 
 /// A message as Telegram would bring it, from a load generator. Answers the id of the prediction, if it asked for one.
 async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    // The route is there only with a secret.
-    if !bearer(&headers).is_some_and(|shown| secret::equal(shown, context.load_test_secret.as_deref().unwrap_or(""))) {
+    if !context.is_load_generator(&headers) {
         return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
     }
     let message: Message = match serde_json::from_slice(&body) {
@@ -98,7 +127,7 @@ async fn results(
     Query(query): Query<ResultsQuery>,
     headers: HeaderMap,
 ) -> (StatusCode, String) {
-    if !secret::equal(bearer(&headers).unwrap_or_default(), &context.results_secret) {
+    if !context.is_worker(&headers) {
         return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
     }
     let Some(id) = query.prediction_id.filter(|id| !id.is_empty()) else {
@@ -113,6 +142,7 @@ async fn results(
         Ok(Delivered::ToNobody) => (StatusCode::OK, "nobody waits for it".into()),
         Ok(Delivered::Refused) => (StatusCode::OK, "refused by Telegram".into()),
         Ok(Delivered::WithItsAlbum) => (StatusCode::ACCEPTED, "delivered with its album".into()),
+        Ok(Delivered::Later) => (StatusCode::ACCEPTED, "failed before; it will be tried again".into()),
         Ok(Delivered::InProgress) => (StatusCode::ACCEPTED, "being delivered".into()),
         Err(error @ DeliverError::Unknown(_)) => (StatusCode::NOT_FOUND, error.to_string()),
         Err(error @ DeliverError::NotFinished(_)) => (StatusCode::CONFLICT, error.to_string()),

@@ -16,6 +16,7 @@ mod http;
 pub mod incoming;
 pub mod ledger;
 pub mod lost_jobs;
+pub mod patience;
 mod polling;
 mod redrive;
 pub mod reply;

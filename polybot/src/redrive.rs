@@ -1,4 +1,5 @@
-//! `polybot redrive`: dead letters back onto the queue, when what made them fail was mended.
+//! `polybot redrive`: dead letters back onto the queue, and answers that were given up back to the sweep, when what made them fail
+//! was mended.
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -6,7 +7,8 @@ use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{Job, JobQueue, PredictionStore};
 
-/// Puts jobs that failed too often back onto the queue; their users get an answer after all
+/// Puts jobs that failed too often back onto the queue, and has answers that were given up sent; their users get an answer after
+/// all
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Redrive {
     /// Only say what would be done
@@ -27,12 +29,20 @@ impl Redrive {
         let config = fleet::aws::config().await;
         let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&config), &self.dynamodb_table);
         let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &self.sqs_queue_url);
-        let dead = predictions.dead_letters().await?;
-        let mut revived = 0_usize;
-        for &prediction_id in &dead {
+        let mut found = predictions.dead_letters().await?;
+        found.extend(predictions.undeliverable().await?);
+        let (mut revived, mut answers) = (0_usize, 0_usize);
+        for prediction_id in found {
             let Some(prediction) = predictions.get(prediction_id).await? else { continue };
-            println!("{prediction_id}  chat {}  failed at {}", prediction.chat_id, when(prediction.time));
+            let what = if prediction.dead_letter { "failed" } else { "could not be told" };
+            println!("{prediction_id}  chat {}  {what} at {}", prediction.chat_id, when(prediction.time));
             if self.dry_run {
+                *(if prediction.dead_letter { &mut revived } else { &mut answers }) += 1;
+                continue;
+            }
+            // Its result is there; what is missing is the answer, which a polybot's sweep sends.
+            if !prediction.dead_letter {
+                answers += usize::from(predictions.tell_again(&prediction, now()).await? == Written::Now);
                 continue;
             }
             // Revived first: dying in between leaves a queued record without a message, which polybot's sweep sends anew.
@@ -41,17 +51,17 @@ impl Redrive {
                 revived += 1;
             }
         }
-        if self.dry_run {
-            println!("{} would be put back onto {}", jobs(dead.len()), queue.name());
-        } else {
-            println!("{} put back onto {}", jobs(revived), queue.name());
+        let would = if self.dry_run { "would be " } else { "" };
+        if answers > 0 {
+            println!("{} {would}left to polybot to send", count(answers, "answer"));
         }
+        println!("{} {would}put back onto {}", count(revived, "job"), queue.name());
         Ok(())
     }
 }
 
-fn jobs(count: usize) -> String {
-    if count == 1 { "1 job".into() } else { format!("{count} jobs") }
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn when(seconds: i64) -> String {

@@ -17,6 +17,7 @@ use crate::dead_letters::DeadLetters;
 use crate::http::{self, Context};
 use crate::ledger::Ledger;
 use crate::lost_jobs::LostJobs;
+use crate::patience::Patience;
 use crate::sweep::Sweep;
 use crate::telegram::Webhook;
 use crate::{Delivery, Detection, Settings, Telegram, Updates, command, polling, secret};
@@ -43,6 +44,10 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         predictions: predictions.clone(),
         albums: album_store.clone(),
         lease: settings.lease,
+        patience: Patience {
+            interval: i64::try_from(settings.sweep_interval).unwrap_or(i64::MAX),
+            give_up_after: settings.give_up_after,
+        },
     };
     let detection =
         Detection { telegram: telegram.clone(), images, predictions: predictions.clone(), queue: queue.clone() };
@@ -68,6 +73,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         results_secret: settings.results_secret.clone(),
         load_test_secret: settings.load_test_secret.clone().filter(|_| settings.load_test),
     });
+    let guarded = Arc::clone(&context);
+    let reads = move |head: &_| guarded.reads(head);
     let listen_addr = listener.local_addr()?;
     let limits = Limits { grace: Duration::from_secs(settings.drain_timeout), ..Limits::default() };
     let sweep = Sweep {
@@ -75,7 +82,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         albums,
         lost_jobs: LostJobs {
             predictions: predictions.clone(),
-            queue,
+            queue: queue.clone(),
             delivery: delivery.clone(),
             stale_after: settings.stale_after,
         },
@@ -83,6 +90,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     };
     let dead_letters = settings.dead_letter_queue_url.as_ref().map(|url| DeadLetters {
         queue: JobQueue::new(sqs, url),
+        jobs: queue.clone(),
         predictions,
         delivery,
     });
@@ -114,7 +122,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let work = async {
         tokio::try_join!(
             receive,
-            done(server::serve(listener, http::routes(context, metrics), limits, shutdown.clone())),
+            done(server::serve(listener, http::routes(context, metrics), reads, limits, shutdown.clone())),
             done(sweep.run(shutdown.clone())),
             done(async {
                 if let Some(dead_letters) = &dead_letters {

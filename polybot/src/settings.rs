@@ -59,6 +59,9 @@ pub struct Settings {
     /// Seconds after which a queued job may be sent anew, if its message is gone
     #[arg(long, env, default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=86_400))]
     pub stale_after: i64,
+    /// Seconds after which an answer that can't be sent is tried no more; it can be redriven
+    #[arg(long, env, default_value_t = 604_800, value_parser = clap::value_parser!(i64).range(1..=2_160_000))]
+    pub give_up_after: i64,
     /// At the end, seconds to finish requests and answers
     #[arg(long, env, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub drain_timeout: u64,

@@ -34,7 +34,7 @@ impl Sweep {
                 () = shutdown.cancelled() => return,
             }
             self.albums.sweep().await;
-            self.delivery.sweep(self.interval, &shutdown).await;
+            self.delivery.sweep(&shutdown).await;
             self.lost_jobs.sweep(&shutdown).await;
         }
     }

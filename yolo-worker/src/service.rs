@@ -61,7 +61,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     tracing::info!(queue = settings.sqs_queue_url, listen_addr = %listener.local_addr()?, "ready");
     // The routes outlive the consumer: a draining worker is healthy and can still be scraped.
     let drained = CancellationToken::new();
-    let server = server::serve(listener, http::routes(Arc::new(context), metrics), Limits::default(), drained.clone());
+    let routes = http::routes(Arc::new(context), metrics);
+    let server = server::serve(listener, routes, server::no_body, Limits::default(), drained.clone());
     let work = async {
         let consume = consumer.run(shutdown.clone());
         match &instance {

@@ -47,6 +47,10 @@ impl Faults {
         waiting.extend(std::iter::repeat_n(fault.clone(), times));
     }
 
+    pub(crate) fn forget(&mut self, method: &str) {
+        self.waiting.remove(&method.to_ascii_lowercase());
+    }
+
     pub(crate) fn take(&mut self, method: &str) -> Option<Fault> {
         self.waiting.get_mut(method)?.pop_front()
     }

@@ -223,6 +223,11 @@ impl Sandbox {
     pub fn fail_next(&self, method: &str, times: usize, fault: Fault) {
         self.shared.change(|world| world.faults.add(method, times, &fault));
     }
+
+    /// The calls of a method that were still to go wrong go well.
+    pub fn fail_no_more(&self, method: &str) {
+        self.shared.change(|world| world.faults.forget(method));
+    }
 }
 
 impl Drop for Sandbox {
