@@ -15,7 +15,6 @@ use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::QueueAttributeName;
 use embedded_aws::{Action, Fault, Service};
 use faults::audit::{Flood, PHOTOS};
 use faults::callback::Callback;
@@ -49,7 +48,7 @@ async fn fleet(options: Options) -> Stack {
     aws_sdk_sqs::Client::new(&stack.config)
         .set_queue_attributes()
         .queue_url(&stack.resources.queue_url)
-        .attributes(QueueAttributeName::VisibilityTimeout, "2")
+        .attributes(aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout, "2")
         .send()
         .await
         .expect("the queue takes it");
@@ -187,40 +186,6 @@ async fn workers_are_told_to_stop_in_full_flight() {
     }
     let audit = flood.audit(&stack, "SIGTERM in full flight").await;
     assert_eq!((audit.answered_once, audit.told_failed), (PHOTOS, 0));
-    stack.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_workers_gave_back_untried_is_no_dead_letter() {
-    let mut options = options(1, 1);
-    options.model = "stand-in:5000".into();
-    let mut stack = fleet(options).await;
-    // One receive makes a dead letter here, as five do in production: all in hand of a worker that stops come to that.
-    let sqs = aws_sdk_sqs::Client::new(&stack.config);
-    let dead = sqs.get_queue_attributes().queue_url(&stack.resources.dead_letter_queue_url);
-    let dead = dead.attribute_names(QueueAttributeName::QueueArn).send().await.expect("the queue answers");
-    let arn = &dead.attributes.expect("attributes")[&QueueAttributeName::QueueArn];
-    let policy = serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": "1"});
-    sqs.set_queue_attributes()
-        .queue_url(&stack.resources.queue_url)
-        .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
-        .send()
-        .await
-        .expect("the queue takes it");
-
-    // Two run, two wait.
-    let flood = Flood::post(&stack, 4);
-    let in_hand = stack.aws.calls().at_least(Service::S3, "GetObject", 4);
-    tokio::time::timeout(PATIENCE, in_hand).await.expect("all are in hand");
-    let (mut worker, _) = stack.workers.remove(0);
-    worker.terminate();
-    assert!(worker.ended().await.expect("it ends").success());
-    stack.add_worker().await.expect("another worker starts");
-    let reprieved = |line: &LogLine| line.message() == "a job that workers gave back was queued anew";
-    let reprieved = stack.polybots[0].0.logged(reprieved);
-    tokio::time::timeout(PATIENCE, reprieved).await.expect("it was a dead letter").expect("polybot runs");
-    let audit = flood.audit(&stack, "given back, not tried").await;
-    assert_eq!((audit.answered_once, audit.told_failed), (4, 0));
     stack.stop().await;
 }
 

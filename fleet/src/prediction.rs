@@ -80,12 +80,9 @@ pub struct Prediction {
     /// It failed so often that its message was taken from the queue; an operator can have it tried again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dead_letter: bool,
-    /// How often it was sent anew, because its message was lost or workers gave it back.
+    /// How often its message was lost and sent anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub requeued: u32,
-    /// How often a worker that stopped gave its message back without having begun.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub given_back: u32,
     /// Seconds since the epoch: when telling the user failed first, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untold_since: Option<i64>,
@@ -120,7 +117,6 @@ impl Prediction {
             confidences: false,
             dead_letter: false,
             requeued: 0,
-            given_back: 0,
             untold_since: None,
             tell_after: None,
         }

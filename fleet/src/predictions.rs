@@ -240,8 +240,8 @@ impl PredictionStore {
             "reviving",
             prediction_id,
             "SET #status = :queued, undelivered = :queued, #time = :now, expires_at = :expires, revived_at = :now \
-             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id, requeued, given_back, \
-             untold_since, tell_after",
+             REMOVE failure, dead_letter, delivered_at, lease_until, album, status_message_id, requeued, untold_since, \
+             tell_after",
             "#status = :failed AND dead_letter = :true",
             [
                 (":failed", status_value(Status::Failed)),
@@ -249,45 +249,6 @@ impl PredictionStore {
                 (":now", number(now)),
                 (":expires", number(now + RETENTION)),
                 (":true", Bool(true)),
-            ],
-        )
-        .await
-    }
-
-    /// A worker that stops gives the job's message back without having begun, one more time than `prediction` says. SQS counts
-    /// that as a try.
-    ///
-    /// # Errors
-    /// [`AwsError`] after the SDK's retries.
-    pub async fn give_back(&self, prediction: &Prediction) -> Result<Written, AwsError> {
-        self.update(
-            "recording that nobody began",
-            prediction.prediction_id,
-            "SET given_back = :times",
-            "#status = :queued",
-            [(":queued", status_value(Status::Queued)), (":times", number(i64::from(prediction.given_back) + 1))],
-        )
-        .await
-    }
-
-    /// A queued one whose message, of a job submitted at `submitted`, is a dead letter because it was
-    /// [given back](Self::give_back): it is queued `now`, and tried as if for the first time. What is left of older messages
-    /// then changes nothing.
-    ///
-    /// # Errors
-    /// [`AwsError`] after the SDK's retries.
-    pub async fn reprieve(&self, prediction: &Prediction, submitted: i64, now: i64) -> Result<Written, AwsError> {
-        self.update(
-            "queueing anew",
-            prediction.prediction_id,
-            "SET #time = :now, revived_at = :now, requeued = :requeued REMOVE given_back",
-            "#status = :queued AND attribute_exists(given_back) \
-             AND (attribute_not_exists(revived_at) OR revived_at <= :submitted)",
-            [
-                (":queued", status_value(Status::Queued)),
-                (":submitted", number(submitted)),
-                (":now", number(now)),
-                (":requeued", number(i64::from(prediction.requeued) + 1)),
             ],
         )
         .await

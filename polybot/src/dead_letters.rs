@@ -1,5 +1,4 @@
-//! Drains the dead-letter queue: jobs that failed too often are recorded as failed and their users told, once. A job is not one of
-//! them if workers that stopped gave it back without having begun, which SQS counts as tries.
+//! Drains the dead-letter queue: jobs that failed too often are recorded as failed and their users told, once.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,11 +6,10 @@ use std::time::Duration;
 use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::queue::Received;
-use fleet::{AwsError, Job, JobQueue, Prediction, PredictionStore};
+use fleet::{Job, JobQueue, Prediction, PredictionStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{DeliverError, Delivered};
-use crate::lost_jobs::MOST_REQUEUES;
 use crate::{Delivery, reply};
 
 /// How long one receive waits for a message.
@@ -19,22 +17,11 @@ const WAIT: Duration = Duration::from_secs(20);
 /// Wait after a receive that failed.
 const PAUSE: Duration = Duration::from_secs(15);
 
-/// What is done with a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Its failure is recorded.
-    Buried,
-    /// It is queued anew.
-    Reprieved,
-}
-
 /// The dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     /// Where they are.
     pub queue: JobQueue,
-    /// Where the jobs are that are to be done.
-    pub jobs: JobQueue,
     /// The records.
     pub predictions: PredictionStore,
     /// To tell the users.
@@ -86,47 +73,16 @@ impl DeadLetters {
             }
         };
         let prediction_id = job.prediction_id;
-        match self.decide(&job).await {
-            Ok(Fate::Buried) => {
-                metrics::counter!("polybot_dead_letters_total").increment(1);
-                tracing::error!(%prediction_id, chat_id = job.chat_id, "a job failed too often; it can be redriven");
-            }
-            Ok(Fate::Reprieved) => {
-                metrics::counter!("polybot_requeued_total").increment(1);
-                tracing::warn!(%prediction_id, "a job that workers gave back was queued anew");
-            }
-            Err(error) => {
-                // The message comes again and the user is told then; or the record is there and the sweep tells.
-                tracing::warn!(%prediction_id, %error, "a dead letter was not dealt with; it will be tried again");
-                return;
-            }
+        if let Err(error) = self.record_and_tell(&job).await {
+            // The message comes again and the user is told then; or the record is there and the sweep tells.
+            tracing::warn!(%prediction_id, %error, "a dead letter was not dealt with; it will be tried again");
+            return;
         }
+        metrics::counter!("polybot_dead_letters_total").increment(1);
+        tracing::error!(%prediction_id, chat_id = job.chat_id, "a job failed too often; it can be redriven");
         if let Err(error) = self.queue.delete(&message.receipt).await {
             tracing::warn!(%prediction_id, %error, "a dead letter was not deleted; it comes again and changes nothing");
         }
-    }
-
-    async fn decide(&self, job: &Job) -> Result<Fate, DeliverError> {
-        if self.reprieve(job).await? {
-            return Ok(Fate::Reprieved);
-        }
-        self.record_and_tell(job).await?;
-        Ok(Fate::Buried)
-    }
-
-    /// Queue a job anew that was tried less often than SQS says.
-    async fn reprieve(&self, job: &Job) -> Result<bool, AwsError> {
-        let Some(record) = self.predictions.get(job.prediction_id).await? else { return Ok(false) };
-        if record.given_back == 0 || record.requeued >= MOST_REQUEUES {
-            return Ok(false);
-        }
-        let submitted = job.submitted_at.unix_timestamp();
-        if self.predictions.reprieve(&record, submitted, now()).await? == Written::NotAsExpected {
-            return Ok(false);
-        }
-        // Recorded first: dying in between leaves a queued record without a message, which the sweep sends anew.
-        self.jobs.send(&Job::of(&record)).await?;
-        Ok(true)
     }
 
     async fn record_and_tell(&self, job: &Job) -> Result<(), DeliverError> {

@@ -12,9 +12,8 @@ use crate::{Delivery, reply};
 /// A queue that is never empty tells nothing of one message. After this long, in seconds, it counts as lost all the same: a
 /// message too many is only called back and deleted.
 const LOST_FOR_CERTAIN: i64 = 3600;
-/// How often a message is sent anew before its user is told that it failed: when it was lost, or is a dead letter that workers gave
-/// back.
-pub(crate) const MOST_REQUEUES: u32 = 3;
+/// How often a message is sent anew before its user is told that it failed.
+const MOST_REQUEUES: u32 = 3;
 /// The most that one look acts on.
 const BATCH: i32 = 100;
 

@@ -82,7 +82,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         albums,
         lost_jobs: LostJobs {
             predictions: predictions.clone(),
-            queue: queue.clone(),
+            queue,
             delivery: delivery.clone(),
             stale_after: settings.stale_after,
         },
@@ -90,7 +90,6 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     };
     let dead_letters = settings.dead_letter_queue_url.as_ref().map(|url| DeadLetters {
         queue: JobQueue::new(sqs, url),
-        jobs: queue.clone(),
         predictions,
         delivery,
     });

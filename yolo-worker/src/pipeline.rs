@@ -152,27 +152,20 @@ impl Pipeline {
 
     /// The job's result made durable, if it is not yet.
     async fn finish(&self, job: &Job, shutdown: &CancellationToken) -> Result<Outcome, AwsError> {
-        let record = match self.predictions.get(job.prediction_id).await? {
+        match self.predictions.get(job.prediction_id).await? {
             Some(Prediction { status: Status::Done | Status::Failed, .. }) => return Ok(Outcome::Repeated),
-            Some(record) => record,
+            Some(_) => {}
             // A job put on the queue without a record, as load generators do.
             None => {
                 let record =
                     Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
                 let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
-                record
             }
-        };
+        }
         let (written, outcome) = match self.detect(&job.image_key, job.prediction_id, shutdown).await {
             Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, now()).await?, Outcome::Done),
             Err(Failure::Aws(error)) => return Err(error),
-            Err(Failure::Stopping) => {
-                // For SQS it was a try. If this is not recorded, it counts as one.
-                if let Err(error) = self.predictions.give_back(&record).await {
-                    tracing::warn!(%error, "that the job was not begun was not recorded");
-                }
-                return Ok(Outcome::Released);
-            }
+            Err(Failure::Stopping) => return Ok(Outcome::Released),
             Err(failure) => {
                 tracing::info!(%failure, "the job can't succeed");
                 (self.predictions.fail(job.prediction_id, &failure.to_string(), now()).await?, Outcome::Failed)
