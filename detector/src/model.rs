@@ -46,13 +46,13 @@ pub enum LoadError {
     },
 }
 
-/// How a model is run. The default is right for production; the others are for tests and measurements.
+/// How a model is run. The default finds what the reference finds; see each for what else there is.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Run the network on the operators of this crate where they cover it, cut before its last part. Else all of it runs
-    /// on tract's own.
+    /// on tract's own: slower, for tests and measurements.
     pub own_operators: bool,
-    /// The instruction set of the operators of this crate.
+    /// The instruction set of the operators of this crate, and with it the precision.
     pub isa: Isa,
     /// Give the network as much grey around a photo as it needs, not as makes it a square: faster for photos that are no
     /// squares, with slightly other confidences than the square input gives.
@@ -68,8 +68,9 @@ impl Default for Options {
 /// Sides of a rectangular input are multiples of this: the largest stride of a YOLO network.
 const GRANULE: usize = 32;
 
-/// Plans for rectangular inputs that are kept; each takes some kilobytes, the weights are shared.
-const MOST_PLANS: usize = 16;
+/// Plans for rectangular inputs that are kept: one for each shape that fits 640 x 640 and touches two of its sides. Each
+/// takes some kilobytes, the weights are shared.
+const MOST_PLANS: usize = 40;
 
 type Plan = Arc<TypedRunnableModel>;
 
@@ -94,6 +95,7 @@ enum Network {
 
 #[derive(Debug)]
 struct Cut {
+    isa: Isa,
     recipe: Recipe,
     head: Head,
     /// The operators' memory, kept between runs.
@@ -239,6 +241,15 @@ impl Model {
         }
     }
 
+    /// The instruction set of this crate's operators; nothing if the network runs on tract's.
+    #[must_use]
+    pub fn isa(&self) -> Option<Isa> {
+        match &self.network {
+            Network::Cut(cut) => Some(cut.isa),
+            Network::Whole { .. } => None,
+        }
+    }
+
     /// Run the network on one input: `[3, height, width]` values in `0..=1`, channels first, of a size that
     /// [`input_size_for`](Self::input_size_for) gave.
     ///
@@ -272,6 +283,7 @@ impl Cut {
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
         Ok(Self {
+            isa: options.isa,
             recipe,
             head,
             buffers: Buffers::default(),
@@ -283,17 +295,24 @@ impl Cut {
     /// The plan for an input of this height and width: kept, or built and kept.
     fn rectangular_plan(&self, size: [usize; 2]) -> TractResult<Plan> {
         let plans = self.rectangular.as_ref().ok_or_else(|| TractError::msg("inputs of this model are one size"))?;
-        let mut plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = plans.iter().position(|(other, _)| *other == size) {
-            let found = plans.remove(index);
-            plans.push(found);
-        } else {
-            if plans.len() == MOST_PLANS {
-                plans.remove(0);
+        let plans = || plans.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut plans = plans();
+            if let Some(index) = plans.iter().position(|(other, _)| *other == size) {
+                let found = plans.remove(index);
+                let plan = Arc::clone(&found.1);
+                plans.push(found);
+                return Ok(plan);
             }
-            plans.push((size, self.recipe.build([1, 3, size[0], size[1]])?.into_runnable()?));
         }
-        plans.last().map(|(_, plan)| Arc::clone(plan)).ok_or_else(|| TractError::msg("no plan"))
+        // Not while others wait for the list; that two threads build the same plan at the same time does no harm.
+        let plan = self.recipe.build([1, 3, size[0], size[1]])?.into_runnable()?;
+        let mut plans = plans();
+        if plans.len() == MOST_PLANS {
+            plans.remove(0);
+        }
+        plans.push((size, Arc::clone(&plan)));
+        Ok(plan)
     }
 }
 

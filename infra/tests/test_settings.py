@@ -6,8 +6,9 @@ import re
 import pytest
 from template import ROOT
 
-SOURCES = {"polybot": "polybot/src/settings.rs", "yolo-worker": "yolo-worker/src/settings.rs",
-           "metric-streamer": "metric-streamer/src/settings.rs"}
+SOURCES = {"polybot": ["polybot/src/settings.rs"],
+           "yolo-worker": ["yolo-worker/src/settings.rs", "yolo-worker/src/network.rs"],
+           "metric-streamer": ["metric-streamer/src/settings.rs"]}
 # The AWS SDK's own, which no service declares.
 SDK = {"AWS_CONFIG_FILE"}
 
@@ -15,7 +16,7 @@ SDK = {"AWS_CONFIG_FILE"}
 def declared(service):
     """By name, whether the setting has to be given. clap makes the variable's name from the field's."""
     found = {}
-    for source in (SOURCES[service], "fleet/src/settings.rs"):
+    for source in (*SOURCES[service], "fleet/src/settings.rs"):
         text = (ROOT / source).read_text().split("#[cfg(test)]")[0]
         for attribute, field, kind in re.findall(r"#\[arg\(((?:[^()]|\([^()]*\))*)\)\]\s*pub (\w+): ([^,\n]+),", text):
             if re.search(r"\benv\b", attribute):

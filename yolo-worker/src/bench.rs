@@ -8,7 +8,7 @@ use detector::{Detector, RgbImage, photo};
 use image::Rgb;
 use serde::Serialize;
 
-use crate::{Network, pipeline};
+use crate::{Network, network, pipeline};
 
 /// Runs that are not counted: caches fill, the processor's clock settles.
 const WARM_UP: usize = 3;
@@ -47,8 +47,10 @@ struct Medians {
 #[derive(Serialize, Debug)]
 struct Report {
     model: String,
+    /// What the network ran on.
     instructions: String,
-    rectangular: bool,
+    /// Width and height of the network's input for this image.
+    input: [u32; 2],
     threads: u32,
     runs: u32,
     load_ms: f64,
@@ -69,10 +71,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?,
         None => made_photo()?,
     };
-    models::locate(&args.network.model, &|step| eprintln!("{step}"))?;
+    let path = models::locate(&args.network.model, &|step| eprintln!("{step}"))?;
     let started = Instant::now();
-    let detector = args.network.load(&|_| ())?;
+    let detector = args.network.load_file(&path)?;
     let load = started.elapsed();
+    if let Some(warning) = network::warning(&args.network, &detector) {
+        eprintln!("{warning}");
+    }
+    let model = detector.model().context("no model")?;
+    let (width, height) = photo::decode(&photo, &photo::Limits::default())?.dimensions();
+    let (input_width, input_height) = model.input_size_for(width, height);
     for _ in 0..WARM_UP {
         sample(&detector, &photo)?;
     }
@@ -88,8 +96,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let median = |part: fn(&Sample) -> Duration| median_ms(samples.iter().map(part).collect());
     let report = Report {
         model: detector.name().into(),
-        instructions: format!("{:?}", args.network.isa()),
-        rectangular: args.network.rectangular,
+        instructions: model.isa().map_or_else(|| "tract's".into(), |isa| format!("{isa:?}")),
+        input: [input_width, input_height],
         threads: args.threads,
         runs: args.runs,
         load_ms: milliseconds(load),
@@ -107,7 +115,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let Medians { preprocess, inference, postprocess, total } = report.median_ms;
         println!("model        {}", report.model);
-        println!("instructions {}{}", report.instructions, if report.rectangular { ", rectangular input" } else { "" });
+        println!("instructions {}", report.instructions);
+        println!("input        {input_width} x {input_height}");
         println!("threads      {} x {} runs", report.threads, report.runs);
         println!("load         {:>9.2} ms", report.load_ms);
         println!("peak memory  {:>9.2} MB", report.peak_rss_mb);

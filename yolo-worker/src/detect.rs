@@ -6,7 +6,7 @@ use anyhow::Context;
 use detector::{annotate, photo};
 use serde_json::json;
 
-use crate::{Network, pipeline};
+use crate::{Network, network, pipeline};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -27,6 +27,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut image =
         photo::decode(&bytes, &photo::Limits::default()).with_context(|| args.image.display().to_string())?;
     let detector = args.network.load(&|step| eprintln!("{step}"))?;
+    if let Some(warning) = network::warning(&args.network, &detector) {
+        eprintln!("{warning}");
+    }
     let detections = detector.detect(&image)?;
     let labels = pipeline::labels(&detections, &image);
     if args.json {

@@ -1,5 +1,7 @@
 //! Which network looks at the photos, and how it is computed.
 
+use std::path::Path;
+
 use clap::Args;
 use detector::{Detector, Isa, Options, Precision, StandIn, Thresholds};
 
@@ -23,24 +25,28 @@ pub struct Network {
 impl Network {
     /// The detector that these settings ask for. `progress` hears what is fetched.
     pub(crate) fn load(&self, progress: models::Progress<'_>) -> anyhow::Result<Detector> {
-        if let Some(stand_in) = StandIn::from_setting(&self.model) {
-            tracing::warn!(
-                pause_ms = stand_in.pause.as_millis() as u64,
-                "MODEL is the stand-in: nothing is really detected"
-            );
-            return Ok(Detector::stand_in(stand_in));
+        match StandIn::from_setting(&self.model) {
+            Some(stand_in) => Ok(Detector::stand_in(stand_in)),
+            None => self.load_file(&models::locate(&self.model, progress)?),
         }
-        let path = models::locate(&self.model, progress)?;
-        let isa = self.isa();
-        if isa.precision() != self.precision {
-            tracing::warn!(?isa, "PRECISION is {}, which this processor has no instructions for", self.precision);
-        }
-        let options = Options { isa, rectangular: self.rectangular, ..Options::default() };
-        Ok(Detector::load_with(&path, Thresholds::default(), &options)?)
     }
 
-    /// The instruction set that the network runs on.
-    pub(crate) fn isa(&self) -> Isa {
-        Isa::detect(self.precision)
+    /// The detector with the network in this file.
+    pub(crate) fn load_file(&self, path: &Path) -> anyhow::Result<Detector> {
+        let options = Options { isa: Isa::detect(self.precision), rectangular: self.rectangular, ..Options::default() };
+        Ok(Detector::load_with(path, Thresholds::default(), &options)?)
     }
+}
+
+/// What who asked for this detector should know.
+pub(crate) fn warning(network: &Network, detector: &Detector) -> Option<String> {
+    let Some(model) = detector.model() else {
+        return Some("MODEL is the stand-in: nothing is really detected".into());
+    };
+    if let Some(reason) = model.fallback_reason() {
+        return Some(format!("the model runs on tract's operators, slower than it could be: {reason}"));
+    }
+    let isa = model.isa().filter(|isa| isa.precision() != network.precision)?;
+    let asked = network.precision;
+    Some(format!("PRECISION is {asked}, which this processor has no instructions for: computing on {isa:?}"))
 }

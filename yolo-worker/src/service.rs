@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::imds;
+use detector::Model;
 use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::{Instance, Notice};
-use crate::{Callback, Consumer, InferencePool, Pipeline, Settings, http};
+use crate::{Callback, Consumer, InferencePool, Pipeline, Settings, http, network};
 
 /// The most callbacks under way at once.
 const MAX_CALLBACKS: usize = 64;
@@ -24,9 +25,12 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
     let metrics = fleet::telemetry::collect_metrics()?;
     let threads = settings.threads();
     let network = settings.network.clone();
-    let isa = network.isa();
     let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
     let detector = tokio::task::spawn_blocking(load).await??;
+    if let Some(warning) = network::warning(&settings.network, &detector) {
+        tracing::warn!("{warning}");
+    }
+    let isa = detector.model().and_then(Model::isa);
     tracing::info!(model = detector.name(), ?isa, threads, "model loaded");
 
     let config = fleet::aws::config().await;

@@ -46,6 +46,13 @@ fn detect_finds_the_same_however_the_network_is_computed() {
 }
 
 #[test]
+fn detect_with_the_stand_in_says_so() {
+    let output = worker(&["detect", photo("coffee.png").to_str().expect("a path"), "--model", "stand-in"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "MODEL is the stand-in: nothing is really detected\n");
+}
+
+#[test]
 fn detect_says_what_is_wrong_with_the_image() {
     let output = worker(&["detect", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     assert_eq!(output.status.code(), Some(1));
@@ -71,7 +78,8 @@ fn bench_reports_what_it_measured() {
 fn bench_says_which_instructions_it_measured() {
     let output = worker(&["bench", "--runs", "1", "--json", "--precision", "bf16", "--rectangular", "true"]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let has_bf16 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+    let has_bf16 = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
     assert_eq!(report["instructions"] == "Avx512Bf16", has_bf16, "{report}");
-    assert_eq!(report["rectangular"], true);
+    // Of a photo of 1280 x 720.
+    assert_eq!(report["input"], serde_json::json!([640, 384]));
 }

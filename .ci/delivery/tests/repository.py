@@ -11,10 +11,23 @@ def read(path: str) -> str:
     return (ROOT / path).read_text()
 
 
+# What is flattened into a service's Settings: the field, and the struct and where it is.
+FLATTENED = {"NETWORK": ("Network", "yolo-worker/src/network.rs"), "TELEMETRY": ("Telemetry", "fleet/src/settings.rs")}
+
+
 def settings(service: str) -> dict[str, str]:
     """The service's settings: the environment variable of each field of its Settings, and the field's declaration."""
-    source = read(f"{service}/src/settings.rs")
-    body = source[source.index("pub struct Settings") :]
+    found = fields("Settings", f"{service}/src/settings.rs")
+    for name in FLATTENED.keys() & found.keys():
+        del found[name]
+        found |= fields(*FLATTENED[name])
+    return found
+
+
+def fields(struct: str, path: str) -> dict[str, str]:
+    """Of each field the name in capitals, and its declaration."""
+    source = read(path)
+    body = source[source.index(f"pub struct {struct}") :]
     body = body[: body.index("\n}\n")]
     found = {}
     attribute = ""
@@ -25,9 +38,6 @@ def settings(service: str) -> dict[str, str]:
             attribute = ""
         elif not line.startswith("///"):
             attribute += line
-    # Of fleet, flattened into each.
-    found["LOG_FORMAT"] = "default_value"
-    found.pop("TELEMETRY", None)
     return found
 
 

@@ -3,11 +3,11 @@
 /// In what a network is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// `f32`: 24 bits.
+    /// `f32`.
     #[default]
     F32,
-    /// Maps and weights are bf16, numbers of 8 bits with the range of `f32`; sums are `f32`. Half the memory and, on
-    /// processors with instructions for it, half the multiplications.
+    /// Maps and the weights of convolutions are bf16, the upper half of an `f32`: its range, with 8 significant bits. Sums
+    /// are `f32`. Half the memory and, on processors with instructions for it, two products in one.
     Bf16,
 }
 
@@ -78,7 +78,12 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
+            Self::Avx512Bf16 => {
+                // AVX-512BW is what the compiler takes to come with the last one.
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512bf16")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]

@@ -114,7 +114,9 @@ impl Lowering<'_> {
                 0
             } else {
                 self.push(node, Narrow { isa: self.isa }, vec![0], shape[1]);
-                self.steps[0].name = format!("{}, narrow", node.name);
+                if let Some(step) = self.steps.last_mut() {
+                    step.name = format!("{}, narrow", node.name);
+                }
                 self.steps.len()
             };
             Ok(Value::Image { step, channels: shape[1], size: [shape[2], shape[3]] })

@@ -68,39 +68,46 @@ impl Graph {
     }
 
     /// Our operators on every instruction set against tract's.
-    fn check(mut self, output: OutletId) {
-        self.model.select_output_outlets(&[output]).expect("output");
+    fn check(self, output: OutletId) {
+        self.check_all(&[output]);
+    }
+
+    /// [`check`](Self::check) of several outputs.
+    fn check_all(mut self, outputs: &[OutletId]) {
+        self.model.select_output_outlets(outputs).expect("output");
         let shape = self.model.outlet_fact(self.model.inputs[0]).expect("fact").shape.as_concrete().expect("shape");
         let shape: [usize; 4] = shape.try_into().expect("four axes");
         let input = self.random(&shape).into_tvalue();
         let plan = self.model.clone().into_optimized().and_then(TypedModel::into_runnable).expect("tract's plan");
-        let expected = plan.run(tvec!(input.clone())).expect("tract's run");
-        let expected = expected[0].to_plain_array_view::<f32>().expect("f32");
+        let all_expected = plan.run(tvec!(input.clone())).expect("tract's run");
         for isa in Isa::available() {
-            let recipe = lower(&self.model, &[output], isa).expect("lowered");
+            let recipe = lower(&self.model, outputs, isa).expect("lowered");
             let ours = recipe.build(shape).and_then(TypedModel::into_runnable).expect("our plan");
             let tensors = ours.run(tvec!(input.clone())).expect("our run");
-            let found = unblocked(&recipe, &tensors, expected.shape());
-            let greatest = expected.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
-            for (found, expected) in found.iter().zip(expected.iter()) {
-                let tolerance = match isa.precision() {
-                    Precision::F32 => 2e-4 * (1.0 + expected.abs()),
-                    // Two roundings to 8 bits of all that is summed up.
-                    Precision::Bf16 => 0.02 * (1.0 + greatest),
-                };
-                assert!((found - expected).abs() <= tolerance, "{isa:?}: {found} instead of {expected}");
+            for (output, expected) in all_expected.iter().enumerate() {
+                let expected = expected.to_plain_array_view::<f32>().expect("f32");
+                let found = unblocked(&recipe, output, &tensors, expected.shape());
+                let greatest = expected.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
+                for (found, expected) in found.iter().zip(expected.iter()) {
+                    let tolerance = match isa.precision() {
+                        Precision::F32 => 2e-4 * (1.0 + expected.abs()),
+                        // Two roundings to 8 bits of all that is summed up.
+                        Precision::Bf16 => 0.02 * (1.0 + greatest),
+                    };
+                    assert!((found - expected).abs() <= tolerance, "{isa:?}: {found} instead of {expected}");
+                }
             }
         }
     }
 }
 
-/// The first output of our operators as `[images, channels, height, width]`.
-fn unblocked(recipe: &Recipe, tensors: &[TValue], shape: &[usize]) -> Vec<f32> {
+/// An output of our operators as `[images, channels, height, width]`.
+fn unblocked(recipe: &Recipe, output: usize, tensors: &[TValue], shape: &[usize]) -> Vec<f32> {
     let steps = recipe.output_steps();
     let pixels = shape[2] * shape[3];
     let mut values = Vec::new();
     for image in 0..shape[0] {
-        for piece in &recipe.outputs[0] {
+        for piece in &recipe.outputs[output] {
             let tensor = &tensors[steps.iter().position(|&step| step == piece.step).expect("a step")];
             let (blocks, lanes) = (tensor.shape()[1], tensor.shape()[4]);
             assert_eq!((tensor.shape()[2], tensor.shape()[3]), (shape[2], shape[3]));
@@ -241,14 +248,26 @@ proptest! {
         graph.check(output);
     }
 
+    /// What leaves the network may also be read by what follows in it.
+    #[test]
+    fn outputs_that_are_read([h, w] in pair(1..12), channels in 1..40_usize, seed: u32) {
+        let (mut graph, image) = Graph::new([2, 3, h, w], seed);
+        let first = graph.map(image, channels);
+        let second = graph.map(first, 7);
+        let pooled = graph.wire(
+            MaxPool { pool_spec: Shape::point().spec(channels, channels), with_index_outputs: None }, &[first],
+        );
+        graph.check_all(&[first, second, pooled]);
+    }
+
     /// Attention of several heads within areas, as YOLOv12 writes it.
     #[test]
-    fn attention([rows, w] in pair(1..6), areas in 1..4_usize, heads in 1..4_usize, images_scale in 0.05..2.0_f32,
-        seed: u32) {
-        const DEPTH: usize = 16;
+    fn attention([rows, w] in pair(1..6), areas in 1..4_usize, heads in 1..4_usize, planes in 1..4_usize,
+        images_scale in 0.05..1.0_f32, seed: u32) {
+        let depth = 16 * planes;
         let h = rows * areas;
         let (mut graph, image) = Graph::new([1, 3, h, w], seed);
-        let map = graph.map(image, heads * 3 * DEPTH);
+        let map = graph.map(image, heads * 3 * depth);
         let tokens = h * w / areas;
         let shape = |sides: &[usize]| sides.iter().map(|side| side.to_dim()).collect::<TVec<TDim>>();
         let mut all = map;
@@ -256,12 +275,12 @@ proptest! {
             AxisOp::Rm(0),
             AxisOp::Reshape(1, shape(&[h, w]), shape(&[areas, tokens])),
             AxisOp::Move(0, 2),
-            AxisOp::Reshape(2, shape(&[heads * 3 * DEPTH]), shape(&[heads, 3 * DEPTH])),
+            AxisOp::Reshape(2, shape(&[heads * 3 * depth]), shape(&[heads, 3 * depth])),
         ] {
             all = graph.wire(change, &[all]);
         }
         let [queries, keys, values] =
-            [0, 1, 2].map(|i| graph.wire(Slice::new(3, i * DEPTH, (i + 1) * DEPTH), &[all]));
+            [0, 1, 2].map(|i| graph.wire(Slice::new(3, i * depth, (i + 1) * depth), &[all]));
         let product = |axes: &str| EinSum::new(axes.parse().expect("axes"), f32::datum_type());
         let scores = graph.wire(product("amhk,anhk->ahmn"), &[queries, keys]);
         let scale = graph.constant(tensor4(&[[[[images_scale]]]]));
@@ -271,14 +290,14 @@ proptest! {
         let mut output = graph.wire(product("ahmn,anhd->amhd"), &[weights, values]);
         for change in [
             AxisOp::Reshape(0, shape(&[areas, tokens]), shape(&[h, w])),
-            AxisOp::Reshape(2, shape(&[heads, DEPTH]), shape(&[heads * DEPTH])),
+            AxisOp::Reshape(2, shape(&[heads, depth]), shape(&[heads * depth])),
             AxisOp::Move(2, 0),
             AxisOp::Add(0),
         ] {
             output = graph.wire(change, &[output]);
         }
         // The sum is one that attention's result takes part in, as in the networks.
-        let other = graph.convolution(map, heads * DEPTH, 1, &Shape::point());
+        let other = graph.convolution(map, heads * depth, 1, &Shape::point());
         let output = graph.wire(math::add(), &[output, other]);
         graph.check(output);
     }
@@ -309,7 +328,7 @@ fn silu_is_accurate() {
         let plan = recipe.build([1, 1, 1, values.len()]).and_then(TypedModel::into_runnable).expect("plan");
         let input = Tensor::from_shape(&[1, 1, 1, values.len()], &values).expect("tensor");
         let tensors = plan.run(tvec!(input.into_tvalue())).expect("run");
-        for (found, &x) in unblocked(&recipe, &tensors, &[1, 1, 1, values.len()]).into_iter().zip(&values) {
+        for (found, &x) in unblocked(&recipe, 0, &tensors, &[1, 1, 1, values.len()]).into_iter().zip(&values) {
             // The image is rounded, what leaves the network is not.
             let x = if isa.precision() == Precision::Bf16 { u16::from_f32(x).to_f32() } else { x };
             let expected = f64::from(x) / (1.0 + (-f64::from(x)).exp());

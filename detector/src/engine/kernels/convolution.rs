@@ -41,7 +41,7 @@ pub(crate) enum Output<'a, E> {
 }
 
 /// How the taps of one row of a kernel are walked through: a group of values at a time, which are multiplied at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
     /// Steps to the right.
     pub(crate) count: usize,
@@ -214,12 +214,16 @@ impl<E: Element> Tile<'_, E> {
     /// As [`Tile::compute`].
     #[inline(always)]
     unsafe fn of_pixels<F: Format<Element = E>, const PAIR: usize, const PLANAR: bool>(self, pixels: usize) {
-        // Most tiles are as large as they can be; for the others, a stride known only at run time is good enough.
+        // Constant strides for the sizes that YOLO's widths (multiples of 20) are cut into: 10; 6 and 5; 4.
         // SAFETY: the caller's.
         unsafe {
             match (pixels, self.call.window.stride[1]) {
                 (10, 1) if F::Lanes::PIXELS == 10 => self.compute::<F, PAIR, 10, PLANAR, 1>(),
                 (10, 2) if F::Lanes::PIXELS == 10 => self.compute::<F, PAIR, 10, PLANAR, 2>(),
+                (4, 1) if F::Lanes::PIXELS == 4 => self.compute::<F, PAIR, 4, PLANAR, 1>(),
+                (4, 2) if F::Lanes::PIXELS == 4 => self.compute::<F, PAIR, 4, PLANAR, 2>(),
+                (5, 1) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 5, PLANAR, 1>(),
+                (5, 2) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 5, PLANAR, 2>(),
                 (6, 1) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 6, PLANAR, 1>(),
                 (6, 2) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 6, PLANAR, 2>(),
                 (1, _) => self.compute::<F, PAIR, 1, PLANAR, ANY>(),
@@ -304,7 +308,8 @@ impl<E: Element> Tile<'_, E> {
                             }
                             weight = weight.add(PAIR * lanes * E::GROUP);
                         }
-                        values = values.add(advance);
+                        // Beyond the last round it may point outside, where nothing is read.
+                        values = values.wrapping_add(advance);
                     }
                 }
             }

@@ -159,7 +159,8 @@ impl<E: Element> Tile<'_, E> {
                     for (pixel, sum) in sums.iter_mut().enumerate() {
                         *sum = F::load(values.add(pixel * step)).mul_add(factor, *sum);
                     }
-                    values = values.add(dilation);
+                    // Beyond the last tap it may point outside, where nothing is read.
+                    values = values.wrapping_add(dilation);
                 }
             }
             let pixel = self.y * self.output_size[1] + self.x;

@@ -8,7 +8,8 @@ use crate::engine::Isa;
 /// How a value of a map is kept in memory: `f32`, or `u16` for the bits of a bf16 (the upper half of an `f32`), for which
 /// tract has no type.
 pub(crate) trait Element: Datum + Copy + Default {
-    /// Neighbouring input channels that one instruction multiplies with their weights and adds up.
+    /// Neighbouring input channels that one instruction multiplies with their weights and adds up: the length of what is
+    /// called a VNNI block elsewhere.
     const GROUP: usize;
 
     /// The nearest value that can be kept, the even one of two.
@@ -29,10 +30,12 @@ pub(crate) trait Element: Datum + Copy + Default {
 impl Element for f32 {
     const GROUP: usize = 1;
 
+    #[inline]
     fn from_f32(value: f32) -> Self {
         value
     }
 
+    #[inline]
     fn to_f32(self) -> f32 {
         self
     }
@@ -46,6 +49,7 @@ impl Element for f32 {
 impl Element for u16 {
     const GROUP: usize = 2;
 
+    #[inline]
     fn from_f32(value: f32) -> Self {
         if value.is_nan() {
             return 0x7fc0;
@@ -55,6 +59,7 @@ impl Element for u16 {
         ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
     }
 
+    #[inline]
     fn to_f32(self) -> f32 {
         f32::from_bits(u32::from(self) << 16)
     }

@@ -49,7 +49,7 @@ unsafe fn on_f32<K: Kernel<f32>>(isa: Isa, kernel: K) {
             Isa::Avx2 => avx2::<F32<Avx2>, K>(kernel),
             Isa::Portable => kernel.run::<F32<Array<8>>>(),
             Isa::PortableWide => kernel.run::<F32<Array<16>>>(),
-            _ => unreachable!("{isa:?} computes in f32"),
+            _ => panic!("{isa:?} does not compute in f32"),
         }
     }
 }
@@ -66,7 +66,7 @@ unsafe fn on_bf16<K: Kernel<u16>>(isa: Isa, kernel: K) {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => avx512_bf16::<Bf16Avx512, K>(kernel),
             Isa::PortableBf16 => kernel.run::<Bf16Portable>(),
-            _ => unreachable!("{isa:?} computes in bf16"),
+            _ => panic!("{isa:?} does not compute in bf16"),
         }
     }
 }
@@ -88,9 +88,9 @@ unsafe fn avx512<F: Format, K: Kernel<F::Element>>(kernel: K) {
 }
 
 /// # Safety
-/// As [`Kernel::run`], and the processor has AVX-512F and AVX512-BF16.
+/// As [`Kernel::run`], and the processor has AVX-512F, AVX-512BW and AVX512-BF16.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn avx512_bf16<F: Format, K: Kernel<F::Element>>(kernel: K) {
     unsafe { kernel.run::<F>() }
 }
