@@ -318,10 +318,10 @@ async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() 
         let line = logged.await.expect("it ends").expect("polybot runs");
         given_up.insert(line.field("prediction_id").to_owned());
     }
-    // First, and after waits of 1, 1 to 2, 2 to 4, 4 to 8 and 8 to 16 seconds; not every second.
+    // At 0, 1, 2, 4, 8 and 16 seconds, or a little later; not every second.
     for method in methods {
         let tries = stack.telegram.calls(method);
-        assert!((4..=6).contains(&tries), "{tries} times {method} in more than 10 s");
+        assert!((3..=8).contains(&tries), "{tries} times {method} in more than 10 s");
     }
     let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
     let undeliverable = predictions.undeliverable().await.expect("DynamoDB answers");

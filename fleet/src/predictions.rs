@@ -358,9 +358,10 @@ impl PredictionStore {
         self.update(
             "taking up the answer of",
             prediction.prediction_id,
-            "SET undelivered = :seen, #time = :now REMOVE untold_since, tell_after",
+            "SET undelivered = :seen, #time = :now, expires_at = :expires REMOVE untold_since, tell_after",
             "#status = :seen AND undelivered = :undeliverable",
             [
+                (":expires", number(now + RETENTION)),
                 (":undeliverable", S(UNDELIVERABLE.into())),
                 (":seen", status_value(prediction.status)),
                 (":now", number(now)),

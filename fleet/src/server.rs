@@ -415,7 +415,12 @@ mod tests {
         let server = server_that(no_body, echo(), endless).await;
         let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("connect");
         stream.write_all(strange(1 << 30, "").as_bytes()).await.expect("write");
-        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+        let mut taken = 0_usize;
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {
+            taken += 4096;
+        }
+        // What the limit allows, and what the sockets hold.
+        assert!(taken < 64 << 20, "{taken} bytes");
         let slow = Limits { connection_time: FOREVER, ..short() };
         let server = server_that(no_body, echo(), slow).await;
         let answer = talk(server.port, strange(50, "").as_bytes()).await;

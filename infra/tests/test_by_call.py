@@ -98,7 +98,7 @@ def alarms(cloud, fleet, other_fleet):
 
 def test_each_thing_to_wake_up_for_has_an_alarm(alarms):
     names = {alarm["AlarmName"] for (stack, _), alarm in alarms.items() if stack == "fleet"}
-    assert names == {"fleet-oldest-message", "fleet-dead-letters", "fleet-no-metric", "fleet-unhealthy-hosts",
+    assert names == {"fleet-oldest-message", "fleet-dead-letters", "fleet-undeliverable", "fleet-no-metric", "fleet-unhealthy-hosts",
                      "fleet-5xx"}
 
 

@@ -34,14 +34,17 @@ impl Redrive {
         let (mut revived, mut answers) = (0_usize, 0_usize);
         for prediction_id in found {
             let Some(prediction) = predictions.get(prediction_id).await? else { continue };
-            let what = if prediction.dead_letter { "failed" } else { "could not be told" };
+            // What its album was not told of yet stays with it: revived, it would be on its own, and told of twice.
+            let told = prediction.delivered_at.is_some();
+            let revives = prediction.dead_letter && (told || prediction.album.is_none());
+            let what = if revives { "failed" } else { "could not be told, tried last" };
             println!("{prediction_id}  chat {}  {what} at {}", prediction.chat_id, when(prediction.time));
             if self.dry_run {
-                *(if prediction.dead_letter { &mut revived } else { &mut answers }) += 1;
+                *(if revives { &mut revived } else { &mut answers }) += 1;
                 continue;
             }
-            // Its result is there; what is missing is the answer, which a polybot's sweep sends.
-            if !prediction.dead_letter {
+            // What is missing is the answer, which a polybot's sweep sends.
+            if !revives {
                 answers += usize::from(predictions.tell_again(&prediction, now()).await? == Written::Now);
                 continue;
             }
