@@ -23,7 +23,7 @@ use fleet::{PredictionStore, Status};
 use local::{LogLine, Options, Stack};
 use polybot::reply;
 use support::{PATIENCE, photo, stack};
-use telegram_sandbox::Post;
+use telegram_sandbox::{ChatMessage, Post};
 use tokio::process::Command;
 
 /// What polybot logs of an answer that it tries no more.
@@ -85,6 +85,18 @@ async fn redrive(stack: &Stack, more: &[&str]) -> String {
     let output = redriving(stack).args(more).output().await.expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The predictions whose answers polybot gave up, once there are so many.
+async fn answers_given_up(stack: &Stack, count: usize) -> HashSet<String> {
+    let mut given_up = HashSet::new();
+    while given_up.len() < count {
+        let another = |line: &LogLine| line.message() == GIVEN_UP && !given_up.contains(line.field("prediction_id"));
+        let logged = tokio::time::timeout(PATIENCE, stack.polybots[0].0.logged(another));
+        let line = logged.await.expect("it ends").expect("polybot runs");
+        given_up.insert(line.field("prediction_id").to_owned());
+    }
+    given_up
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,13 +323,7 @@ async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() 
     let album = user.post_album(["chelsea.png", "coffee.png"].map(|name| Post::photo(photo(name))));
     let flood = Flood::post(&stack, 1);
     // Of the photo, and of each of the album's two.
-    let mut given_up = HashSet::new();
-    while given_up.len() < 3 {
-        let another = |line: &LogLine| line.message() == GIVEN_UP && !given_up.contains(line.field("prediction_id"));
-        let logged = tokio::time::timeout(PATIENCE, stack.polybots[0].0.logged(another));
-        let line = logged.await.expect("it ends").expect("polybot runs");
-        given_up.insert(line.field("prediction_id").to_owned());
-    }
+    let given_up = answers_given_up(&stack, 3).await;
     // At 0, 1, 2, 4, 8 and 16 seconds, or a little later; not every second.
     for method in methods {
         let tries = stack.telegram.calls(method);
@@ -342,6 +348,44 @@ async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() 
     assert_eq!((audit.answered_once, audit.told_failed), (1, 0));
     assert!(support::answer(&stack, &user, album[0]).await.media_group.is_some());
     assert_eq!(redrive(&stack, &[]).await, "0 jobs put back onto polybot-jobs\n");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_whose_photos_failed_is_told_of_as_one_and_redriven_one_by_one() {
+    let mut options = options(1, 1);
+    let settings = [("RETRY_WAIT", "0"), ("GIVE_UP_AFTER", "10")];
+    options.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let stack = fleet(options).await;
+    let broken = stack.aws.faults().add(Fault::internal_error(Service::S3).operation("GetObject"));
+    stack.telegram.fail_next("sendMessage", 1000, telegram_sandbox::Fault::Drop);
+    let user = stack.telegram.user("Ada");
+    let album = user.post_album(["chelsea.png", "coffee.png"].map(|name| Post::photo(photo(name))));
+    answers_given_up(&stack, 2).await;
+    stack.telegram.fail_no_more("sendMessage");
+
+    // What nobody was told of yet is told first, and not revived out of its album.
+    let said = redrive(&stack, &[]).await;
+    assert!(said.contains("\n2 answers left to polybot to send\n0 jobs put back"), "{said}");
+    let answer = support::answer(&stack, &user, album[0]).await;
+    let failed = reply::failed(reply::KEPT_FAILING);
+    assert_eq!(answer.words(), format!("1. {failed}\n2. {failed}"));
+
+    broken.remove();
+    let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
+    let marked = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
+        while predictions.dead_letters().await.expect("DynamoDB answers").len() < 2 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, marked).await.expect("both are marked as told");
+    let said = redrive(&stack, &[]).await;
+    assert!(said.ends_with("2 jobs put back onto polybot-jobs\n"), "{said}");
+    for message_id in album {
+        let is_photo = move |message: &ChatMessage| message.reply_to == Some(message_id) && message.photo().is_some();
+        stack.telegram.wait_for_message(is_photo, PATIENCE).await.expect("its own answer");
+    }
     stack.stop().await;
 }
 
