@@ -6,7 +6,7 @@ use super::Kernel;
 use super::finish::{Activation, Destination, finish};
 use super::format::Format;
 use super::lanes::Lanes;
-use super::window::{MAX_PIXELS, SCRATCH, Window};
+use super::window::{MAX_PIXELS, SCRATCH, Window, padded_row};
 use crate::engine::{Element, Isa};
 
 /// One image through a depthwise convolution.
@@ -141,16 +141,7 @@ impl<E: Element> Tile<'_, E> {
                 let y = top + (tap_y * window.dilation[0]) as isize;
                 let row = plane.offset(y * width * lanes as isize);
                 let mut values = if at_border {
-                    let skipped = (-first_x).max(0);
-                    let count = (first_x + span as isize).min(width) - (first_x + skipped);
-                    if count > 0 {
-                        std::ptr::copy_nonoverlapping(
-                            row.offset((first_x + skipped) * lanes as isize),
-                            scratch.offset(skipped * lanes as isize),
-                            count as usize * lanes,
-                        );
-                    }
-                    scratch.cast_const()
+                    padded_row(row, width, first_x, span, lanes, scratch)
                 } else {
                     row.offset(first_x * lanes as isize)
                 };

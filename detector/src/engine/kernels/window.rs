@@ -52,3 +52,32 @@ pub(super) const MAX_PIXELS: usize = 10;
 pub(super) const MAX_SPAN: usize = 64;
 /// Values in the scratch row of a tile at the border: so many pixels, and one that is read with a weight of 0.
 pub(super) const SCRATCH: usize = (MAX_SPAN + 1) * 16;
+
+/// The `span` pixels of a row from `first_x` on, some of which lie outside it: in `scratch`, those that lie inside copied
+/// into it.
+///
+/// # Safety
+/// `row` holds `width` pixels of `channels` values, and `scratch` `span`, zero where the pixels lie outside.
+#[inline(always)]
+pub(super) unsafe fn padded_row<E: Copy>(
+    row: *const E,
+    width: isize,
+    first_x: isize,
+    span: usize,
+    channels: usize,
+    scratch: *mut E,
+) -> *const E {
+    let skipped = (-first_x).max(0);
+    let count = (first_x + span as isize).min(width) - (first_x + skipped);
+    if count > 0 {
+        // SAFETY: what is copied is inside the row, and as far into the scratch as it is behind `first_x`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                row.offset((first_x + skipped) * channels as isize),
+                scratch.offset(skipped * channels as isize),
+                count as usize * channels,
+            );
+        }
+    }
+    scratch.cast_const()
+}
