@@ -20,7 +20,7 @@ use crate::darkroom::Darkroom;
 use crate::detection::{Detection, HandleError, Request};
 use crate::filters::Filter;
 use crate::incoming::{Incoming, names};
-use crate::reply;
+use crate::{lease, reply};
 
 /// What is silent for this long, in seconds, was left behind by an instance that died.
 const ABANDONED: i64 = 20;
@@ -202,7 +202,7 @@ impl Albums {
 
     /// Act, unless it takes almost as long as the lease: then another instance may.
     async fn act_in_time(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        let time = Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9);
+        let time = lease::working_time(self.lease);
         tokio::time::timeout(time, self.act_on(id, album)).await.unwrap_or(Err(HandleError::TooSlow))
     }
 

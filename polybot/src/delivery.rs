@@ -1,7 +1,5 @@
 //! A finished prediction to its user, once; and one look for those that nobody called back.
 
-use std::time::Duration;
-
 use fleet::images::GetError;
 use fleet::job::NOBODY;
 use fleet::prediction::now;
@@ -12,11 +10,8 @@ use uuid::Uuid;
 
 use crate::album_store::{Album, AlbumId, AlbumStore};
 use crate::patience::Patience;
-use crate::{Telegram, TelegramError, buttons, reply};
+use crate::{Telegram, TelegramError, buttons, lease, reply};
 
-/// How often marking what was told is tried again after the SDK's own tries, and the wait before each.
-const MARK_TRIES: u32 = 5;
-const MARK_PAUSE: Duration = Duration::from_secs(1);
 /// The most that one look of the sweep delivers.
 const SWEEP_BATCH: i32 = 1000;
 /// The largest annotated photo, in bytes.
@@ -132,8 +127,7 @@ impl Delivery {
 
     /// Stop before the lease ends: then somebody else may tell.
     async fn within_lease(&self, tell: impl Future<Output = Result<(), DeliverError>>) -> Result<(), DeliverError> {
-        let time = Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9);
-        tokio::time::timeout(time, tell).await.unwrap_or(Err(DeliverError::TooSlow))
+        tokio::time::timeout(lease::working_time(self.lease), tell).await.unwrap_or(Err(DeliverError::TooSlow))
     }
 
     async fn tell(&self, prediction: &Prediction) -> Result<(), DeliverError> {
@@ -267,18 +261,14 @@ impl Delivery {
         Ok(())
     }
 
-    /// Mark what was told, and try longer than the SDK does: while it is not marked, the user may be told again.
+    /// Mark what was told: while it is not marked, the user may be told again.
     async fn mark(&self, prediction: &Prediction) -> Result<(), AwsError> {
-        let mut tries = 0;
-        loop {
-            match self.predictions.mark_delivered(prediction, now()).await {
-                Ok(Written::Now | Written::NotAsExpected) => return Ok(()),
-                Err(error) if tries == MARK_TRIES => return Err(error),
-                Err(error) => tracing::warn!(prediction_id = %prediction.prediction_id, %error, "not marked yet"),
-            }
-            tries += 1;
-            tokio::time::sleep(MARK_PAUSE).await;
-        }
+        let (Written::Now | Written::NotAsExpected) = lease::insist(
+            || self.predictions.mark_delivered(prediction, now()),
+            |error| tracing::warn!(prediction_id = %prediction.prediction_id, %error, "not marked yet"),
+        )
+        .await?;
+        Ok(())
     }
 
     async fn mark_all(&self, parts: &[Prediction]) -> Result<(), AwsError> {

@@ -13,10 +13,8 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use fleet::AwsError;
 use uuid::Uuid;
 
-/// How often marking an update as handled is tried again after the SDK's own tries, and the wait before each: while it is not
-/// marked, it may be handled again.
-const END_TRIES: u32 = 5;
-const END_PAUSE: Duration = Duration::from_secs(1);
+use crate::lease;
+
 /// How long an update is remembered, in seconds.
 const RETENTION: i64 = 24 * 3600;
 
@@ -49,7 +47,7 @@ impl Ledger {
     /// How long handling an update may take.
     #[must_use]
     pub fn time(&self) -> Duration {
-        Duration::from_secs(self.lease.unsigned_abs()).mul_f64(0.9)
+        lease::working_time(self.lease)
     }
 
     /// Take the update, if it is neither handled nor being handled.
@@ -94,17 +92,11 @@ impl Ledger {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the update may be handled again.
     pub async fn end(&self, update_id: u32) -> Result<(), AwsError> {
-        let mut tries = 0;
-        loop {
-            match self.set(update_id, "SET handled = :value REMOVE lease_until", Bool(true)).await {
-                Err(error) if tries < END_TRIES => {
-                    tracing::warn!(%error, update_id, "not marked as handled yet");
-                    tries += 1;
-                    tokio::time::sleep(END_PAUSE).await;
-                }
-                ended => return ended,
-            }
-        }
+        lease::insist(
+            || self.set(update_id, "SET handled = :value REMOVE lease_until", Bool(true)),
+            |error| tracing::warn!(%error, update_id, "not marked as handled yet"),
+        )
+        .await
     }
 
     /// The update failed; the next try need not wait.

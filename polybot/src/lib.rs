@@ -14,6 +14,7 @@ pub mod detection;
 pub mod filters;
 mod http;
 pub mod incoming;
+mod lease;
 pub mod ledger;
 pub mod lost_jobs;
 pub mod patience;
