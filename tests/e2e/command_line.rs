@@ -1,23 +1,16 @@
 //! The program as a person uses it.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use fleet::Prediction;
 use image::GenericImageView;
 
-fn photo(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name)
-}
+use crate::support::{EXECUTABLE, photo_path};
 
 fn local(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_local"))
-        .args(args)
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs")
+    Command::new(EXECUTABLE).args(args).current_dir(dir).stdin(Stdio::null()).output().expect("the program runs")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -27,7 +20,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn detect_prints_the_summary_and_writes_the_photo() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let output = local(dir.path(), &["detect", photo("chelsea.png").to_str().expect("a path")]);
+    let output = local(dir.path(), &["detect", photo_path("chelsea.png").to_str().expect("a path")]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "I see 1 cat.\nchelsea.detected.jpg\n");
     let annotated = image::open(dir.path().join("chelsea.detected.jpg")).expect("the annotated photo");
@@ -37,7 +30,7 @@ fn detect_prints_the_summary_and_writes_the_photo() {
 #[test]
 fn detect_prints_the_prediction_as_json() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let photo = photo("motorcycle_left.png");
+    let photo = photo_path("motorcycle_left.png");
     let output = local(dir.path(), &["detect", photo.to_str().expect("a path"), "--json", "--out", "found.jpg"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let prediction: Prediction = serde_json::from_slice(&output.stdout).expect("a Prediction");
@@ -68,7 +61,7 @@ fn what_is_no_photo_is_one_sentence() {
 #[test]
 fn no_answer_in_time_says_how_far_the_photo_came() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let output = local(dir.path(), &["detect", photo("chelsea.png").to_str().expect("a path"), "--timeout", "0"]);
+    let output = local(dir.path(), &["detect", photo_path("chelsea.png").to_str().expect("a path"), "--timeout", "0"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     // How far it comes in no time differs from run to run; that it is said does not.
@@ -79,7 +72,7 @@ fn no_answer_in_time_says_how_far_the_photo_came() {
 
 #[test]
 fn without_a_command_everything_runs_until_ctrl_c() {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_local"))
+    let mut program = Command::new(EXECUTABLE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,7 +1,5 @@
 //! The local Auto Scaling group: real worker processes come and go as metric-streamer's metric says, a minute a second.
 
-mod support;
-
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::StateValue;
@@ -9,8 +7,9 @@ use embedded_aws::{Group, Service};
 use fleet::JobQueue;
 use local::scaling::POLICY_NAME;
 use local::{Child, Options, Scaling, Stack};
-use support::{PATIENCE, photo};
 use telegram_sandbox::User;
+
+use crate::support::{self, PATIENCE, photo};
 
 /// Each photo takes this long, so that a backlog lasts for some minutes of the scaled time.
 const MODEL: &str = "stand-in:400";

@@ -1,15 +1,14 @@
 //! What runs where no command is given, as the bot of a small group: a real bot's token, and a folder that outlives it.
 //! A Telegram sandbox of the test's own stands for the real Telegram.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use support::{PATIENCE, photo};
 use telegram_sandbox::{Sandbox, SandboxOptions};
+
+use crate::support::{EXECUTABLE, PATIENCE, photo};
 
 /// The running program.
 struct Program {
@@ -23,7 +22,7 @@ struct Program {
 
 impl Program {
     fn start(telegram: &Sandbox, folder: &Path, model: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_local"))
+        let mut process = Command::new(EXECUTABLE)
             .args(["up", "--model", model, "--max", "2", "--data-dir"])
             .arg(folder)
             .env("TELEGRAM_TOKEN", telegram.token())
@@ -107,10 +106,7 @@ async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
 /// How many jobs the running program has, waiting or being done.
 async fn jobs(program: &Program) -> usize {
     let endpoint = program.said.lines().find_map(|line| line.strip_prefix("AWS ")).expect("an address").trim();
-    let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "test");
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).region("us-east-1");
-    let config = config.credentials_provider(credentials).endpoint_url(endpoint).load().await;
-    let client = aws_sdk_sqs::Client::new(&config);
+    let client = aws_sdk_sqs::Client::new(&embedded_aws::sdk_config(endpoint).await);
     let url =
         client.get_queue_url().queue_name("polybot-jobs").send().await.expect("a queue").queue_url.expect("its URL");
     let depth = fleet::JobQueue::new(client, url).depth().await.expect("depth");
@@ -157,7 +153,7 @@ async fn a_folder_in_use_is_told() {
     let telegram = telegram().await;
     let folder = tempfile::tempdir().expect("tempdir");
     let first = Program::start(&telegram, folder.path(), "stand-in");
-    let second = Command::new(env!("CARGO_BIN_EXE_local"))
+    let second = Command::new(EXECUTABLE)
         .args(["--model", "stand-in", "--data-dir"])
         .arg(folder.path())
         .stdin(Stdio::null())

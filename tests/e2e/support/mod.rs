@@ -1,7 +1,6 @@
 //! What the end-to-end tests share: the fleet, started for one test, and the answer that a user gets.
 
-// Each test program uses its part of it.
-#![allow(dead_code)]
+pub(crate) mod browser;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +12,17 @@ use telegram_sandbox::{ChatMessage, User};
 /// Far more than anything here takes, also on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The program that people start. It is also each of the services: it starts itself again, with a hidden command.
+pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_local");
+
+/// The path of a test photo.
+pub(crate) fn photo_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name)
+}
+
 /// A test photo.
 pub(crate) fn photo(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name);
-    std::fs::read(path).expect("photo")
+    std::fs::read(photo_path(name)).expect("photo")
 }
 
 /// One of each service, with the default model.
@@ -27,10 +33,7 @@ pub(crate) fn options() -> Options {
 
 /// One of each service, with the stand-in for the model.
 pub(crate) fn stand_in() -> Options {
-    Options {
-        executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
-        ..Options::here("stand-in").expect("this program's own file")
-    }
+    Options { executable: EXECUTABLE.into(), ..Options::here("stand-in").expect("this program's own file") }
 }
 
 /// Start the fleet.

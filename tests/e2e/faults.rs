@@ -4,27 +4,25 @@
 //! repeated only where a polybot dies between telling the user and marking it. The detector is the stand-in: what is tested
 //! here is everything around it.
 
-mod faults {
-    pub(crate) mod audit;
-    pub(crate) mod callback;
-    pub(crate) mod metadata;
-}
-mod support;
+mod audit;
+mod callback;
+mod metadata;
 
 use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
 use embedded_aws::{Action, Fault, Service};
-use faults::audit::{Flood, PHOTOS};
-use faults::callback::Callback;
-use faults::metadata::Metadata;
 use fleet::{PredictionStore, Status};
 use local::{LogLine, Options, Stack};
 use polybot::reply;
-use support::{PATIENCE, photo, stack};
 use telegram_sandbox::{ChatMessage, Post};
 use tokio::process::Command;
+
+use self::audit::{Flood, PHOTOS};
+use self::callback::Callback;
+use self::metadata::Metadata;
+use crate::support::{self, PATIENCE, photo, stack};
 
 /// What polybot logs of an answer that it tries no more.
 const GIVEN_UP: &str = "an answer could not be sent for too long; it can be redriven";

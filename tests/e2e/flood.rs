@@ -1,7 +1,6 @@
 //! Floods through every door of a real fleet, and as a program that is interrupted.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,23 +10,15 @@ use flood::{
 };
 use local::{Options, Stack};
 
-/// Far more than anything here takes, also on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::{EXECUTABLE, PATIENCE, stack, stand_in};
+
 const SECRET: &str = "for-this-test-only";
 
 /// One of each service, with the detector that detects nothing: what is tested is what is around it.
 fn options(workers: usize) -> Options {
     let settings = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", SECRET)];
-    Options {
-        executable: PathBuf::from(env!("CARGO_BIN_EXE_local")),
-        workers,
-        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        ..Options::here("stand-in").expect("this program's own file")
-    }
-}
-
-async fn stack(options: Options) -> Stack {
-    Stack::start(options, |step| eprintln!("{step}")).await.expect("the fleet starts")
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Options { workers, settings, ..stand_in() }
 }
 
 fn fleet(stack: &Stack) -> Fleet {
@@ -219,7 +210,7 @@ async fn stopped_it_waits_for_answers_and_stopped_twice_it_does_not() {
 /// The program, flooding this fleet by the settings that the services have.
 fn program(stack: &Stack, args: &[&str]) -> Command {
     let resources = &stack.resources;
-    let mut program = Command::new(env!("CARGO_BIN_EXE_local"));
+    let mut program = Command::new(EXECUTABLE);
     program
         .arg("flood")
         .args(args)

@@ -2,26 +2,23 @@
 //!
 //! `UPDATE=1` writes the screenshots that README shows.
 
-#[path = "support/browser.rs"]
-mod browser;
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use browser::Browser;
 use fantoccini::Locator;
 use local::page::{self, Page};
 use local::{Options, Scaling, Stack};
 use reqwest::StatusCode;
 use serde_json::Value;
-use support::PATIENCE;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::browser::Browser;
+use crate::support::{self, EXECUTABLE, PATIENCE};
 
 /// A fleet with its page.
 struct Shown {
@@ -69,9 +66,10 @@ fn scaling() -> Scaling {
     Scaling { max_size: 3, target_value: 4.0, boot: Duration::from_secs(60), ..Scaling::default() }
 }
 
+/// As a browser wants it.
 fn photo_path(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/photos").join(name);
-    path.canonicalize().expect("a photo").to_str().expect("a path in UTF-8").to_owned()
+    let path = support::photo_path(name).canonicalize().expect("a photo");
+    path.to_str().expect("a path in UTF-8").to_owned()
 }
 
 /// Whether the screenshots are to be made: only when asked for, so that a test leaves the tree as it was.
@@ -421,7 +419,7 @@ async fn a_browser_that_was_cut_off_goes_on_where_it_was() {
 
 #[test]
 fn the_program_tells_where_the_page_is() {
-    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_local"))
+    let mut program = std::process::Command::new(EXECUTABLE)
         .args(["--port", "0", "--model", "stand-in"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

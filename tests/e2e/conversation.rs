@@ -1,16 +1,15 @@
 //! What a person can say to the bot and what it answers, through the real polybot (two of them where it matters) and,
 //! where a photo is detected, a real worker.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use image::{GenericImageView, Rgb, RgbImage};
 use local::{Options, Stack};
 use polybot::command::{self, Command, TABLE};
 use polybot::reply;
-use support::{PATIENCE, answer, options, photo, stack};
 use telegram_sandbox::{ChatMessage, EventKind, Fault, Post, RateLimits, User};
+
+use crate::support::{PATIENCE, answer, options, photo, stack};
 
 /// A photo of one colour, as PNG.
 fn plain(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {

@@ -1,15 +1,14 @@
 //! Photos and texts through the whole fleet: the real services as processes of their own, on the embedded AWS and the
 //! Telegram sandbox, with the real model.
 
-mod support;
-
 use aws_sdk_cloudwatch::types::Dimension;
 use fleet::{PredictionStore, Status};
 use image::GenericImageView;
 use local::Options;
 use polybot::reply;
-use support::{PATIENCE, answer, options, photo, stack};
 use telegram_sandbox::EventKind;
+
+use crate::support::{self, PATIENCE, answer, options, photo, stack};
 
 #[tokio::test]
 async fn a_photo_comes_back_annotated_with_a_summary() {

@@ -4,10 +4,12 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::EXECUTABLE;
+
 #[test]
 fn the_fleet_scales_before_your_eyes() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let output = Command::new(env!("CARGO_BIN_EXE_local"))
+    let output = Command::new(EXECUTABLE)
         .args(["demo", "--model", "stand-in:300", "--out", "report"])
         .current_dir(dir.path())
         .stdin(Stdio::null())
