@@ -5,6 +5,11 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_sqs::config::SharedHttpClient;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
 
 /// The longest one attempt of a call may take. Longer than SQS's longest long poll (20 s).
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,6 +24,7 @@ const ATTEMPTS: u32 = 4;
 /// same for every service.
 pub async fn config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client())
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -29,4 +35,21 @@ pub async fn config() -> SdkConfig {
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .load()
         .await
+}
+
+/// How every call to AWS goes over the network: the SDK's own client, through the proxy that the environment names, if any.
+///
+/// Its TLS is built on `ring`, because reqwest's and so Telegram's is: the SDK's default would bring a second cryptographic
+/// library in C.
+pub fn http_client() -> SharedHttpClient {
+    // As the SDK makes its default client; `Builder::build_https` would not look for a proxy.
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::imds;
+use aws_config::provider_config::ProviderConfig;
 use detector::Model;
 use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, PredictionStore};
@@ -57,7 +58,9 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         in_hand,
     };
     let instance = settings.asg_name.map(|group| Instance {
-        metadata: imds::Client::builder().build(),
+        metadata: imds::Client::builder()
+            .configure(&ProviderConfig::without_region().with_http_client(fleet::aws::http_client()))
+            .build(),
         auto_scaling: aws_sdk_autoscaling::Client::new(&config),
         group,
         hook: settings.lifecycle_hook,

@@ -171,13 +171,7 @@ impl EmbeddedAws {
 
     /// The SDK configuration for clients in this process.
     pub async fn sdk_config(&self) -> aws_config::SdkConfig {
-        let credentials = aws_credential_types::Credentials::new("embedded", "embedded", None, None, "embedded-aws");
-        aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .region(REGION)
-            .credentials_provider(credentials)
-            .endpoint_url(&self.endpoint)
-            .load()
-            .await
+        sdk_config(&self.endpoint).await
     }
 
     /// The rules by which calls go wrong.
@@ -204,4 +198,17 @@ impl EmbeddedAws {
         // Only now may another program have the folder.
         drop(data_dir);
     }
+}
+
+/// The SDK configuration for clients of an embedded AWS at this address, in whatever process it runs.
+pub async fn sdk_config(endpoint: &str) -> aws_config::SdkConfig {
+    let credentials = aws_credential_types::Credentials::new("embedded", "embedded", None, None, "embedded-aws");
+    aws_config::defaults(aws_config::BehaviorVersion::latest())
+        // It is on loopback and speaks plain HTTP; no proxy of the environment's is asked for that.
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .region(REGION)
+        .credentials_provider(credentials)
+        .endpoint_url(endpoint)
+        .load()
+        .await
 }
