@@ -14,7 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use winterbaume_core::{MockRequest, MockService};
-use winterbaume_secretsmanager::SecretsManagerService;
 
 use crate::REGION;
 use crate::auto_scaling::AutoScaling;
@@ -26,6 +25,7 @@ use crate::failure::Failure;
 use crate::faults::{End, Faults};
 use crate::reply::Reply;
 use crate::s3::S3;
+use crate::secrets_manager::SecretsManager;
 use crate::service::Service;
 use crate::sqs::{Keeper, Sqs};
 
@@ -37,7 +37,7 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 pub(crate) struct Gateway {
     pub(crate) s3: S3,
     pub(crate) dynamo_db: DynamoDb,
-    pub(crate) secrets_manager: SecretsManagerService,
+    pub(crate) secrets_manager: SecretsManager,
     pub(crate) sqs: Arc<Sqs>,
     /// Where the queues are kept on disk.
     pub(crate) keeper: Option<Arc<Keeper>>,
@@ -131,7 +131,7 @@ impl Gateway {
         let reply = match service {
             Service::S3 => self.s3.handle(call).await,
             Service::DynamoDb => self.dynamo_db.handle(call).await,
-            Service::SecretsManager => Ok(delegate(&self.secrets_manager, call).await),
+            Service::SecretsManager => self.secrets_manager.handle(&call),
             Service::Sqs => self.sqs(&call).await,
             Service::CloudWatch => self.cloudwatch.handle(&call),
             Service::AutoScaling => self.auto_scaling.handle(&call),

@@ -2,8 +2,8 @@
 //! CloudWatch and Auto Scaling as the AWS SDKs speak them, so that a service runs here exactly as in production and
 //! finds it by `AWS_ENDPOINT_URL` alone.
 //!
-//! Being right where the fleet depends on it comes before being complete: DynamoDB and Secrets Manager are the
-//! `winterbaume-*` crates; S3, SQS, CloudWatch and Auto Scaling are small services of this crate. State is in memory and
+//! Being right where the fleet depends on it comes before being complete: DynamoDB is the
+//! `winterbaume-dynamodb` crate; S3, SQS, Secrets Manager, CloudWatch and Auto Scaling are small services of this crate. State is in memory and
 //! lasts as long as the endpoint, unless [`EmbeddedAws::serve_in`] keeps it in a folder. It checks no signatures: whoever reaches the port is served.
 
 use std::io;
@@ -29,6 +29,7 @@ mod faults;
 mod gateway;
 mod reply;
 mod s3;
+mod secrets_manager;
 mod service;
 mod sqs;
 mod xml;
@@ -127,7 +128,7 @@ impl EmbeddedAws {
         let gateway = gateway::Gateway {
             s3: stored.s3,
             dynamo_db: stored.dynamo_db,
-            secrets_manager: winterbaume_secretsmanager::SecretsManagerService::new(),
+            secrets_manager: secrets_manager::SecretsManager::default(),
             sqs: stored.sqs,
             keeper: stored.keeper,
             cloudwatch: cloudwatch::CloudWatch::default(),

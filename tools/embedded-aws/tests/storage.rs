@@ -208,4 +208,47 @@ async fn a_secret_is_kept_and_read() {
     assert_eq!(got.secret_string(), Some("123:abc"));
     let e = secrets.get_secret_value().secret_id("none").send().await.unwrap_err();
     assert!(e.into_service_error().is_resource_not_found_exception());
+
+    let create = |name: &str| secrets.create_secret().name(name);
+    let e = create("polybot/telegram").secret_string("other").send().await.unwrap_err();
+    assert!(e.into_service_error().is_resource_exists_exception());
+    let e = create("polybot/empty").send().await.unwrap_err();
+    assert!(e.into_service_error().is_invalid_request_exception());
+
+    // A new value, and the one before it, by the ARN.
+    let arn = got.arn().unwrap();
+    let put = secrets.put_secret_value().secret_id(arn).secret_string("456:def").send().await.unwrap();
+    let get = |id: &str| secrets.get_secret_value().secret_id(id);
+    let current = get("polybot/telegram").send().await.unwrap();
+    assert_eq!((current.secret_string(), current.version_id()), (Some("456:def"), put.version_id()));
+    let previous = get(arn).version_stage("AWSPREVIOUS").send().await.unwrap();
+    assert_eq!((previous.secret_string(), previous.version_id()), (Some("123:abc"), got.version_id()));
+    let same = get(arn).version_id(got.version_id().unwrap()).send().await.unwrap();
+    assert_eq!(same.version_stages(), ["AWSPREVIOUS"]);
+    let e = get(arn).version_id("none").send().await.unwrap_err();
+    assert!(e.into_service_error().is_resource_not_found_exception());
+
+    let bytes = aws_sdk_secretsmanager::primitives::Blob::new([0, 255]);
+    create("polybot/bytes").description("two bytes").secret_binary(bytes.clone()).send().await.unwrap();
+    assert_eq!(get("polybot/bytes").send().await.unwrap().secret_binary(), Some(&bytes));
+    let described = secrets.describe_secret().secret_id("polybot/bytes").send().await.unwrap();
+    assert_eq!(described.description(), Some("two bytes"));
+    assert!(described.created_date().is_some());
+    assert_eq!(described.version_ids_to_stages().unwrap().len(), 1);
+    let listed = async || {
+        let listed = secrets.list_secrets().send().await.unwrap().secret_list.unwrap();
+        listed.into_iter().map(|secret| secret.name.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, ["polybot/bytes", "polybot/telegram"]);
+
+    secrets.delete_secret().secret_id(arn).send().await.unwrap();
+    let e = get("polybot/telegram").send().await.unwrap_err();
+    assert!(e.into_service_error().is_invalid_request_exception());
+    let e = create("polybot/telegram").secret_string("new").send().await.unwrap_err();
+    assert!(e.into_service_error().is_invalid_request_exception());
+    assert_eq!(listed().await, ["polybot/bytes"]);
+    secrets.delete_secret().secret_id(arn).force_delete_without_recovery(true).send().await.unwrap();
+    create("polybot/telegram").secret_string("new").send().await.unwrap();
+    let e = secrets.delete_secret().secret_id(arn).send().await.unwrap_err();
+    assert!(e.into_service_error().is_resource_not_found_exception());
 }
