@@ -1,79 +1,79 @@
-//! DynamoDB: `winterbaume-dynamodb`, with writes one at a time, and kept on disk where that is wanted.
+//! DynamoDB, in awsJson1.0: tables with global secondary indexes, and the expressions that items are written, found and
+//! shown by. Reads are always consistent, capacity has no limits and nothing expires.
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError, RwLock};
 
-use hyper::{HeaderMap, Method};
-use tokio::sync::Mutex;
-use winterbaume_core::default_account_id;
-use winterbaume_dynamodb::{DynamoDbBackend as _, DynamoDbService, InMemoryDynamoDbBackend};
+use serde_json::Value;
 
-use crate::REGION;
 use crate::call::Call;
 use crate::failure::Failure;
-use crate::gateway::delegate;
 use crate::reply::Reply;
-use crate::service::Service;
 
+mod attribute;
+mod expression;
+mod items;
 mod journal;
-mod unwatched;
+mod saved;
+mod schema;
+mod search;
+mod table;
+mod tables;
 
 use journal::{Journal, Kept, Write};
-use unwatched::Unwatched;
+use tables::Tables;
 
+#[derive(Debug, Default)]
 pub(crate) struct DynamoDb {
-    service: DynamoDbService,
-    /// Held by the one write that is under way: `winterbaume` reads for a condition and then writes, and between the two
-    /// another write could come. Its journal, if there is one, is in the order of the writes.
-    writes: Mutex<Option<Journal>>,
+    tables: RwLock<Tables>,
+    /// Held by the one write that is under way, so that the journal is in the order of the writes. Reads don't wait
+    /// while one is noted.
+    journal: Mutex<Option<Journal>>,
+}
+
+/// The client's mistake, as DynamoDB names most of them.
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::bad("ValidationException", message)
 }
 
 impl DynamoDb {
-    /// Without tables, in memory.
-    pub(crate) fn new() -> Self {
-        Self::with(Arc::new(InMemoryDynamoDbBackend::new()), None)
-    }
-
-    fn with(tables: Arc<InMemoryDynamoDbBackend>, journal: Option<Journal>) -> Self {
-        Self { service: DynamoDbService::with_backend(Arc::new(Unwatched(tables))), writes: Mutex::new(journal) }
-    }
-
     /// With the tables that this folder keeps, and to be kept there.
-    pub(crate) async fn open(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let mut kept = Kept::read(folder)?;
-        let tables = Arc::new(InMemoryDynamoDbBackend::new());
-        let (account, region) = (default_account_id().to_owned(), REGION.to_owned());
-        let view = std::mem::take(&mut kept.tables);
-        tables.restore(account.clone(), region.clone(), view).await.map_err(io::Error::other)?;
-        let dynamo_db = Self::with(Arc::clone(&tables), None);
-        for write in std::mem::take(&mut kept.writes) {
+        let mut tables = Tables::restore(std::mem::take(&mut kept.tables)).map_err(io::Error::other)?;
+        for Write { operation, body } in std::mem::take(&mut kept.writes) {
             // What was done once can be done again on the same tables.
-            delegate(&dynamo_db.service, again(write)?).await;
+            if let Err(error) = tables.write(&operation, body.as_bytes()) {
+                tracing::warn!(%error, operation, body, "a write of the journal can't be done again: it is left out");
+            }
         }
-        let journal = kept.begin(&tables.snapshot(account, region).await)?;
-        *dynamo_db.writes.lock().await = Some(journal);
-        Ok(dynamo_db)
+        let journal = kept.begin(&tables.save())?;
+        Ok(Self { tables: RwLock::new(tables), journal: Mutex::new(Some(journal)) })
     }
 
-    pub(crate) async fn handle(&self, call: Call) -> Result<Reply, Failure> {
-        if is_read(&call.operation) {
-            return Ok(delegate(&self.service, call).await);
-        }
-        let mut writes = self.writes.lock().await;
-        if let Some(journal) = writes.as_mut() {
+    pub(crate) fn handle(&self, call: &Call) -> Result<Reply, Failure> {
+        let Call { operation, body, .. } = call;
+        let answer = if is_read(operation) {
+            self.tables.read().unwrap_or_else(PoisonError::into_inner).read(operation, body)?
+        } else {
+            self.write(operation, body)?
+        };
+        Ok(Reply::json(&answer))
+    }
+
+    fn write(&self, operation: &str, body: &[u8]) -> Result<Value, Failure> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(journal) = journal.as_mut() {
             // Before the write is done: one that can't be kept must not be seen, either.
             journal.catch_up().map_err(unkept)?;
         }
-        let write = writes.is_some().then(|| Write {
-            operation: call.operation.clone(),
-            body: String::from_utf8_lossy(&call.body).into_owned(),
-        });
-        let reply = delegate(&self.service, call).await;
-        if let (Some(journal), Some(write), true) = (writes.as_mut(), write, reply.status.is_success()) {
-            journal.note(&write).map_err(unkept)?;
+        let answer = self.tables.write().unwrap_or_else(PoisonError::into_inner).write(operation, body)?;
+        if let Some(journal) = journal.as_mut() {
+            let body = String::from_utf8_lossy(body).into_owned();
+            journal.note(&Write { operation: operation.to_owned(), body }).map_err(unkept)?;
         }
-        Ok(reply)
+        Ok(answer)
     }
 }
 
@@ -83,22 +83,5 @@ fn unkept(error: io::Error) -> Failure {
 }
 
 fn is_read(operation: &str) -> bool {
-    ["Get", "BatchGet", "Query", "Scan", "Describe", "List", "TransactGet"]
-        .iter()
-        .any(|read| operation.starts_with(read))
-}
-
-/// The call that a write came in.
-fn again(write: Write) -> io::Result<Call> {
-    let mut headers = HeaderMap::new();
-    let target = format!("DynamoDB_20120810.{}", write.operation).parse().map_err(io::Error::other)?;
-    headers.insert("x-amz-target", target);
-    Ok(Call {
-        service: Service::DynamoDb,
-        operation: write.operation,
-        method: Method::POST,
-        target: "/".to_owned(),
-        headers,
-        body: write.body.into(),
-    })
+    ["Get", "BatchGet", "Query", "Scan", "Describe", "List"].iter().any(|read| operation.starts_with(read))
 }

@@ -1,7 +1,7 @@
 //! An error that a service answers, written as that service's protocol writes errors.
 
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::reply::Reply;
 use crate::service::{Protocol, Service};
@@ -15,16 +15,24 @@ pub(crate) struct Failure {
     /// The code by which the SDK tells errors apart.
     pub(crate) code: String,
     pub(crate) message: String,
+    /// What else a service of JSON tells, beside the message.
+    details: Map<String, Value>,
 }
 
 impl Failure {
     pub(crate) fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into() }
+        Self { status, code: code.into(), message: message.into(), details: Map::new() }
     }
 
     /// The client's mistake.
     pub(crate) fn bad(code: &str, message: impl Into<String>) -> Self {
         Self::new(400, code, message)
+    }
+
+    /// Tells something else, too.
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
+        self.details.insert(name.to_owned(), value);
+        self
     }
 
     /// A call that AWS has and this endpoint has not. Logged, because a test that meets it is usually about to fail.
@@ -43,7 +51,10 @@ impl Failure {
         let code = &self.code;
         // The last segment: SQS's query codes carry a prefix that its JSON shapes do not.
         let shape = code.rsplit('.').next().unwrap_or(code);
-        let body = json!({ "__type": shape, "message": message });
+        let mut body = self.details.clone();
+        body.insert("__type".to_owned(), json!(shape));
+        body.insert("message".to_owned(), json!(message));
+        let body = Value::Object(body);
         let reply = match service.protocol() {
             Protocol::Json10 => Reply::json(&body),
             Protocol::Json11 => Reply::new(StatusCode::OK, "application/x-amz-json-1.1", body.to_string()),

@@ -13,9 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use winterbaume_core::{MockRequest, MockService};
 
-use crate::REGION;
 use crate::auto_scaling::AutoScaling;
 use crate::call::Call;
 use crate::calls::Calls;
@@ -130,7 +128,7 @@ impl Gateway {
         let service = call.service;
         let reply = match service {
             Service::S3 => self.s3.handle(call).await,
-            Service::DynamoDb => self.dynamo_db.handle(call).await,
+            Service::DynamoDb => self.dynamo_db.handle(&call),
             Service::SecretsManager => self.secrets_manager.handle(&call),
             Service::Sqs => self.sqs(&call).await,
             Service::CloudWatch => self.cloudwatch.handle(&call),
@@ -154,23 +152,6 @@ impl Gateway {
         }
         Ok(reply)
     }
-}
-
-/// Hands the call to a `winterbaume` service, which reads its region from the host that AWS would have.
-pub(crate) async fn delegate(service: &impl MockService, call: Call) -> Reply {
-    let host = call.service.signing_name();
-    let request = MockRequest {
-        method: call.method.to_string(),
-        uri: format!("https://{host}.{REGION}.amazonaws.com{}", call.target),
-        headers: call.headers,
-        body: call.body,
-    };
-    let reply = service.handle(request).await;
-    if reply.status == 501 || reply.status == 404 && reply.body.is_empty() && call.operation == "Unknown" {
-        tracing::warn!(service = %call.service, operation = call.operation, "the embedded AWS does not offer this operation");
-    }
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Reply { status, headers: reply.headers, body: reply.body }
 }
 
 fn response(reply: Reply, bodiless: bool) -> Response<Full<Bytes>> {

@@ -2,9 +2,9 @@
 //! CloudWatch and Auto Scaling as the AWS SDKs speak them, so that a service runs here exactly as in production and
 //! finds it by `AWS_ENDPOINT_URL` alone.
 //!
-//! Being right where the fleet depends on it comes before being complete: DynamoDB is the
-//! `winterbaume-dynamodb` crate; S3, SQS, Secrets Manager, CloudWatch and Auto Scaling are small services of this crate. State is in memory and
-//! lasts as long as the endpoint, unless [`EmbeddedAws::serve_in`] keeps it in a folder. It checks no signatures: whoever reaches the port is served.
+//! Being right where the fleet depends on it comes before being complete: each is a small service of this crate, and
+//! says so when it is asked for what it does not offer. State is in memory and lasts as long as the endpoint, unless
+//! [`EmbeddedAws::serve_in`] keeps it in a folder. It checks no signatures: whoever reaches the port is served.
 
 use std::io;
 use std::path::Path;
@@ -79,7 +79,7 @@ impl EmbeddedAws {
         let (faults, stopping) = (Faults::new(), CancellationToken::new());
         let stored = Stored {
             s3: s3::S3::default(),
-            dynamo_db: dynamo_db::DynamoDb::new(),
+            dynamo_db: dynamo_db::DynamoDb::default(),
             sqs: Arc::new(sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone())),
             keeper: None,
         };
@@ -103,7 +103,7 @@ impl EmbeddedAws {
         let (faults, stopping) = (Faults::new(), CancellationToken::new());
         let s3 = s3::S3::open(&data_dir.path().join("s3"));
         let s3 = s3.map_err(|error| data_dir.error("read S3's objects", error))?;
-        let dynamo_db = dynamo_db::DynamoDb::open(data_dir.path()).await;
+        let dynamo_db = dynamo_db::DynamoDb::open(data_dir.path());
         let dynamo_db = dynamo_db.map_err(|error| data_dir.error("read or write DynamoDB's tables", error))?;
         let sqs = Arc::new(sqs::Sqs::new(endpoint.clone(), faults.clone(), stopping.clone()));
         let keeper = sqs::Keeper::open(data_dir.path(), &sqs);

@@ -1,5 +1,4 @@
-//! S3, as far as a bucket of photos goes, addressed by path. Home-made because `winterbaume-s3` copies what it knows of
-//! all objects after each write, so that a fleet that has been running for a while, or is flooded, waits for S3.
+//! S3, as far as a bucket of photos goes, addressed by path.
 
 use std::collections::BTreeMap;
 use std::io;

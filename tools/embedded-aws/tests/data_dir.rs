@@ -178,3 +178,54 @@ async fn two_programs_do_not_share_a_folder() {
     let error = EmbeddedAws::serve_in(listener, folder.path()).await.unwrap_err();
     assert!(matches!(error, DataDirError::InUse(_)), "{error}");
 }
+
+/// What the embedded AWS wrote when `winterbaume-dynamodb` was its DynamoDB.
+#[tokio::test]
+async fn tables_of_earlier_versions_are_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("dynamodb-2.json"), include_bytes!("data_dir/dynamodb-of-winterbaume.json"))
+        .unwrap();
+    let write = serde_json::json!({
+        "TableName": "readings",
+        "Item": { "sensor": { "B": "AAE=" }, "at": { "N": "11" }, "kind": { "S": "warm" } },
+    });
+    let write = serde_json::json!({ "operation": "PutItem", "body": write.to_string() });
+    std::fs::write(folder.path().join("dynamodb-2.jsonl"), format!("{write}\n")).unwrap();
+
+    // First from what the earlier version wrote, then from what this one makes of it.
+    for _ in 0..2 {
+        let aws = start(folder.path()).await;
+        let Clients { dynamo_db, .. } = clients(&aws).await;
+        let tables = dynamo_db.list_tables().send().await.unwrap();
+        assert_eq!(tables.table_names(), ["polybot-predictions", "readings", "records"]);
+        let ttl = dynamo_db.describe_time_to_live().table_name("records").send().await.unwrap();
+        assert_eq!(ttl.time_to_live_description().unwrap().attribute_name(), Some("expires_at"));
+
+        let told = dynamo_db.get_item().table_name("records").key("prediction_id", text("told")).send().await.unwrap();
+        let told = told.item.unwrap();
+        assert_eq!(told["dead_letter"], AttributeValue::Bool(true));
+        assert_eq!(told["none"], AttributeValue::Null(true));
+        assert_eq!(told["texts"], AttributeValue::Ss(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(told["bytes"].as_b().unwrap().as_ref(), [0, 1, 2, 255]);
+        let queued = dynamo_db
+            .query()
+            .table_name("records")
+            .index_name("undelivered-index")
+            .key_condition_expression("undelivered = :queued")
+            .expression_attribute_values(":queued", text("queued"))
+            .send()
+            .await
+            .unwrap();
+        let queued: Vec<_> = queued.items().iter().map(|item| item["prediction_id"].clone()).collect();
+        assert_eq!(queued, [text("two"), text("one")]);
+
+        let warm = dynamo_db.scan().table_name("readings").index_name("by-kind").send().await.unwrap();
+        let warm: Vec<_> = warm.items().iter().map(|item| (item["at"].clone(), item.get("value").cloned())).collect();
+        let number = |value: &str| AttributeValue::N(value.to_owned());
+        assert_eq!(warm, [(number("10"), Some(number("20.5"))), (number("11"), None)]);
+        let all = dynamo_db.scan().table_name("readings").send().await.unwrap();
+        let order: Vec<_> = all.items().iter().map(|item| item["at"].clone()).collect();
+        assert_eq!(order, [number("9"), number("10"), number("11")]);
+        aws.stop().await;
+    }
+}

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::saved::Saved;
 use serde::{Deserialize, Serialize};
-use winterbaume_dynamodb::DynamodbStateView;
 
 use crate::data_dir::write_atomically;
 
@@ -86,7 +86,7 @@ impl<F: Truncate> Journal<F> {
 pub(super) struct Kept {
     folder: PathBuf,
     number: u64,
-    pub(super) tables: DynamodbStateView,
+    pub(super) tables: Saved,
     pub(super) writes: Vec<Write>,
 }
 
@@ -135,12 +135,7 @@ impl Kept {
             number = number.max(found.unwrap_or(0));
         }
         if number == 0 {
-            return Ok(Self {
-                folder: folder.to_owned(),
-                number,
-                tables: DynamodbStateView::default(),
-                writes: vec![],
-            });
+            return Ok(Self { folder: folder.to_owned(), number, tables: Saved::default(), writes: vec![] });
         }
         let tables = serde_json::from_slice(&std::fs::read(snapshot(folder, number))?)?;
         let writes = read_writes(&journal(folder, number))?;
@@ -148,7 +143,7 @@ impl Kept {
     }
 
     /// Begin a new journal on these tables.
-    pub(super) fn begin(self, tables: &DynamodbStateView) -> io::Result<Journal> {
+    pub(super) fn begin(self, tables: &Saved) -> io::Result<Journal> {
         let next = self.number + 1;
         // The journal first: it counts only once its snapshot is there.
         let file = File::create(journal(&self.folder, next))?;
@@ -249,7 +244,7 @@ mod tests {
     fn half_a_line_is_removed_from_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let kept = Kept::read(folder.path()).expect("empty");
-        let mut journal = kept.begin(&DynamodbStateView::default()).expect("begun");
+        let mut journal = kept.begin(&Saved::default()).expect("begun");
         journal.note(&write("First")).expect("noted");
         journal.file.write_all(b"{\"operation\":").expect("written");
         journal.file.truncate(journal.length).expect("truncated");
