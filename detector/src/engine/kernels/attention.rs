@@ -118,7 +118,7 @@ impl<E: Element> Kernel<E> for Attending<'_, '_, E> {
     unsafe fn run<F: Format<Element = E>>(self) {
         // SAFETY: the caller's.
         unsafe {
-            match F::Lanes::PIXELS {
+            match const { F::Lanes::PIXELS } {
                 10 => self.of_queries::<F, 10>(),
                 6 => self.of_queries::<F, 6>(),
                 _ => self.of_queries::<F, 4>(),

@@ -1,6 +1,7 @@
 //! Convolution over all input channels, on blocked planes.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::Kernel;
 use super::finish::{Activation, Destination, finish};
@@ -166,19 +167,24 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
                         let (size, longer) = ((right - left) / tiles, (right - left) % tiles);
                         let mut x = left;
                         for tile in 0..tiles {
-                            let pixels = size + usize::from(tile < longer);
-                            let plane = height * width;
-                            let at = Tile { call, rounds, scratch, sums, output, width, plane, block, y, x };
-                            // SAFETY: block, y and x are inside the output; the caller vouches for the rest.
-                            unsafe {
-                                match (pair, call.plane_channels == 1) {
-                                    (2, false) => at.of_pixels::<F, 2, false>(pixels),
-                                    (_, false) => at.of_pixels::<F, 1, false>(pixels),
-                                    (2, true) => at.of_pixels::<F, 2, true>(pixels),
-                                    (_, true) => at.of_pixels::<F, 1, true>(pixels),
-                                }
+                            let end = x + size + usize::from(tile < longer);
+                            while x < end {
+                                let plane = height * width;
+                                let at = Tile { call, rounds, scratch, sums, output, width, plane, block, y, x };
+                                // SAFETY: block, y and x are inside the output, and so are `end` pixels of it; the caller
+                                // vouches for the rest.
+                                let done = unsafe {
+                                    match (pair, call.plane_channels == 1) {
+                                        (2, false) => at.compute_some::<F, 2, false>(left, end),
+                                        (_, false) => at.compute_some::<F, 1, false>(left, end),
+                                        (2, true) => at.compute_some::<F, 2, true>(left, end),
+                                        (_, true) => at.compute_some::<F, 1, true>(left, end),
+                                    }
+                                };
+                                // SAFETY: as above; the sums of `done` were just computed.
+                                unsafe { Tile { x: done.start, ..at }.finish::<F>(pair, done.len()) };
+                                x = done.end;
                             }
-                            x += pixels;
                         }
                     }
                     block += pair;
@@ -210,37 +216,86 @@ struct Tile<'a, E> {
 }
 
 impl<E: Element> Tile<'_, E> {
+    /// The sums of the next pixels up to `end`; which ones they are. A row has room from `first` on: where no instance is of
+    /// the wanted size the next larger one starts further left, over pixels that are computed again.
+    ///
+    /// Each instance takes time to compile and space in the cache, so there are those that YOLO's widths (multiples of 20)
+    /// are cut into, with constant strides, and beside them as few as other widths need.
+    ///
     /// # Safety
-    /// As [`Tile::compute`].
+    /// As [`Tile::compute`]; the pixels from `first` to `end` are inside the output.
     #[inline(always)]
-    unsafe fn of_pixels<F: Format<Element = E>, const PAIR: usize, const PLANAR: bool>(self, pixels: usize) {
-        // Constant strides for the sizes that YOLO's widths (multiples of 20) are cut into: 10; 6 and 5; 4.
-        // SAFETY: the caller's.
+    unsafe fn compute_some<F: Format<Element = E>, const PAIR: usize, const PLANAR: bool>(
+        self,
+        first: usize,
+        end: usize,
+    ) -> Range<usize> {
+        let stride = self.call.window.stride[1];
+        let (wanted, room) = (end - self.x, end - first);
+        // SAFETY: the caller's; `from` answers a tile that ends at or before `end` and starts at or after `first`.
         unsafe {
-            match (pixels, self.call.window.stride[1]) {
-                (10, 1) if F::Lanes::PIXELS == 10 => self.compute::<F, PAIR, 10, PLANAR, 1>(),
-                (10, 2) if F::Lanes::PIXELS == 10 => self.compute::<F, PAIR, 10, PLANAR, 2>(),
-                (4, 1) if F::Lanes::PIXELS == 4 => self.compute::<F, PAIR, 4, PLANAR, 1>(),
-                (4, 2) if F::Lanes::PIXELS == 4 => self.compute::<F, PAIR, 4, PLANAR, 2>(),
-                (5, 1) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 5, PLANAR, 1>(),
-                (5, 2) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 5, PLANAR, 2>(),
-                (6, 1) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 6, PLANAR, 1>(),
-                (6, 2) if F::Lanes::PIXELS == 6 => self.compute::<F, PAIR, 6, PLANAR, 2>(),
-                (1, _) => self.compute::<F, PAIR, 1, PLANAR, ANY>(),
-                (2, _) => self.compute::<F, PAIR, 2, PLANAR, ANY>(),
-                (3, _) => self.compute::<F, PAIR, 3, PLANAR, ANY>(),
-                (4, _) => self.compute::<F, PAIR, 4, PLANAR, ANY>(),
-                (5, _) if F::Lanes::PIXELS >= 5 => self.compute::<F, PAIR, 5, PLANAR, ANY>(),
-                (6, _) if F::Lanes::PIXELS >= 6 => self.compute::<F, PAIR, 6, PLANAR, ANY>(),
-                (7, _) if F::Lanes::PIXELS >= 7 => self.compute::<F, PAIR, 7, PLANAR, ANY>(),
-                (8, _) if F::Lanes::PIXELS >= 8 => self.compute::<F, PAIR, 8, PLANAR, ANY>(),
-                (9, _) if F::Lanes::PIXELS >= 9 => self.compute::<F, PAIR, 9, PLANAR, ANY>(),
-                (10, _) if F::Lanes::PIXELS >= 10 => self.compute::<F, PAIR, 10, PLANAR, ANY>(),
-                _ => unreachable!("a tile has at most {} pixels", F::Lanes::PIXELS),
+            let from = |pixels: usize| Tile { x: self.x.min(end - pixels), ..self };
+            // What is asked for, in the size that has it or the next one, if that has room.
+            let fits = |pixels: usize, less: usize| wanted > less && room >= pixels;
+            macro_rules! compute {
+                ($pixels:literal, $stride:expr) => {{
+                    let at = from($pixels);
+                    at.compute::<F, PAIR, $pixels, PLANAR, $stride>();
+                    return at.x..at.x + $pixels;
+                }};
+            }
+            if const { F::Lanes::PIXELS == 10 } {
+                match stride {
+                    1 if !PLANAR && fits(10, 8) => compute!(10, 1),
+                    2 if fits(10, 8) => compute!(10, 2),
+                    _ if fits(8, if PLANAR { 1 } else { 6 }) => compute!(8, ANY),
+                    _ if !PLANAR && fits(6, 4) => compute!(6, ANY),
+                    _ if !PLANAR && fits(4, 1) => compute!(4, ANY),
+                    _ => {}
+                }
+            } else if const { F::Lanes::PIXELS == 6 } {
+                match stride {
+                    1 if !PLANAR && fits(6, 5) => compute!(6, 1),
+                    1 if !PLANAR && fits(5, 3) => compute!(5, 1),
+                    2 if fits(6, if PLANAR { 3 } else { 5 }) => compute!(6, 2),
+                    2 if !PLANAR && fits(5, 3) => compute!(5, 2),
+                    _ if fits(3, 1) => compute!(3, ANY),
+                    _ => {}
+                }
+            } else if const { F::Lanes::PIXELS == 4 } {
+                match stride {
+                    1 if !PLANAR && fits(4, 2) => compute!(4, 1),
+                    2 if fits(4, 2) => compute!(4, 2),
+                    _ if fits(2, 1) => compute!(2, ANY),
+                    _ => {}
+                }
+            } else if fits(2, 1) {
+                compute!(2, ANY);
+            }
+            compute!(1, ANY)
+        }
+    }
+
+    /// Activate the sums of `pixels` pixels of `pair` blocks, add the residual, and store them.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`], which has left the sums of so many.
+    #[inline(always)]
+    unsafe fn finish<F: Format<Element = E>>(self, pair: usize, pixels: usize) {
+        let lanes = F::Lanes::N;
+        let pixel = self.y * self.width + self.x;
+        for i in 0..pair {
+            // SAFETY: residual and output hold what their shapes say; the tile is inside them.
+            unsafe {
+                let residual = self.call.residual.get(self.block + i).map(|plane| plane.as_ptr().add(pixel * lanes));
+                let output = self.output.add(((self.block + i) * self.plane + pixel) * lanes);
+                finish::<F>(self.sums.add(i * pixels * lanes), pixels, self.call.activation, residual, output);
             }
         }
     }
 
+    /// The sums of `PIXELS` pixels of `PAIR` blocks, bias included.
+    ///
     /// # Safety
     /// As [`Lanes`]; the sizes are as [`convolve`] checks, and the tile is inside the output.
     #[inline(always)]
@@ -308,12 +363,6 @@ impl<E: Element> Tile<'_, E> {
                 for (pixel, sum) in sums.into_iter().enumerate() {
                     sum.store(self.sums.add((i * PIXELS + pixel) * lanes));
                 }
-            }
-            let pixel = self.y * self.width + self.x;
-            for i in 0..PAIR {
-                let residual = call.residual.get(self.block + i).map(|plane| plane.as_ptr().add(pixel * lanes));
-                let output = self.output.add(((self.block + i) * self.plane + pixel) * lanes);
-                finish::<F, PIXELS>(self.sums.add(i * PIXELS * lanes), call.activation, residual, output);
             }
         }
     }

@@ -34,20 +34,21 @@ impl<E> Destination<E> {
     }
 }
 
-/// Activate the sums of `PIXELS` pixels beside each other, add what is at `residual`, and store them.
+/// Activate the sums of `pixels` pixels beside each other, add what is at `residual`, and store them.
 ///
 /// The sums come from memory, not from registers: so the loops before this have all registers for themselves.
 ///
 /// # Safety
 /// As [`Lanes`]; sums, residual and destination hold a register's values for each pixel.
 #[inline(always)]
-pub(super) unsafe fn finish<F: Format, const PIXELS: usize>(
+pub(super) unsafe fn finish<F: Format>(
     sums: *const f32,
+    pixels: usize,
     activation: Activation,
     residual: Option<*const F::Element>,
     to: Destination<F::Element>,
 ) {
-    for pixel in 0..PIXELS {
+    for pixel in 0..pixels {
         let at = pixel * F::Lanes::N;
         // SAFETY: the caller's.
         unsafe {
