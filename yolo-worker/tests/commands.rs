@@ -1,5 +1,7 @@
 //! `yolo-worker detect` and `yolo-worker bench`, without AWS.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -82,4 +84,49 @@ fn bench_says_which_instructions_it_measured() {
     assert_eq!(report["instructions"] == "Avx512Bf16", has_bf16, "{report}");
     // Of a photo of 1280 x 720.
     assert_eq!(report["input"], serde_json::json!([640, 384]));
+}
+
+/// As somebody has it who downloaded the program and nothing else: the model's address is asked. Here by way of a proxy,
+/// which sees where the program wants to go and refuses it.
+#[test]
+fn without_cargo_the_models_own_address_is_asked() {
+    let proxy = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = proxy.local_addr().expect("address");
+    let asked = std::thread::spawn(move || {
+        let (stream, _) = proxy.accept().expect("the program comes");
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("a request");
+        let refusal = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.get_mut().write_all(refusal).expect("an answer");
+        line
+    });
+    let home = tempfile::tempdir().expect("tempdir");
+    let output = Command::new(env!("CARGO_BIN_EXE_yolo-worker"))
+        .arg("detect")
+        .arg(photo("coffee.png"))
+        .env_clear()
+        .env("PATH", home.path())
+        .env("HOME", home.path())
+        .env("MODEL_CACHE", home.path().join("models"))
+        .env("HTTPS_PROXY", format!("http://{address}"))
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let manifest = models::Manifest::built_in();
+    let sources = &manifest.get(models::DEFAULT).expect("the default model").sources;
+    let url = sources.iter().find_map(|source| match source {
+        models::Source::Url { url, .. } => Some(url.as_str()),
+        models::Source::Crate { .. } => None,
+    });
+    let url = url.expect("an address");
+    let host = url.strip_prefix("https://").and_then(|rest| rest.split('/').next()).expect("a host");
+    assert_eq!(asked.join().expect("asked"), format!("CONNECT {host}:443 HTTP/1.1\r\n"), "{said}");
+
+    let error = said.lines().last().expect("an error");
+    assert!(error.starts_with("error: can't fetch the model yolo12n: ") && error.contains(url), "{said}");
+    assert!(error.contains("no cargo on this machine") && error.contains("set MODEL to the path of"), "{said}");
+    assert!(!home.path().join("models").exists(), "nothing is left behind");
 }
