@@ -19,6 +19,8 @@ FROM chef AS build
 COPY --from=plan /src/recipe.json recipe.json
 RUN cargo chef cook --profile dist --locked -p polybot -p yolo-worker -p metric-streamer
 COPY . .
+# Which commit the programs say they are: there is no repository here. Not before this, so that the layer above is kept.
+ARG POLYBOT_COMMIT=
 # The same packages as above: other packages would be other features, and the dependencies compiled again.
 RUN cargo build --profile dist --locked -p polybot -p yolo-worker -p metric-streamer
 # ---- From here on this image's own. -----------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 //!
 //! - [`Job`]: what polybot puts on the queue; [`Prediction`]: what a worker records.
 //! - [`JobQueue`], [`ImageStore`], [`PredictionStore`]: SQS, S3 and DynamoDB, in this system's words.
-//! - [`service`], [`server`], [`settings`], [`aws`], [`telemetry`], [`shutdown`]: what each service does the same way.
+//! - [`service`], [`server`], [`settings`], [`aws`], [`telemetry`], [`shutdown`], [`BuildInfo`]: what each service does the
+//!   same way.
 
 pub mod aws;
+mod build_info;
 mod error;
 pub mod images;
 pub mod job;
@@ -18,6 +20,7 @@ pub mod shutdown;
 mod summary;
 pub mod telemetry;
 
+pub use build_info::BuildInfo;
 pub use error::{AwsError, in_words};
 pub use images::ImageStore;
 pub use job::Job;

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory, Parser};
+
+use crate::BuildInfo;
 
 /// How a service reports on itself.
 #[derive(Args, Clone, Debug)]
@@ -17,13 +19,32 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// What to print and the exit code: help and version (0), or a sentence that names the first missing or wrong setting (2).
-pub fn parse<S: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<S, (String, u8)> {
+pub fn parse<S: Parser>(args: impl IntoIterator<Item = OsString>, build: BuildInfo) -> Result<S, (String, u8)> {
     S::try_parse_from(args).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (error.render().ansi().to_string(), 0),
+        ErrorKind::DisplayHelp => (error.render().ansi().to_string(), 0),
+        ErrorKind::DisplayVersion => (version::<S>(build), 0),
         ErrorKind::MissingRequiredArgument => {
             (missing_setting(&error, &S::command()).unwrap_or_else(|| error.render().to_string()), 2)
         }
         _ => (error.render().to_string(), 2),
+    })
+}
+
+/// What `--version` prints. Not clap's own, which a library would have to know at compile time.
+fn version<C: CommandFactory>(build: BuildInfo) -> String {
+    format!("{} {build}\n", C::command().get_name())
+}
+
+/// This process's arguments, for a program that people run: where they are not right, and for `--help` and `--version`, this
+/// prints and ends as clap does.
+#[must_use]
+pub fn parse_as_clap<C: Parser>(build: BuildInfo) -> C {
+    C::try_parse().unwrap_or_else(|error| {
+        if error.kind() == ErrorKind::DisplayVersion {
+            print!("{}", version::<C>(build));
+            std::process::exit(0);
+        }
+        error.exit()
     })
 }
 
@@ -45,8 +66,8 @@ fn missing_setting(error: &clap::Error, command: &clap::Command) -> Option<Strin
 
 /// Parse the settings or end the process as [`parse`] says.
 #[must_use]
-pub fn parse_or_exit<S: Parser>(args: impl IntoIterator<Item = OsString>) -> S {
-    parse(args).unwrap_or_else(|(message, code)| {
+pub fn parse_or_exit<S: Parser>(args: impl IntoIterator<Item = OsString>, build: BuildInfo) -> S {
+    parse(args, build).unwrap_or_else(|(message, code)| {
         if code == 0 {
             print!("{message}");
         } else {
@@ -61,6 +82,7 @@ mod tests {
     use super::*;
 
     #[derive(Parser, Debug)]
+    #[command(name = "service", version)]
     struct Settings {
         #[arg(long)]
         bucket_name: String,
@@ -69,7 +91,8 @@ mod tests {
     }
 
     fn parsed(args: &[&str]) -> Result<Settings, (String, u8)> {
-        parse(std::iter::once("service").chain(args.iter().copied()).map(OsString::from))
+        let build = BuildInfo { version: "1.2.3", commit: "abc" };
+        parse(std::iter::once("service").chain(args.iter().copied()).map(OsString::from), build)
     }
 
     #[test]
@@ -86,5 +109,12 @@ mod tests {
     #[test]
     fn help_is_no_error() {
         assert_eq!(parsed(&["--help"]).expect_err("help").1, 0);
+    }
+
+    #[test]
+    fn the_version_names_the_commit() {
+        for flag in ["--version", "-V"] {
+            assert_eq!(parsed(&[flag]).expect_err("a version"), ("service 1.2.3 (commit abc)\n".into(), 0));
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::io::IsTerminal;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::BuildInfo;
+
 /// Seconds; the upper bounds of the buckets of every histogram whose name ends in `_seconds`.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
@@ -26,10 +28,29 @@ pub fn log_to_stderr(format: &str) {
     };
 }
 
-/// Collect metrics from now on; the handle renders them as text for `/metrics`.
+/// Collect metrics from now on, first of them `build_info`, which is always 1 and has what it tells in its labels; the handle
+/// renders them as text for `/metrics`.
 ///
 /// # Errors
 /// If metrics are being collected already.
-pub fn collect_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
-    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?.install_recorder()
+pub fn collect_metrics(build: BuildInfo) -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
+    let handle = builder.install_recorder()?;
+    metrics::gauge!("build_info", "version" => build.version, "commit" => build.commit).set(1.0);
+    Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_program_runs_is_a_metric() {
+        let build = BuildInfo { version: "1.2.3", commit: "abc" };
+        let metrics = collect_metrics(build).expect("nobody else collects here").render();
+        let line = r#"build_info{version="1.2.3",commit="abc"} 1"#;
+        assert!(metrics.lines().any(|found| found == line), "{metrics}");
+        assert!(metrics.contains("# TYPE build_info gauge\n"), "{metrics}");
+        collect_metrics(build).expect_err("once a process");
+    }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use fleet::BuildInfo;
 use fleet::service::{self, HealthCheck};
 
 use crate::{Settings, run};
@@ -28,12 +29,12 @@ enum Command {
 }
 
 /// Run the program with these arguments, the first being its name.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli: Cli = fleet::settings::parse_or_exit(service::with_default_command(args.into_iter().collect()));
+pub fn main(args: impl IntoIterator<Item = OsString>, build: BuildInfo) -> ExitCode {
+    let cli: Cli = fleet::settings::parse_or_exit(service::with_default_command(args.into_iter().collect()), build);
     service::exit_code(match cli.command {
         Command::Serve(settings) => {
             let log = settings.telemetry.clone();
-            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, listener, shutdown))
+            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, build, listener, shutdown))
         }
         Command::Healthcheck(check) => check.run(PORT).map_err(anyhow::Error::from),
     })

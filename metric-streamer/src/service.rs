@@ -2,8 +2,8 @@
 
 use axum::Router;
 use axum::routing::get;
-use fleet::JobQueue;
 use fleet::server::{self, Limits};
+use fleet::{BuildInfo, JobQueue};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +13,13 @@ use crate::{Settings, Streamer};
 ///
 /// # Errors
 /// If metrics are being collected already.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let metrics = fleet::telemetry::collect_metrics()?;
+pub async fn run(
+    settings: Settings,
+    build: BuildInfo,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let metrics = fleet::telemetry::collect_metrics(build)?;
     let config = fleet::aws::config().await;
     let streamer = Streamer {
         queue: JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url),
@@ -22,7 +27,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         cloud_watch: aws_sdk_cloudwatch::Client::new(&config),
         group: settings.asg_name,
     };
-    tracing::info!(listen_addr = %listener.local_addr()?, group = streamer.group, "ready");
+    let listen_addr = listener.local_addr()?;
+    tracing::info!(group = streamer.group, %listen_addr, version = build.version, commit = build.commit, "ready");
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(move || async move { metrics.render() }));

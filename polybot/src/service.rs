@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fleet::server::{self, Limits};
-use fleet::{ImageStore, JobQueue, PredictionStore};
+use fleet::{BuildInfo, ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,8 +26,13 @@ use crate::{Delivery, Detection, Settings, Telegram, Updates, command, polling, 
 ///
 /// # Errors
 /// If the token can't be read, Telegram refuses the webhook, or the socket fails.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let metrics = fleet::telemetry::collect_metrics()?;
+pub async fn run(
+    settings: Settings,
+    build: BuildInfo,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let metrics = fleet::telemetry::collect_metrics(build)?;
     let config = fleet::aws::config().await;
     let token = secret::telegram_token(&settings, &config).await?;
     let telegram = Telegram::new(&token, settings.telegram_api_url.clone())?;
@@ -107,12 +112,12 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
                 });
                 let certificate = certificate.transpose()?;
                 telegram.ensure_webhook(Webhook { url, secret: webhook_secret, certificate }).await?;
-                tracing::info!(%listen_addr, "ready; Telegram delivers updates");
+                tracing::info!(%listen_addr, version = build.version, commit = build.commit, "ready; Telegram delivers updates");
                 shutdown.cancelled().await;
             }
             None => {
                 telegram.delete_webhook().await?;
-                tracing::info!(%listen_addr, "ready; asking Telegram for updates");
+                tracing::info!(%listen_addr, version = build.version, commit = build.commit, "ready; asking Telegram for updates");
                 polling::run(&telegram, &updates, &shutdown).await;
             }
         }

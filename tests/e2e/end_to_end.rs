@@ -1,6 +1,8 @@
 //! Photos and texts through the whole fleet: the real services as processes of their own, on the embedded AWS and the
 //! Telegram sandbox, with the real model.
 
+use std::process::Command;
+
 use aws_sdk_cloudwatch::types::Dimension;
 use fleet::{PredictionStore, Status};
 use image::GenericImageView;
@@ -8,7 +10,7 @@ use local::Options;
 use polybot::reply;
 use telegram_sandbox::EventKind;
 
-use crate::support::{self, PATIENCE, answer, options, photo, stack};
+use crate::support::{self, EXECUTABLE, PATIENCE, answer, options, photo, stack, stand_in};
 
 #[tokio::test]
 async fn a_photo_comes_back_annotated_with_a_summary() {
@@ -40,6 +42,23 @@ async fn a_photo_comes_back_annotated_with_a_summary() {
     let queue = fleet::JobQueue::new(aws_sdk_sqs::Client::new(&stack.config), &stack.resources.queue_url);
     stack.aws.calls().at_least(embedded_aws::Service::Sqs, "DeleteMessage", 1).await;
     assert_eq!(queue.depth().await.expect("depth"), fleet::queue::Depth { visible: 0, in_flight: 0 });
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn each_service_says_what_it_was_built_from() {
+    let stack = stack(stand_in()).await;
+    let version = Command::new(EXECUTABLE).arg("--version").output().expect("the program runs");
+    let version = String::from_utf8(version.stdout).expect("text");
+    for (child, address) in stack.children() {
+        let ready = child.logged(|line| line.message().starts_with("ready")).await.expect("it is ready");
+        let (release, commit) = (ready.field("version"), ready.field("commit"));
+        assert_eq!(version, format!("local {release} (commit {commit})\n"), "{ready}");
+        let metrics = reqwest::get(format!("http://{address}/metrics")).await.expect("an answer");
+        let metrics = metrics.text().await.expect("text");
+        let line = format!("build_info{{version=\"{release}\",commit=\"{commit}\"}} 1");
+        assert!(metrics.lines().any(|found| found == line), "{}: {metrics}", child.name());
+    }
     stack.stop().await;
 }
 

@@ -1,5 +1,8 @@
 //! See the library.
 
+use fleet::BuildInfo;
+
 fn main() -> std::process::ExitCode {
-    yolo_worker::main(std::env::args_os())
+    let build = BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: commit::of_sources!() };
+    yolo_worker::main(std::env::args_os(), build)
 }

@@ -7,7 +7,7 @@ use aws_config::imds;
 use aws_config::provider_config::ProviderConfig;
 use detector::Model;
 use fleet::server::{self, Limits};
-use fleet::{ImageStore, JobQueue, PredictionStore};
+use fleet::{BuildInfo, ImageStore, JobQueue, PredictionStore};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,13 @@ const MAX_CALLBACKS: usize = 64;
 ///
 /// # Errors
 /// If the model can't be loaded or the socket fails.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let metrics = fleet::telemetry::collect_metrics()?;
+pub async fn run(
+    settings: Settings,
+    build: BuildInfo,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let metrics = fleet::telemetry::collect_metrics(build)?;
     let threads = settings.threads();
     let network = settings.network.clone();
     let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
@@ -65,7 +70,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Cancellati
         group,
         hook: settings.lifecycle_hook,
     });
-    tracing::info!(queue = settings.sqs_queue_url, listen_addr = %listener.local_addr()?, "ready");
+    let listen_addr = listener.local_addr()?;
+    tracing::info!(queue = settings.sqs_queue_url, %listen_addr, version = build.version, commit = build.commit, "ready");
     // The routes outlive the consumer: a draining worker is healthy and can still be scraped.
     let drained = CancellationToken::new();
     let routes = http::routes(Arc::new(context), metrics);

@@ -4,6 +4,7 @@ import re
 import tomllib
 import unittest
 
+import yaml
 from repository import ROOT, SERVICES, read, settings
 
 SHARED_FROM = "# ---- The same in all three files"
@@ -35,6 +36,20 @@ class Images(unittest.TestCase):
         allowed = {line[1:] for line in read(".dockerignore").splitlines() if line.startswith("!")}
         members = tomllib.loads(read("Cargo.toml"))["workspace"]["members"]
         self.assertLessEqual({member.split("/")[0] for member in members} | {"Cargo.toml", "Cargo.lock"}, allowed)
+
+    def test_each_program_knows_its_commit_and_dependencies_are_kept_over_commits(self):
+        builds = [
+            step
+            for step in yaml.safe_load(read(".github/workflows/images.yaml"))["jobs"]["build"]["steps"]
+            if step.get("uses", "").startswith("docker/build-push-action@")
+        ]
+        self.assertEqual(len(builds), len(SERVICES))
+        for step in builds:
+            # The same for all: else the stages that they share are built for each.
+            self.assertIn("POLYBOT_COMMIT=${{ github.sha }}", step["with"]["build-args"].splitlines())
+        text = read("Dockerfiles/polybot.Dockerfile")
+        cook, argument, build = (text.index(part) for part in ("RUN cargo chef cook", "ARG POLYBOT_COMMIT", "RUN cargo build"))
+        self.assertTrue(cook < argument < build)
 
     def test_each_final_image_is_fit_for_production(self):
         for service in SERVICES:

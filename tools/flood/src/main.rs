@@ -1,5 +1,7 @@
 //! See `flood --help`.
 
+use fleet::BuildInfo;
+
 fn main() -> std::process::ExitCode {
-    flood::cli::main()
+    flood::cli::main(BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: commit::of_sources!() })
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use fleet::BuildInfo;
 
 use crate::scaling::{Scaling, TimeScale};
 use crate::{child, demo, detect, flood, up};
@@ -135,10 +136,10 @@ impl DetectArgs {
 
 /// Run the program with this process's arguments.
 #[must_use]
-pub fn main() -> ExitCode {
-    let Cli { command, up } = Cli::parse();
+pub fn main(build: BuildInfo) -> ExitCode {
+    let Cli { command, up } = fleet::settings::parse_as_clap(build);
     let outcome = match command {
-        Some(Command::Service { name, args }) => return service(&name, args),
+        Some(Command::Service { name, args }) => return service(&name, args, build),
         Some(Command::Detect(args)) => on_runtime(detect::run(args)),
         Some(Command::Demo(args)) => on_runtime(demo::run(args)),
         Some(Command::Up(args)) => on_runtime(up::run(args)),
@@ -163,16 +164,16 @@ fn on_runtime<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Re
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 
-fn service(name: &str, args: Vec<OsString>) -> ExitCode {
+fn service(name: &str, args: Vec<OsString>, build: BuildInfo) -> ExitCode {
     if let Err(error) = child::end_with_parent() {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
     let args = std::iter::once(name.into()).chain(args);
     match name {
-        "polybot" => polybot::main(args),
-        "yolo-worker" => yolo_worker::main(args),
-        _ => metric_streamer::main(args),
+        "polybot" => polybot::main(args, build),
+        "yolo-worker" => yolo_worker::main(args, build),
+        _ => metric_streamer::main(args, build),
     }
 }
 

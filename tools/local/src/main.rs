@@ -1,5 +1,7 @@
 //! See the library.
 
+use fleet::BuildInfo;
+
 fn main() -> std::process::ExitCode {
-    local::main()
+    local::main(BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: commit::of_sources!() })
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
+use fleet::BuildInfo;
 
 pub use target::Target;
 
@@ -148,8 +149,8 @@ impl Args {
 
 /// Run the program with this process's arguments.
 #[must_use]
-pub fn main() -> ExitCode {
-    let Cli { args } = Cli::parse();
+pub fn main(build: BuildInfo) -> ExitCode {
+    let Cli { args } = fleet::settings::parse_as_clap(build);
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
