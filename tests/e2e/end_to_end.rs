@@ -10,7 +10,7 @@ use local::Options;
 use polybot::reply;
 use telegram_sandbox::EventKind;
 
-use crate::support::{self, EXECUTABLE, PATIENCE, answer, options, photo, stack, stand_in};
+use crate::support::{EXECUTABLE, PATIENCE, answer, options, photo, stack, stand_in};
 
 #[tokio::test]
 async fn a_photo_comes_back_annotated_with_a_summary() {
@@ -168,7 +168,7 @@ async fn who_knows_no_secret_is_refused_before_the_body() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let settings = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", "load")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let stack = stack(Options { workers: 0, settings, ..support::stand_in() }).await;
+    let stack = stack(Options { workers: 0, settings, ..stand_in() }).await;
     let post = async |path: &str, header: &str| {
         let mut stream = tokio::net::TcpStream::connect(stack.polybots[0].1).await.expect("polybot listens");
         let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}content-length: 1000000\r\n\r\n");

@@ -1,7 +1,8 @@
-//! What runs where no command is given, as the bot of a small group: a real bot's token, and a folder that outlives it.
-//! A Telegram sandbox of the test's own stands for the real Telegram.
+//! What runs where no command is given: for programs in another terminal, and as the bot of a small group, with a real bot's
+//! token and a folder that outlives it. A Telegram sandbox of the test's own stands for the real Telegram.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -22,11 +23,17 @@ struct Program {
 
 impl Program {
     fn start(telegram: &Sandbox, folder: &Path, model: &str) -> Self {
-        let mut process = Command::new(EXECUTABLE)
+        let mut command = Command::new(EXECUTABLE);
+        command
             .args(["up", "--model", model, "--max", "2", "--data-dir"])
             .arg(folder)
             .env("TELEGRAM_TOKEN", telegram.token())
-            .env("TELEGRAM_API_URL", telegram.api_url())
+            .env("TELEGRAM_API_URL", telegram.api_url());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -146,6 +153,60 @@ async fn what_was_accepted_outlives_the_program() {
         telegram.wait_for_message(is_answer, PATIENCE).await.expect("an answer after the restart");
     }
     program.end("-INT");
+}
+
+/// A program that finds the fleet by what this shell script exports, and by nothing else: floods it.
+fn flood_from_a_shell(script: &str) {
+    let flood = format!("{script}\nexec '{}' flood --rate 6 --for 1s --spacing even --json", EXECUTABLE);
+    let output = Command::new("sh").args(["-c", &flood]).env_clear().output().expect("a shell runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!((&report["sent"], &report["answered"]), (&6.into(), &6.into()), "{report}");
+    // The group was found, too.
+    assert!(report["sightings"][0]["instances"].as_u64() >= Some(1), "{report}");
+}
+
+#[test]
+fn another_terminal_is_told_by_lines_to_copy() {
+    let mut command = Command::new(EXECUTABLE);
+    // As in a terminal that was told of another fleet.
+    command.args(["--model", "stand-in", "--max", "2"]).env("ASG_NAME", "of-another-fleet");
+    let program = Program::run(command);
+    let is_command = |line: &&str| line.starts_with("export ") || line.starts_with("unset ");
+    let block: Vec<&str> = program.said.lines().skip_while(|line| !is_command(line)).take_while(is_command).collect();
+    flood_from_a_shell(&block.join("\n"));
+    for process in &program.services {
+        let environ = std::fs::read(format!("/proc/{process}/environ")).expect("it runs");
+        assert!(!String::from_utf8_lossy(&environ).contains("of-another-fleet"), "{process}");
+    }
+    program.end("-INT");
+}
+
+#[test]
+fn another_terminal_is_told_by_a_file() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let file = folder.path().join("Ada's fleet.env");
+    let up = || {
+        let mut command = Command::new(EXECUTABLE);
+        command
+            .args(["up", "--model", "stand-in", "--max", "2", "--env", "Ada's fleet.env"])
+            .current_dir(folder.path());
+        command
+    };
+    let program = Program::run(up());
+    let mode = std::fs::metadata(&file).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let source = program.said.lines().find_map(|line| line.strip_prefix("another terminal source ")).expect("told");
+    flood_from_a_shell(&format!(". {source}"));
+    program.end("-TERM");
+    assert!(!file.exists(), "it was not removed");
+
+    std::fs::write(&file, "export MINE=1\n").expect("written");
+    let refused = up().stdin(Stdio::null()).output().expect("the program runs");
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.starts_with("error: ") && said.contains("is there already") && said.lines().count() == 1, "{said}");
+    assert_eq!(std::fs::read_to_string(&file).expect("kept"), "export MINE=1\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! `yolo-worker detect` and `yolo-worker bench`, without AWS.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -123,6 +123,8 @@ fn without_cargo_the_models_own_address_is_asked() {
     });
     let url = url.expect("an address");
     let host = url.strip_prefix("https://").and_then(|rest| rest.split('/').next()).expect("a host");
+    // Where the program never came, this ends the wait for it.
+    drop(TcpStream::connect(address));
     assert_eq!(asked.join().expect("asked"), format!("CONNECT {host}:443 HTTP/1.1\r\n"), "{said}");
 
     let error = said.lines().last().expect("an error");

@@ -16,9 +16,16 @@ use tokio::sync::watch;
 /// Tells a child who started it.
 const PARENT: &str = "POLYBOT_LOCAL_PARENT";
 /// What a service could find in this program's environment and must not: it serves the Telegram that it is told to, with
-/// a token that only the bot gets.
-const NOT_INHERITED: [&str; 5] =
-    ["TELEGRAM_TOKEN", "TELEGRAM_SECRET_ID", "TELEGRAM_APP_URL", "TELEGRAM_CERTIFICATE", "TELEGRAM_API_URL"];
+/// a token that only the bot gets; and a worker that finds a group there, as in a terminal that was told of another fleet,
+/// would take this machine for an EC2 instance.
+const NOT_INHERITED: [&str; 6] = [
+    "TELEGRAM_TOKEN",
+    "TELEGRAM_SECRET_ID",
+    "TELEGRAM_APP_URL",
+    "TELEGRAM_CERTIFICATE",
+    "TELEGRAM_API_URL",
+    "ASG_NAME",
+];
 /// How many of a child's last log lines are kept.
 const KEPT_LINES: usize = 2_000;
 

@@ -73,6 +73,10 @@ pub(crate) struct UpArgs {
     /// Keep photos, records and jobs in this folder, for the next start. Without it they are gone at the end
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Write what another terminal needs to use the fleet into this file, for `source FILE` there, instead of printing it.
+    /// The file is there for as long as the fleet is
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env: Option<PathBuf>,
     #[command(flatten)]
     scaling: ScalingArgs,
 }

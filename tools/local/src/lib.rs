@@ -13,6 +13,7 @@ pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;
+mod shell;
 mod stack;
 mod up;
 mod usage;

@@ -190,6 +190,24 @@ impl Stack {
         RESULTS_SECRET
     }
 
+    /// The environment in which a program finds this fleet and nothing else, such as `flood` or the AWS command line. What
+    /// is empty there is better unset: to the AWS command line an empty profile, or one in no file, is an error.
+    #[must_use]
+    pub fn client_environment(&self) -> Vec<(String, String)> {
+        let resources = &self.resources;
+        let settings = [
+            ("AWS_PROFILE", ""),
+            ("AWS_DEFAULT_PROFILE", ""),
+            ("BUCKET_NAME", &resources.bucket),
+            ("SQS_QUEUE_URL", &resources.queue_url),
+            ("DEAD_LETTER_QUEUE_URL", &resources.dead_letter_queue_url),
+            ("DYNAMODB_TABLE", &resources.table),
+            ("ASG_NAME", &resources.group),
+        ];
+        let aws = self.aws.environment().into_iter().filter(|(name, _)| name != "AWS_PROFILE");
+        aws.chain(settings.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
+    }
+
     /// What it was started with.
     #[must_use]
     pub fn options(&self) -> &Options {

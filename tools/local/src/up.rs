@@ -8,12 +8,15 @@ use tokio::net::TcpListener;
 use crate::cli::UpArgs;
 use crate::page::{self, Page};
 use crate::scaling::Launcher;
+use crate::shell::{self, EnvFile};
 use crate::{Options, RealTelegram, Stack};
 
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     // First: nothing is started for a page that has no place.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await;
     let listener = listener.with_context(|| format!("can't serve the page on port {} (--port)", args.port))?;
+    let env = args.env.as_deref().map(std::path::absolute).transpose()?;
+    env.as_deref().map(EnvFile::check).transpose()?;
     located(&args.model).await?;
     // From the start: ctrl-c while things start ends them, too.
     let stopped = fleet::shutdown::on_signal()?;
@@ -31,12 +34,25 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         "{} to {} workers for a BacklogPerInstance of {}, {} times as fast as in AWS",
         scaling.min_size, scaling.max_size, scaling.target_value, scaling.time_scale
     );
+    let exports = shell::exports(&stack.client_environment());
+    let env_file = match &env {
+        Some(path) => {
+            let file = EnvFile::write(path, &exports)?;
+            println!("another terminal source {}", shell::quoted(&path.to_string_lossy()));
+            Some(file)
+        }
+        None => {
+            println!("for another terminal (or --env FILE, and `source FILE` there):\n\n{exports}");
+            None
+        }
+    };
     println!("everything runs; ctrl-c stops it");
     let served = tokio::select! {
         served = page::serve(listener, Page::of(&stack), stopped.clone()) => served,
         () = tell_troubles(&stack) => Ok(()),
     };
     eprintln!("stopping");
+    drop(env_file);
     stack.stop().await;
     served
 }
