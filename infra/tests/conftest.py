@@ -108,6 +108,14 @@ def bootstrap(moto):
 
 
 @pytest.fixture(scope="session")
+def bootstrap_with_numbers(moto):
+    """The same for a repository whose tokens carry numbers, under other names: an account has each name once."""
+    return emulators.deploy(moto, "bootstrap.yaml", "numbered-bootstrap", {
+        "Repositories": "numbered", "GitHubRepository": "someone/polybot", "GitHubOwnerId": "123456",
+        "GitHubRepositoryId": "456789"}, emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
 def user_data():
     """The script that a launch template's instances begin with."""
     return lambda stack, name: base64.b64decode(emulators.launch_template(stack, name)["UserData"]).decode()

@@ -115,6 +115,9 @@ class Resolver:
         if function == "Fn::Join":
             separator, parts = argument
             return separator.join(str(part) for part in self.resolve(parts))
+        if function == "Fn::Split":
+            separator, text = argument
+            return self.resolve(text).split(separator)
         if function == "Fn::Select":
             index, parts = argument
             return self.resolve(parts)[int(index)]

@@ -203,6 +203,7 @@ def test_images_are_scanned_and_old_ones_dropped(cloud, bootstrap):
                                      lifecyclePolicyText=properties["LifecyclePolicy"]["LifecyclePolicyText"])
             policy = json.loads(ecr.get_lifecycle_policy(repositoryName=properties["RepositoryName"])["lifecyclePolicyText"])
             assert policy["rules"][0]["selection"]["countNumber"] == 3 * 100
-    repositories = ecr.describe_repositories()["repositories"]
+    repositories = [repository for repository in ecr.describe_repositories()["repositories"]
+                    if repository["repositoryName"].startswith("polybot/")]
     assert len(repositories) == 3
     assert all(repository["imageScanningConfiguration"]["scanOnPush"] for repository in repositories)

@@ -75,3 +75,15 @@ def test_what_reaches_a_shell_is_free_of_its_signs():
         for sign in "$`\"'; &|<>()\n":
             for value in (f"a{sign}b", f"bucket/{sign}.onnx", f"bot.example{sign}.com"):
                 assert not re.fullmatch(PARAMETERS[name]["AllowedPattern"], value), (name, value)
+
+
+def holds(template, rule, parameters):
+    """Whether the first assertion of a rule of the template lets these parameters pass."""
+    template["Conditions"]["Rule"] = template["Rules"][rule]["Assertions"][0]["Assert"]
+    return Resolver(template, parameters, {}, {}, {}).condition("Rule")
+
+
+def test_githubs_numbers_go_together():
+    for owner, repository, taken in (("", "", True), ("1", "2", True), ("1", "", False), ("", "2", False)):
+        assert holds(load("bootstrap.yaml"), "BothNumbersOrNone",
+                     {"GitHubOwnerId": owner, "GitHubRepositoryId": repository}) == taken

@@ -354,17 +354,22 @@ def test_the_dashboard_shows_what_it_should(fleet):
 
 def test_bootstrap_makes_repositories_and_a_bucket_for_templates(bootstrap):
     repositories = bootstrap.client("ecr").describe_repositories()["repositories"]
-    assert {repository["repositoryName"] for repository in repositories} == {
-        "polybot/polybot", "polybot/yolo-worker", "polybot/metric-streamer"}
+    own = {repository["repositoryName"] for repository in repositories if repository["repositoryName"].startswith("polybot/")}
+    assert own == {"polybot/polybot", "polybot/yolo-worker", "polybot/metric-streamer"}
     assert all(repository["imageTagMutability"] == "IMMUTABLE" for repository in repositories)
     assert bootstrap.outputs["ArtifactBucketName"] == f"polybot-bootstrap-{ACCOUNT}-{REGION}"
 
 
-def test_only_the_named_repository_takes_the_pipelines_role(bootstrap):
-    iam = bootstrap.client("iam")
-    role = iam.get_role(RoleName=bootstrap.physical_ids["PipelineRole"])["Role"]
+# Both forms that GitHub signs: by names, and with the numbers that repositories have had in it since July 2026.
+@pytest.mark.parametrize("deployed, subject", [
+    ("bootstrap", "repo:someone/polybot:environment:production"),
+    ("bootstrap_with_numbers", "repo:someone@123456/polybot@456789:environment:production")])
+def test_only_the_named_repository_takes_the_pipelines_role(request, deployed, subject):
+    stack = request.getfixturevalue(deployed)
+    role = stack.client("iam").get_role(RoleName=stack.physical_ids["PipelineRole"])["Role"]
     statement, = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
-    assert statement["Condition"]["StringEquals"] == {
+    # Compared as it is, with no wildcard, and no second form beside it.
+    assert statement["Condition"] == {"StringEquals": {
         "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-        "token.actions.githubusercontent.com:sub": "repo:someone/polybot:environment:production"}
+        "token.actions.githubusercontent.com:sub": subject}}
