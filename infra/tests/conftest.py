@@ -39,7 +39,7 @@ _CHOSEN_OTHERWISE = {
     "FlowLogs": "true", "Architecture": "arm64", "PolybotInstanceType": "t4g.small", "MetricStreamer": "own-instance",
     "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
     "WorkerPrecision": "bf16", "WorkerRectangular": "true",
-    "WorkerOnDemandBase": "0", "WorkerOnDemandPercent": "25", "BacklogTarget": "4",
+    "WorkerOnDemandBase": "1", "WorkerOnDemandPercent": "25", "PolybotUpdate": "launch-first", "BacklogTarget": "4",
     "ModelObject": "some-bucket/models/yolo.onnx",
     "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 CHOSEN_OTHERWISE = [
     ('    Default: "false"\n', '    Default: "true"\n'),
+    ("    Default: terminate-first\n", "    Default: launch-first\n"),
     ("    Default: beside-polybot\n", "    Default: own-instance\n"),
     ("  WorkerMin:\n    Type: Number\n    Default: 1\n", "  WorkerMin:\n    Type: Number\n    Default: 0\n"),
     ('  GitHubRepository:\n    Type: String\n    Default: ""\n',

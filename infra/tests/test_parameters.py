@@ -87,3 +87,17 @@ def test_githubs_numbers_go_together():
     for owner, repository, taken in (("", "", True), ("1", "2", True), ("1", "", False), ("", "2", False)):
         assert holds(load("bootstrap.yaml"), "BothNumbersOrNone",
                      {"GitHubOwnerId": owner, "GitHubRepositoryId": repository}) == taken
+
+
+def test_the_defaults_fit_a_new_accounts_quotas():
+    """5 vCPUs on demand and 5 of spot, at rest and during an update."""
+    def default(name):
+        return PARAMETERS[name]["Default"]
+
+    # Each instance type of the defaults has two vCPUs: t3a.small, and every `large`.
+    assert default("PolybotInstanceType") == "t3a.small"
+    assert all(name.endswith(".large") for name in default("WorkerInstanceTypes").split(","))
+    assert default("PolybotUpdate") == "terminate-first" and default("MetricStreamer") == "beside-polybot"
+    assert 2 * (default("PolybotCount") + default("WorkerOnDemandBase")) <= 5
+    # The workers' update launches one beside the old one.
+    assert default("WorkerOnDemandPercent") == 0 and 2 * (default("WorkerMin") + 1) <= 5

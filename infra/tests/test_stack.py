@@ -268,11 +268,11 @@ def test_workers_are_spot_above_a_base_on_demand(moto_fleet, moto_other_fleet, g
 
     types, distribution = mix(moto_fleet)
     assert types == ["c6a.large", "c7a.large", "c7i.large"]
-    assert distribution["OnDemandBaseCapacity"] == 1 and distribution["OnDemandPercentageAboveBaseCapacity"] == 0
+    assert distribution["OnDemandBaseCapacity"] == 0 and distribution["OnDemandPercentageAboveBaseCapacity"] == 0
     assert distribution["SpotAllocationStrategy"] == "price-capacity-optimized"
     types, distribution = mix(moto_other_fleet)
     assert types == ["c7g.large", "c6g.large", "c8g.large"]
-    assert distribution["OnDemandBaseCapacity"] == 0 and distribution["OnDemandPercentageAboveBaseCapacity"] == 25
+    assert distribution["OnDemandBaseCapacity"] == 1 and distribution["OnDemandPercentageAboveBaseCapacity"] == 25
 
 
 def test_polybot_is_behind_both_load_balancers(moto_fleet, group):
