@@ -11,12 +11,24 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ["dnf", "systemctl", "docker", "aws", "curl", "shutdown", "cfn-signal"]
-# What a program prints, by what it is asked.
+PROGRAMS = ["dnf", "systemctl", "docker", "aws", "curl", "shutdown", "sleep"]
+# What a program prints, by what it is asked. What is to fail does so as often as it is to.
 STUB = """#!/bin/bash
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$(basename "$0") $*" in
-  $FAILS) exit 1 ;;
+  $FAILS)
+    echo >> "$CALLS.failed"
+    [ "$(wc -l < "$CALLS.failed")" -gt "$TIMES" ] || exit 1 ;;
+esac
+case "$(basename "$0") $*" in
+  "dnf install "*)
+    for package in "${@:4}"; do
+      case $package in
+        docker) cp "$0" "$(dirname "$0")/docker" ;;
+        awscli-2) cp "$0" "$(dirname "$0")/aws" ;;
+        aws-cfn-bootstrap) cp "$0" "$OPT/cfn-signal" ;;
+      esac
+    done ;;
   "aws ecr get-login-password"*) echo a-login ;;
   "aws secretsmanager get-secret-value"*) echo 'a s$cret' ;;
   "aws acm get-certificate"*) echo a-certificate ;;
@@ -40,17 +52,29 @@ class Machine:
 
 @pytest.fixture
 def boot(tmp_path, user_data):
-    def run(stack, template, fails="nothing"):
+    def run(stack, template, fails="nothing", times=1000, missing=("docker",)):
+        """`fails`, a pattern of calls, fails the first `times`; the machine image is without the programs of `missing`."""
         root, bin_folder = tmp_path / "root", tmp_path / "bin"
         shutil.rmtree(root, ignore_errors=True)
         for folder in ("etc/systemd/system", "var/lib/cloud/data", "opt/aws/bin"):
             (root / folder).mkdir(parents=True)
         (root / "var/lib/cloud/data/instance-id").write_text("i-0123456789\n")
         bin_folder.mkdir(exist_ok=True)
+        # Of this machine's own programs those that every Amazon Linux has, so that one that it lacks is not found here.
+        tools = tmp_path / "tools"
+        tools.mkdir(exist_ok=True)
+        for program in ("bash", "basename", "cat", "cp", "date", "dirname", "install", "seq", "uname", "wc"):
+            if not (tools / program).exists():
+                (tools / program).symlink_to(shutil.which(program))
+        stub = tmp_path / "stub"
+        stub.write_text(STUB.replace("$FAILS", fails))
+        stub.chmod(0o755)
         for program in PROGRAMS:
-            (bin_folder / program).write_text(STUB.replace("$FAILS", fails))
-            (bin_folder / program).chmod(0o755)
-        shutil.copy(bin_folder / "cfn-signal", root / "opt/aws/bin/cfn-signal")
+            (bin_folder / program).unlink(missing_ok=True)
+            if program not in missing:
+                shutil.copy(stub, bin_folder / program)
+        if "cfn-signal" not in missing:
+            shutil.copy(stub, root / "opt/aws/bin/cfn-signal")
         # The machine's folders are moved, but for what the script writes into files that others read.
         script = user_data(stack, template)
         for folder in ("/etc/polybot", "/etc/systemd", "/var/lib/cloud", "/opt/aws"):
@@ -58,8 +82,10 @@ def boot(tmp_path, user_data):
         script = re.sub(r"(> |install -d -m \d+ )/var/lib/polybot", rf"\g<1>{root}/var/lib/polybot", script)
         calls = tmp_path / "calls"
         calls.write_text("")
+        Path(f"{calls}.failed").write_text("")
         ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60,
-                             env={"PATH": f"{bin_folder}:/usr/bin:/bin", "CALLS": str(calls)})
+                             env={"PATH": f"{bin_folder}:{tools}", "CALLS": str(calls), "TIMES": str(times),
+                                  "OPT": str(root / "opt/aws/bin")})
         return Machine(root, ran.returncode, ran.stdout + ran.stderr, calls.read_text().splitlines())
 
     return run
@@ -159,6 +185,35 @@ def test_a_stack_is_made_only_when_its_services_work(fleet):
     resources = fleet.template["Resources"]
     counts = {group: resources[group]["CreationPolicy"]["ResourceSignal"]["Count"] for group in ("PolybotGroup", "StreamerGroup")}
     assert counts == {"PolybotGroup": 2, "StreamerGroup": 1}
+
+
+PASSING = ['"dnf "*', '"aws ecr"*', '"docker login"*', '"docker pull"*', '"aws secretsmanager"*']
+
+
+@pytest.mark.parametrize("fails", PASSING)
+def test_what_fails_for_a_passing_reason_is_tried_again(boot, fleet, fails):
+    machine = boot(fleet, "WorkerTemplate", fails, times=2)
+    assert machine.status == 0, machine.output
+    assert machine.calls.count("sleep 3") == 1 and machine.calls.count("sleep 6") == 1
+    assert environment(machine, "yolo-worker")["RESULTS_SECRET"] == "a s$cret"
+
+
+def test_the_agent_is_silenced_before_packages_are_installed(boot, fleet):
+    """It holds the rpm lock while it updates itself."""
+    calls = boot(fleet, "WorkerTemplate").calls
+    assert calls.index("systemctl mask --now amazon-ssm-agent") < calls.index("dnf install -y -q docker")
+
+
+@pytest.mark.parametrize("missing, installed", [
+    ((), None), (("docker",), "docker"), (("docker", "aws", "cfn-signal"), "docker awscli-2 aws-cfn-bootstrap"),
+    # As Amazon's image for ECS.
+    (("aws", "cfn-signal"), "awscli-2 aws-cfn-bootstrap")])
+def test_only_what_the_image_lacks_is_installed(boot, fleet, missing, installed):
+    machine = boot(fleet, "WorkerTemplate", missing=missing)
+    assert machine.status == 0, machine.output
+    packages = [call.removeprefix("dnf install -y -q ") for call in machine.calls if call.startswith("dnf ")]
+    assert packages == ([installed] if installed else [])
+    assert machine.calls[-1].startswith("cfn-signal --exit-code 0 ")
 
 
 @pytest.mark.parametrize("fails", ['"dnf "*', '"aws ecr"*', '"docker pull"*', '"aws secretsmanager"*', '"curl "*'])

@@ -26,15 +26,15 @@ ACTIONS = {
 # What a line of user data takes, by what is in the line.
 MACHINE_ACTIONS = {
     r"^\s*aws ecr get-login-password\b": {"ecr:GetAuthorizationToken"},
-    r"^\s*docker pull\b": {"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+    r"^\s*again docker pull\b": {"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
     r"--log-driver awslogs\b": {"logs:CreateLogStream", "logs:PutLogEvents"},
     r"^\s*secret [\w-]+ [A-Z_]+ \S+$": {"secretsmanager:GetSecretValue"},
-    r"^\s*aws acm get-certificate\b": {"acm:GetCertificate"},
-    r"^\s*aws s3 cp\b.* s3://": {"s3:GetObject"},
+    r"^\s*again aws acm get-certificate\b": {"acm:GetCertificate"},
+    r"^\s*again aws s3 cp\b.* s3://": {"s3:GetObject"},
     r"^\s*role_arn = ": {"sts:AssumeRole"},
 }
 # Taken by the function `secret`, whose calls count above.
-IN_FUNCTIONS = {r"^\s*value=\$\(aws secretsmanager get-secret-value\b"}
+IN_FUNCTIONS = {r"^\s*value=\$\(again aws secretsmanager get-secret-value\b"}
 
 # AWS lets these be bound to no resource. https://docs.aws.amazon.com/service-authorization/latest/reference/
 UNBOUND = {"autoscaling:DescribeAutoScalingGroups", "cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}
