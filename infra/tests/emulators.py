@@ -11,6 +11,7 @@ one that keeps what it asks for.
 What neither keeps is put to moto's other APIs with the properties that the template has (test_by_call.py).
 """
 
+import base64
 import contextlib
 import ipaddress
 import itertools
@@ -179,6 +180,11 @@ def launch_template(stack, name):
     versions = stack.client("ec2").describe_launch_template_versions(LaunchTemplateId=stack.physical_ids[name])
     version, = versions["LaunchTemplateVersions"]
     return version["LaunchTemplateData"]
+
+
+def base64_text(text):
+    """What a text in base64 says."""
+    return base64.b64decode(text).decode()
 
 
 def _worked_out(value, resolver):

@@ -3,9 +3,11 @@
 What the programs themselves do (dnf, docker, systemd, the AWS CLI) is not tested here.
 """
 
+import json
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ PROGRAMS = ["dnf", "systemctl", "docker", "aws", "curl", "shutdown", "sleep"]
 # What a program prints, by what it is asked. What is to fail does so as often as it is to.
 STUB = """#!/bin/bash
 echo "$(basename "$0") $*" >> "$CALLS"
+last=${!#}
 case "$(basename "$0") $*" in
   $FAILS)
     echo >> "$CALLS.failed"
@@ -33,6 +36,8 @@ case "$(basename "$0") $*" in
   "aws secretsmanager get-secret-value"*) echo 'a s$cret' ;;
   "aws acm get-certificate"*) echo a-certificate ;;
   "docker login"*) cat > /dev/null ;;
+  "docker image inspect"*) [ -n "$BAKED" ] || [ -e "$CALLS.pulled.${last//\\//_}" ] ;;
+  "docker pull"*) touch "$CALLS.pulled.${last//\\//_}" ;;
 esac
 """
 
@@ -52,8 +57,9 @@ class Machine:
 
 @pytest.fixture
 def boot(tmp_path, user_data):
-    def run(stack, template, fails="nothing", times=1000, missing=("docker",)):
-        """`fails`, a pattern of calls, fails the first `times`; the machine image is without the programs of `missing`."""
+    def run(stack, template, fails="nothing", times=1000, missing=("docker",), baked="", bake=False):
+        """`fails`, a pattern of calls, fails the first `times`; the machine image is without the programs of `missing` and has the model
+        `baked` and, if it has one, the container; `bake`: as infra/bake starts it."""
         root, bin_folder = tmp_path / "root", tmp_path / "bin"
         shutil.rmtree(root, ignore_errors=True)
         for folder in ("etc/systemd/system", "var/lib/cloud/data", "opt/aws/bin"):
@@ -63,7 +69,7 @@ def boot(tmp_path, user_data):
         # Of this machine's own programs those that every Amazon Linux has, so that one that it lacks is not found here.
         tools = tmp_path / "tools"
         tools.mkdir(exist_ok=True)
-        for program in ("bash", "basename", "cat", "cp", "date", "dirname", "install", "seq", "uname", "wc"):
+        for program in ("bash", "basename", "cat", "cp", "date", "dirname", "install", "seq", "touch", "uname", "wc"):
             if not (tools / program).exists():
                 (tools / program).symlink_to(shutil.which(program))
         stub = tmp_path / "stub"
@@ -79,13 +85,20 @@ def boot(tmp_path, user_data):
         script = user_data(stack, template)
         for folder in ("/etc/polybot", "/etc/systemd", "/var/lib/cloud", "/opt/aws"):
             script = script.replace(folder, f"{root}{folder}")
-        script = re.sub(r"(> |install -d -m \d+ )/var/lib/polybot", rf"\g<1>{root}/var/lib/polybot", script)
+        script = re.sub(r"(> |cat |install -d -m \d+ )/var/lib/polybot", rf"\g<1>{root}/var/lib/polybot", script)
+        if bake:
+            script = script.replace("\n", "\nBAKE=1\n", 1)
         calls = tmp_path / "calls"
         calls.write_text("")
+        if baked:
+            (root / "var/lib/polybot").mkdir()
+            (root / "var/lib/polybot/model.from").write_text(f"{baked}\n")
         Path(f"{calls}.failed").write_text("")
+        for pulled in tmp_path.glob("calls.pulled.*"):
+            pulled.unlink()
         ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60,
                              env={"PATH": f"{bin_folder}:{tools}", "CALLS": str(calls), "TIMES": str(times),
-                                  "OPT": str(root / "opt/aws/bin")})
+                                  "OPT": str(root / "opt/aws/bin"), "BAKED": baked})
         return Machine(root, ran.returncode, ran.stdout + ran.stderr, calls.read_text().splitlines())
 
     return run
@@ -224,3 +237,57 @@ def test_an_instance_that_fails_says_so_and_ends_itself(boot, fleet, fails):
     assert signal.startswith("cfn-signal --exit-code 1 ") and end == "shutdown -P +1"
     assert fleet.template["Resources"]["WorkerTemplate"]["Properties"]["LaunchTemplateData"][
         "InstanceInitiatedShutdownBehavior"] == "terminate"
+
+
+def last_line(machine):
+    """What the boot wrote into the service's log, as CloudWatch Logs gets it."""
+    call, = [call for call in machine.calls if call.startswith("aws logs put-log-events")]
+    event, = json.loads(call[call.index("["):])
+    assert abs(event["timestamp"] / 1000 - time.time()) < 600
+    return call, json.loads(event["message"])
+
+
+def test_a_boot_says_how_long_each_part_took(boot, fleet):
+    machine = boot(fleet, "WorkerTemplate")
+    call, line = last_line(machine)
+    assert "--log-group-name /polybot/fleet/yolo-worker --log-stream-name boot/i-0123456789 " in call
+    assert "aws logs create-log-stream" in machine.calls[machine.calls.index(call) - 1]
+    assert line["message"] == "booted" and line["step"] == "load"
+    parts = [line[f"{part}_ms"] for part in ("boot", "install", "pull", "load")]
+    assert sum(parts) == line["total_ms"] and all(part >= 0 for part in parts) and line["total_ms"] > 0
+
+
+@pytest.mark.parametrize("fails, step", [('"dnf "*', "install"), ('"docker pull"*', "pull"), ('"curl "*', "load")])
+def test_a_boot_that_fails_says_where(boot, fleet, fails, step):
+    machine = boot(fleet, "WorkerTemplate", fails)
+    _, line = last_line(machine)
+    assert (line["message"], line["step"]) == ("the boot failed", step)
+
+
+def test_a_log_that_takes_nothing_stops_no_boot(boot, fleet):
+    machine = boot(fleet, "WorkerTemplate", '"aws logs"*')
+    assert machine.status == 0 and machine.calls[-1].startswith("cfn-signal --exit-code 0 ")
+
+
+def test_a_baked_image_fetches_and_installs_nothing(boot, other_fleet):
+    machine = boot(other_fleet, "WorkerTemplate", missing=(), baked="some-bucket/models/yolo.onnx")
+    assert machine.status == 0, machine.output
+    fetches = ("dnf ", "docker pull", "docker login", "aws ecr", "aws s3")
+    assert not [call for call in machine.calls if call.startswith(fetches)]
+    assert environment(machine, "yolo-worker")["MODEL"] == "/var/lib/polybot/model.onnx"
+    # Another model than the one that was asked for is no model.
+    machine = boot(other_fleet, "WorkerTemplate", missing=(), baked="some-bucket/models/older.onnx")
+    assert [call for call in machine.calls if call.startswith("aws s3 cp")]
+
+
+def test_baking_leaves_neither_secrets_nor_services_behind(boot, other_fleet):
+    machine = boot(other_fleet, "WorkerTemplate", bake=True)
+    assert machine.calls[-1] == "shutdown -P now"
+    assert [call for call in machine.calls if call.startswith("docker pull")]
+    assert (machine.root / "var/lib/polybot/model.from").read_text() == "some-bucket/models/yolo.onnx\n"
+    assert list((machine.root / "etc/polybot").iterdir()) == []
+    assert list((machine.root / "etc/systemd/system").iterdir()) == []
+    assert not [call for call in machine.calls if call.startswith(("cfn-signal", "aws secretsmanager", "systemctl enable --now yolo"))]
+    assert last_line(machine)[1]["message"] == "baked"
+    machine = boot(other_fleet, "WorkerTemplate", '"docker pull"*', bake=True)
+    assert last_line(machine)[1]["message"] == "the boot failed" and machine.calls[-1] == "shutdown -P now"

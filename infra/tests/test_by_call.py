@@ -186,7 +186,8 @@ def filters(cloud, moto_fleet):
 
 def test_the_dashboards_photo_metrics_are_made_of_the_workers_log(filters):
     assert set(filters) == {"PhotoMilliseconds", "FetchMilliseconds", "WaitMilliseconds", "DetectMilliseconds",
-                            "StoreMilliseconds", "CallBackMilliseconds"}
+                            "StoreMilliseconds", "CallBackMilliseconds",
+                            "BootMilliseconds", "InstallMilliseconds", "PullMilliseconds", "LoadMilliseconds", "ReadyMilliseconds"}
     for kept in filters.values():
         assert kept["metricTransformations"][0]["metricNamespace"] == "Polybot/fleet"
 

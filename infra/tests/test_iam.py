@@ -30,11 +30,12 @@ MACHINE_ACTIONS = {
     r"--log-driver awslogs\b": {"logs:CreateLogStream", "logs:PutLogEvents"},
     r"^\s*secret [\w-]+ [A-Z_]+ \S+$": {"secretsmanager:GetSecretValue"},
     r"^\s*again aws acm get-certificate\b": {"acm:GetCertificate"},
-    r"^\s*again aws s3 cp\b.* s3://": {"s3:GetObject"},
+    r"^\s*model [\w.-]+/\S+$": {"s3:GetObject"},
+    r"^\s*aws logs (create-log-stream|put-log-events)\b": {"logs:CreateLogStream", "logs:PutLogEvents"},
     r"^\s*role_arn = ": {"sts:AssumeRole"},
 }
-# Taken by the function `secret`, whose calls count above.
-IN_FUNCTIONS = {r"^\s*value=\$\(again aws secretsmanager get-secret-value\b"}
+# Taken by the functions `secret` and `model`, whose calls count above.
+IN_FUNCTIONS = {r"^\s*again aws s3 cp\b", r"^\s*value=\$\(again aws secretsmanager get-secret-value\b"}
 
 # AWS lets these be bound to no resource. https://docs.aws.amazon.com/service-authorization/latest/reference/
 UNBOUND = {"autoscaling:DescribeAutoScalingGroups", "cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}

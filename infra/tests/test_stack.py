@@ -328,6 +328,11 @@ def test_the_image_is_of_the_architecture(fleet, other_fleet):
     assert emulators.launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000aaaa"
 
 
+def test_workers_boot_from_their_baked_image_where_there_is_one(fleet, other_fleet):
+    assert emulators.launch_template(fleet, "WorkerTemplate")["ImageId"] == "ami-0000000000000bbbb"
+    assert emulators.launch_template(other_fleet, "WorkerTemplate")["ImageId"] == "ami-0123456789abcdef0"
+
+
 def test_user_data_is_within_what_ec2_takes(fleet, other_fleet, user_data):
     for stack in (fleet, other_fleet):
         for name in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
