@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ["dnf", "systemctl", "docker", "aws", "curl", "shutdown", "sleep"]
+PROGRAMS = ["dnf", "getent", "systemctl", "docker", "aws", "curl", "shutdown", "sleep"]
 # What a program prints, by what it is asked. What is to fail does so as often as it is to.
 STUB = """#!/bin/bash
 echo "$(basename "$0") $*" >> "$CALLS"
@@ -291,3 +291,31 @@ def test_baking_leaves_neither_secrets_nor_services_behind(boot, other_fleet):
     assert last_line(machine)[1]["message"] == "baked"
     machine = boot(other_fleet, "WorkerTemplate", '"docker pull"*', bake=True)
     assert last_line(machine)[1]["message"] == "the boot failed" and machine.calls[-1] == "shutdown -P now"
+
+
+def test_polybot_starts_when_its_name_has_an_address(boot, fleet):
+    """Telegram refuses a webhook at a name that it can't find, and polybot ends then."""
+    machine = boot(fleet, "PolybotTemplate", '"getent hosts bot.example.com"', times=3)
+    assert machine.status == 0, machine.output
+    assert machine.calls.count("getent hosts bot.example.com") == 4 and machine.calls.count("sleep 10") == 3
+    assert "bot.example.com has no address yet" in machine.output
+    found = len(machine.calls) - machine.calls[::-1].index("getent hosts bot.example.com")
+    assert found < machine.calls.index("systemctl enable --now polybot")
+
+
+def test_a_name_that_never_gets_an_address_is_said(boot, fleet):
+    machine = boot(fleet, "PolybotTemplate", '"getent "*')
+    assert machine.status != 0 and "make its record, then repeat the deploy" in machine.output
+    assert "systemctl enable --now polybot" not in machine.calls
+    assert machine.calls[-2].startswith("cfn-signal --exit-code 1 ")
+    waited = sum(int(call.split()[1]) for call in machine.calls if call.startswith("sleep "))
+    timeout = fleet.template["Resources"]["PolybotGroup"]["CreationPolicy"]["ResourceSignal"]["Timeout"]
+    assert waited == 1200 and timeout == "PT30M"
+
+
+def test_the_record_is_there_before_polybot(fleet, other_fleet):
+    group = fleet.template["Resources"]["PolybotGroup"]
+    waits_for = fleet.template["Resources"]["NameIsKnown"]["Metadata"]["WaitsFor"]
+    assert "NameIsKnown" in group["DependsOn"]
+    assert fleet.resolver.resolve(waits_for) == fleet.physical_ids["Record"]
+    assert other_fleet.resolver.resolve(waits_for) == "none"
