@@ -112,7 +112,7 @@ def bootstrap_with_numbers(moto):
     """The same for a repository whose tokens carry numbers, under other names: an account has each name once."""
     return emulators.deploy(moto, "bootstrap.yaml", "numbered-bootstrap", {
         "Repositories": "numbered", "GitHubRepository": "someone/polybot", "GitHubOwnerId": "123456",
-        "GitHubRepositoryId": "456789"}, emulators.MOTO_LACKS)
+        "GitHubRepositoryId": "456789", "PipelineSessionSeconds": "14400"}, emulators.MOTO_LACKS)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ["dnf", "getent", "systemctl", "docker", "aws", "curl", "shutdown", "sleep"]
+PROGRAMS = ["dnf", "getent", "systemctl", "docker", "aws", "curl", "shutdown", "sleep", "uname"]
 # What a program prints, by what it is asked. What is to fail does so as often as it is to.
 STUB = """#!/bin/bash
 echo "$(basename "$0") $*" >> "$CALLS"
@@ -36,6 +36,8 @@ case "$(basename "$0") $*" in
   "aws secretsmanager get-secret-value"*) echo 'a s$cret' ;;
   "aws acm get-certificate"*) echo a-certificate ;;
   "docker login"*) cat > /dev/null ;;
+  "uname -m") echo "$MACHINE" ;;
+  "docker image inspect --format {{.Architecture}} "*) echo "$BUILT" ;;
   "docker image inspect"*) [ -n "$BAKED" ] || [ -e "$CALLS.pulled.${last//\\//_}" ] ;;
   "docker pull"*) touch "$CALLS.pulled.${last//\\//_}" ;;
 esac
@@ -57,9 +59,11 @@ class Machine:
 
 @pytest.fixture
 def boot(tmp_path, user_data):
-    def run(stack, template, fails="nothing", times=1000, missing=("docker",), baked="", bake=False):
+    def run(stack, template, fails="nothing", times=1000, missing=("docker",), baked="", bake=False,
+            machine="x86_64", built="amd64"):
         """`fails`, a pattern of calls, fails the first `times`; the machine image is without the programs of `missing` and has the model
-        `baked` and, if it has one, the container; `bake`: as infra/bake starts it."""
+        `baked` and, if it has one, the container; `bake`: as infra/bake starts it; the processors of
+        the machine and of the images."""
         root, bin_folder = tmp_path / "root", tmp_path / "bin"
         shutil.rmtree(root, ignore_errors=True)
         for folder in ("etc/systemd/system", "var/lib/cloud/data", "opt/aws/bin"):
@@ -69,7 +73,7 @@ def boot(tmp_path, user_data):
         # Of this machine's own programs those that every Amazon Linux has, so that one that it lacks is not found here.
         tools = tmp_path / "tools"
         tools.mkdir(exist_ok=True)
-        for program in ("bash", "basename", "cat", "cp", "date", "dirname", "install", "seq", "touch", "uname", "wc"):
+        for program in ("bash", "basename", "cat", "cp", "date", "dirname", "install", "seq", "touch", "wc"):
             if not (tools / program).exists():
                 (tools / program).symlink_to(shutil.which(program))
         stub = tmp_path / "stub"
@@ -98,7 +102,7 @@ def boot(tmp_path, user_data):
             pulled.unlink()
         ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60,
                              env={"PATH": f"{bin_folder}:{tools}", "CALLS": str(calls), "TIMES": str(times),
-                                  "OPT": str(root / "opt/aws/bin"), "BAKED": baked})
+                                  "OPT": str(root / "opt/aws/bin"), "BAKED": baked, "MACHINE": machine, "BUILT": built})
         return Machine(root, ran.returncode, ran.stdout + ran.stderr, calls.read_text().splitlines())
 
     return run
@@ -319,3 +323,14 @@ def test_the_record_is_there_before_polybot(fleet, other_fleet):
     assert "NameIsKnown" in group["DependsOn"]
     assert fleet.resolver.resolve(waits_for) == fleet.physical_ids["Record"]
     assert other_fleet.resolver.resolve(waits_for) == "none"
+
+
+@pytest.mark.parametrize("machine, built, taken", [("x86_64", "amd64", True), ("aarch64", "arm64", True),
+                                                   ("aarch64", "amd64", False), ("x86_64", "arm64", False)])
+def test_an_image_for_another_processor_is_refused_before_it_loops(boot, fleet, machine, built, taken):
+    ran = boot(fleet, "WorkerTemplate", machine=machine, built=built)
+    assert (ran.status == 0) == taken
+    if not taken:
+        assert f"is built for {built}, and this machine is {machine}" in ran.output
+        assert "systemctl enable --now yolo-worker" not in ran.calls
+        assert last_line(ran)[1] | {"message": "the boot failed", "step": "pull"} == last_line(ran)[1]

@@ -57,3 +57,8 @@ def test_the_pipeline_hands_its_power_to_cloudformation_alone(bootstrap):
     assert statement["Resource"] == bootstrap.attributes["DeployRole", "Arn"]
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
 
+
+def test_a_session_is_as_long_as_the_parameter_says(bootstrap, bootstrap_with_numbers):
+    for stack, seconds in ((bootstrap, 3600), (bootstrap_with_numbers, 14400)):
+        role = stack.client("iam").get_role(RoleName=stack.physical_ids["PipelineRole"])["Role"]
+        assert role["MaxSessionDuration"] == seconds
