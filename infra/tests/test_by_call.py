@@ -99,7 +99,7 @@ def alarms(cloud, fleet, other_fleet):
 def test_each_thing_to_wake_up_for_has_an_alarm(alarms):
     names = {alarm["AlarmName"] for (stack, _), alarm in alarms.items() if stack == "fleet"}
     assert names == {"fleet-oldest-message", "fleet-dead-letters", "fleet-undeliverable", "fleet-no-metric", "fleet-unhealthy-hosts",
-                     "fleet-5xx"}
+                     "fleet-5xx", "fleet-failing-jobs"}
 
 
 def test_alarms_are_sent_where_asked_for(alarms):
@@ -186,7 +186,7 @@ def filters(cloud, moto_fleet):
 
 def test_the_dashboards_photo_metrics_are_made_of_the_workers_log(filters):
     assert set(filters) == {"PhotoMilliseconds", "FetchMilliseconds", "WaitMilliseconds", "DetectMilliseconds",
-                            "StoreMilliseconds", "CallBackMilliseconds",
+                            "StoreMilliseconds", "CallBackMilliseconds", "JobsFinished", "JobsRetried",
                             "BootMilliseconds", "InstallMilliseconds", "PullMilliseconds", "LoadMilliseconds", "ReadyMilliseconds"}
     for kept in filters.values():
         assert kept["metricTransformations"][0]["metricNamespace"] == "Polybot/fleet"

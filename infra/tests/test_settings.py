@@ -139,9 +139,12 @@ def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
     # The boot's line is the user data's own (test_boot.py).
     of_boots = [properties for properties in filters if '"booted"' in properties["FilterPattern"]]
     filters = [properties for properties in filters if properties not in counted + of_boots]
-    assert (len(filters), len(counted), len(of_boots)) == (6, 1, 5)
-    message, = re.findall(r'\$\.message = "([^"]+)"', counted[0]["FilterPattern"])
-    assert f'"{message}"' in (ROOT / "polybot/src/delivery.rs").read_text()
+    assert (len(filters), len(counted), len(of_boots)) == (6, 3, 5)
+    sources = "".join((ROOT / file).read_text() for file in ("polybot/src/delivery.rs", "yolo-worker/src/pipeline.rs",
+                                                             "yolo-worker/src/consumer.rs"))
+    for properties in counted:
+        message, = re.findall(r'\$\.message = "([^"]+)"', properties["FilterPattern"])
+        assert f'"{message}"' in sources, message
     line = re.search(r'tracing::info!\(([^;]*)"job finished"\);', source)
     assert line, "yolo-worker/src/pipeline.rs no longer logs \"job finished\"; the filters in infra/polybot.yaml wait for it"
     for properties in filters:
