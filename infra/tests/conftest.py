@@ -40,7 +40,7 @@ _CHOSEN_OTHERWISE = {
     "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
     "WorkerPrecision": "bf16", "WorkerRectangular": "true",
     "WorkerOnDemandBase": "1", "WorkerOnDemandPercent": "25", "PolybotUpdate": "launch-first", "BacklogTarget": "4",
-    "WorkerImageId": "ami-0123456789abcdef0", "ModelObject": "some-bucket/models/yolo.onnx",
+    "BudgetDollars": "200", "BudgetEmail": "someone@example.com", "WorkerImageId": "ami-0123456789abcdef0", "ModelObject": "some-bucket/models/yolo.onnx",
     "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
 }
 

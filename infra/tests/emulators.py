@@ -38,12 +38,13 @@ REGION = "us-east-1"
 MINISTACK_LACKS = {
     "AWS::Logs::MetricFilter", "AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog", "AWS::IAM::OIDCProvider",
     # Alarms on an expression over several metrics.
-    "DeadLetterAlarm", "ServerErrorsAlarm", "WakeAlarm",
+    "DeadLetterAlarm", "ServerErrorsAlarm", "WakeAlarm", "FailingJobsAlarm", "WorkersMissingAlarm", "PolybotsMissingAlarm",
+    "AWS::Budgets::Budget",
 }
 MOTO_LACKS = {
     "AWS::AutoScaling::LifecycleHook", "AWS::AutoScaling::ScalingPolicy", "AWS::CertificateManager::Certificate",
     "AWS::CloudWatch::Alarm", "AWS::Logs::MetricFilter", "AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret",
-    "AWS::SQS::QueuePolicy", "AWS::IAM::OIDCProvider",
+    "AWS::SQS::QueuePolicy", "AWS::IAM::OIDCProvider", "AWS::Budgets::Budget", "AWS::CloudFormation::WaitCondition",
     # An attribute that moto does not tell, and what asks for it.
     "TargetGroupFullName", "AWS::CloudWatch::Dashboard",
 }

@@ -17,6 +17,8 @@ CHOSEN_OTHERWISE = [
     ('    Default: "false"\n', '    Default: "true"\n'),
     ("    Default: terminate-first\n", "    Default: launch-first\n"),
     ("    Default: beside-polybot\n", "    Default: own-instance\n"),
+    ("  BudgetDollars:\n    Type: Number\n    Default: 0\n", "  BudgetDollars:\n    Type: Number\n    Default: 200\n"),
+    ("  BudgetEmail:\n    Type: String\n    Default: \"\"\n", "  BudgetEmail:\n    Type: String\n    Default: someone@example.com\n"),
     ("  WorkerMin:\n    Type: Number\n    Default: 1\n", "  WorkerMin:\n    Type: Number\n    Default: 0\n"),
     ('  GitHubRepository:\n    Type: String\n    Default: ""\n',
      '  GitHubRepository:\n    Type: String\n    Default: someone/polybot\n'),

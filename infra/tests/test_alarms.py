@@ -21,6 +21,8 @@ WELL = {
     "ApproximateNumberOfMessagesVisible": each(0), "NumberOfMessagesReceived": {},
     "JobsFinished": {minute: [1] * 20 for minute in range(BEFORE, HOUR)}, "JobsRetried": each(0) | {20: [1, 0], 41: [1, 1]},
     "HealthyHostCount": each(2), "HTTPCode_Target_5XX_Count": {12: [1]}, "InServiceInstances": each(1), "BacklogVisible": each(0),
+    "GroupDesiredCapacity": each(2), "GroupInServiceInstances": each(2), "DaysToExpiry": {0: [300], 700: [300]},
+    "WorkerBootsFailed": {30: [1]}, "PolybotBootsFailed": {31: [1]}, "LaunchesFailed": {32: [1]},
 }
 # By alarm: what is otherwise from minute 20 on, and the minutes until it has to be known.
 FAILURES = {
@@ -33,6 +35,12 @@ FAILURES = {
     "NoMetricAlarm": ({"BacklogPerInstance": {minute: [0, 0] for minute in range(BEFORE, 20)}}, 12),
     "UnhealthyHostsAlarm": ({"HealthyHostCount": each(2, BEFORE, 20) | each(1, 20)}, 8),
     "ServerErrorsAlarm": ({"HTTPCode_Target_5XX_Count": each(3, 20)}, 15),
+    "WorkersMissingAlarm": ({"GroupDesiredCapacity": each(2, BEFORE, 20) | each(4, 20)}, 18),
+    "PolybotsMissingAlarm": ({"GroupInServiceInstances": each(2, BEFORE, 20) | each(1, 20)}, 18),
+    "AtMaximumAlarm": ({"GroupDesiredCapacity": each(2, BEFORE, 20) | each(10, 20)}, 18),
+    "WorkerBootsAlarm": ({"WorkerBootsFailed": {20: [1], 26: [1]}}, 10),
+    "PolybotBootsAlarm": ({"PolybotBootsFailed": {20: [1, 1], 30: [1]}}, 15),
+    "LaunchesAlarm": ({"LaunchesFailed": {20: [1], 22: [1], 25: [1, 1]}}, 5),
     "WakeAlarm": ({"InServiceInstances": each(0), "BacklogVisible": each(0, BEFORE, 20) | each(1, 20)}, 4),
 }
 # What else an alarm has to notice, or must not.
@@ -46,6 +54,10 @@ MORE = [
     # A fleet of nobody, with nothing to do.
     ("WakeAlarm", {"InServiceInstances": each(0)}, False),
     ("UnhealthyHostsAlarm", {"HealthyHostCount": each(2, BEFORE, 20)}, True),
+    # A rise, with a boot of ten minutes.
+    ("WorkersMissingAlarm", {"GroupDesiredCapacity": each(2, BEFORE, 20) | each(8, 20),
+                             "GroupInServiceInstances": each(2, BEFORE, 30) | each(8, 30)}, False),
+    ("AtMaximumAlarm", {"GroupDesiredCapacity": each(2, BEFORE, 20) | each(10, 20, 30) | each(6, 30)}, False),
 ]
 
 
@@ -60,7 +72,15 @@ def alarm(fleet, other_fleet):
 
 def test_every_alarm_is_tried(fleet):
     alarms = {name for name, resource in fleet.template["Resources"].items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
-    assert alarms == set(FAILURES)
+    assert alarms == set(FAILURES) | {"CertificateAlarm"}
+
+
+def test_a_certificate_that_is_not_renewed_is_told_three_weeks_before_its_end(alarm):
+    day = 24 * 60
+    data = {"DaysToExpiry": {number * 720: [24 - number // 2] for number in range(12)}}
+    found = states(alarm("CertificateAlarm"), data, 6 * day)
+    # 20 days are left on the fifth day.
+    assert "ALARM" not in found[:4 * day] and found[5 * day] == "ALARM"
 
 
 # Metrics of other services, and those made of logs, are there some minutes after what they tell of. metric-streamer's own are not.

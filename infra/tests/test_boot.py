@@ -188,20 +188,64 @@ def test_the_metric_streamer_starts_on_its_own(boot, other_fleet):
     assert environment(machine, "metric-streamer")["ASG_NAME"] == "other-workers"
 
 
-def test_cloudformation_is_told_that_all_is_well(boot, fleet, other_fleet):
-    for stack, template, group in ((fleet, "PolybotTemplate", "PolybotGroup"), (fleet, "WorkerTemplate", "WorkerGroup"),
-                                   (other_fleet, "StreamerTemplate", "StreamerGroup")):
+GROUPS = {"PolybotTemplate": "PolybotGroup", "WorkerTemplate": "WorkerGroup", "StreamerTemplate": "StreamerGroup"}
+
+
+def test_the_group_counts_an_instance_when_it_works(boot, fleet, other_fleet):
+    for stack, template in ((fleet, "PolybotTemplate"), (fleet, "WorkerTemplate"), (other_fleet, "StreamerTemplate")):
         machine = boot(stack, template)
-        signal = machine.calls[-1]
-        assert signal == f"cfn-signal --exit-code 0 --region us-east-1 --stack {stack.name} --resource {group}"
-        assert stack.template["Resources"][group]["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"]
+        group = stack.physical_ids[GROUPS[template]]
+        said, = [call for call in machine.calls if call.startswith("aws autoscaling")]
+        assert said == ("aws autoscaling complete-lifecycle-action --region us-east-1 "
+                        f"--auto-scaling-group-name {group} --lifecycle-hook-name boot --instance-id i-0123456789 "
+                        "--lifecycle-action-result CONTINUE")
+        # When everything answers, and not before.
+        assert max(index for index, call in enumerate(machine.calls) if call.startswith("curl")) < machine.calls.index(said)
 
 
-def test_a_stack_is_made_only_when_its_services_work(fleet):
-    """But for the workers, of which there may be none."""
+def test_cloudformation_is_told_that_all_is_well(boot, fleet, other_fleet):
+    for stack, template, resource in ((fleet, "PolybotTemplate", "PolybotGroup"), (fleet, "WorkerTemplate", "FirstWorker"),
+                                      (other_fleet, "StreamerTemplate", "StreamerGroup")):
+        assert boot(stack, template).calls[-1] == (
+            f"cfn-signal --exit-code 0 --region us-east-1 --stack {stack.name} --resource {resource}")
+        assert "ResourceSignal" in stack.template["Resources"][resource]["CreationPolicy"]
+
+
+def test_a_stack_is_made_only_when_its_services_work(boot, fleet, other_fleet):
     resources = fleet.template["Resources"]
-    counts = {group: resources[group]["CreationPolicy"]["ResourceSignal"]["Count"] for group in ("PolybotGroup", "StreamerGroup")}
-    assert counts == {"PolybotGroup": 2, "StreamerGroup": 1}
+    counts = {name: resources[name]["CreationPolicy"]["ResourceSignal"]["Count"] for name in
+              ("PolybotGroup", "StreamerGroup", "FirstWorker")}
+    assert counts == {"PolybotGroup": 2, "StreamerGroup": 1, "FirstWorker": 1}
+    # Where there is to be no worker, nobody waits for one, and none signals.
+    assert fleet.resolver.exists("FirstWorker") and not other_fleet.resolver.exists("FirstWorker")
+    assert not [call for call in boot(other_fleet, "WorkerTemplate").calls if call.startswith("cfn-signal")]
+
+
+def test_what_crashes_again_and_again_ends_its_machine_unless_others_would_fare_the_same(boot, fleet, other_fleet):
+    """A worker's next crash is a photo's or the machine's. polybot's may be Telegram's: other machines would crash as well."""
+    for stack, template, service, ends in ((fleet, "WorkerTemplate", "yolo-worker", True), (fleet, "PolybotTemplate", "polybot", False),
+                                           (fleet, "PolybotTemplate", "metric-streamer", False),
+                                           (other_fleet, "StreamerTemplate", "metric-streamer", True)):
+        section = unit(boot(stack, template), service).split("[Service]")[0]
+        assert ("StartLimitAction=poweroff" in section) == ends
+        assert ("StartLimitIntervalSec=0" in section) == (not ends)
+        # Five crashes have to fit into the interval, with the pauses between them.
+        if ends:
+            pause = int(re.search(r"RestartSec=(\d+)", unit(boot(stack, template), service))[1])
+            assert "StartLimitBurst=5" in section and 5 * pause < int(re.search(r"StartLimitIntervalSec=(\d+)", section)[1])
+
+
+def test_a_telegram_outage_launches_no_other_machines(boot, fleet):
+    """polybot runs and waits: the stack is told that it is not ready, the group that the machine is all right."""
+    machine = boot(fleet, "PolybotTemplate", '"curl "*"/healthz"')
+    assert machine.status != 0
+    assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result CONTINUE")
+    assert machine.calls[-1].startswith("cfn-signal --exit-code 1 ")
+    assert last_line(machine)[1]["message"] == "the boot failed"
+    # But one that does not run at all is replaced.
+    machine = boot(fleet, "PolybotTemplate", '"curl "*":8443/"')
+    assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result ABANDON")
+    assert machine.calls[-1] == "shutdown -P +1"
 
 
 PASSING = ['"dnf "*', '"aws ecr"*', '"docker login"*', '"docker pull"*', '"aws secretsmanager"*']
@@ -237,7 +281,8 @@ def test_only_what_the_image_lacks_is_installed(boot, fleet, missing, installed)
 def test_an_instance_that_fails_says_so_and_ends_itself(boot, fleet, fails):
     machine = boot(fleet, "WorkerTemplate", fails)
     assert machine.status != 0
-    signal, end = machine.calls[-2:]
+    said, signal, end = machine.calls[-3:]
+    assert said.startswith("aws autoscaling complete-lifecycle-action ") and said.endswith(" ABANDON")
     assert signal.startswith("cfn-signal --exit-code 1 ") and end == "shutdown -P +1"
     assert fleet.template["Resources"]["WorkerTemplate"]["Properties"]["LaunchTemplateData"][
         "InstanceInitiatedShutdownBehavior"] == "terminate"

@@ -99,7 +99,8 @@ def alarms(cloud, fleet, other_fleet):
 def test_each_thing_to_wake_up_for_has_an_alarm(alarms):
     names = {alarm["AlarmName"] for (stack, _), alarm in alarms.items() if stack == "fleet"}
     assert names == {"fleet-oldest-message", "fleet-dead-letters", "fleet-undeliverable", "fleet-no-metric", "fleet-unhealthy-hosts",
-                     "fleet-5xx", "fleet-failing-jobs"}
+                     "fleet-5xx", "fleet-failing-jobs", "fleet-workers-missing", "fleet-polybots-missing", "fleet-worker-boots",
+                     "fleet-polybot-boots", "fleet-at-maximum", "fleet-launches", "fleet-certificate"}
 
 
 def test_alarms_are_sent_where_asked_for(alarms):
@@ -186,7 +187,7 @@ def filters(cloud, moto_fleet):
 
 def test_the_dashboards_photo_metrics_are_made_of_the_workers_log(filters):
     assert set(filters) == {"PhotoMilliseconds", "FetchMilliseconds", "WaitMilliseconds", "DetectMilliseconds",
-                            "StoreMilliseconds", "CallBackMilliseconds", "JobsFinished", "JobsRetried",
+                            "StoreMilliseconds", "CallBackMilliseconds", "JobsFinished", "JobsRetried", "WorkerBootsFailed",
                             "BootMilliseconds", "InstallMilliseconds", "PullMilliseconds", "LoadMilliseconds", "ReadyMilliseconds"}
     for kept in filters.values():
         assert kept["metricTransformations"][0]["metricNamespace"] == "Polybot/fleet"
@@ -223,3 +224,38 @@ def test_what_runs_is_never_deleted(bootstrap, fleet, other_fleet):
             assert delete["action"] == {"type": "expire"}
             # Several times over, so that a month's delay costs nothing.
             assert archive["selection"]["countNumber"] * 86400 >= 6 * max(longest)
+
+
+def test_somebody_is_told_when_a_month_gets_too_dear(cloud, moto_other_fleet):
+    assert not moto_other_fleet.physical_ids.get("Budget")
+    budget = moto_other_fleet.resolver.resource("Budget")
+    amount = budget["Budget"]["BudgetLimit"]
+    budgets = cloud("budgets")
+    budgets.create_budget(AccountId="123456789012", Budget=budget["Budget"] | {"BudgetLimit": amount | {"Amount": str(amount["Amount"])}},
+                          NotificationsWithSubscribers=budget["NotificationsWithSubscribers"])
+    kept = budgets.describe_budget(AccountId="123456789012", BudgetName="other")["Budget"]
+    assert (kept["BudgetLimit"], kept["TimeUnit"]) == ({"Amount": "200", "Unit": "USD"}, "MONTHLY")
+    told = budgets.describe_notifications_for_budget(AccountId="123456789012", BudgetName="other")["Notifications"]
+    assert {notification["NotificationType"] for notification in told} == {"ACTUAL", "FORECASTED"}
+
+
+def test_launches_that_fail_are_logged_and_counted(cloud, moto_fleet):
+    events, name = cloud("events"), moto_fleet.physical_ids["LaunchFailures"].rsplit("/", 1)[-1]
+    rule = events.describe_rule(Name=name)
+    target, = events.list_targets_by_rule(Rule=name)["Targets"]
+    log = moto_fleet.physical_ids["LaunchLogs"]
+    assert rule["Name"] == "fleet-launches" and target["Arn"].endswith(f":log-group:{log}")
+    # An event as Auto Scaling sends it matches; one of another stack, or a launch that went well, does not.
+    sample = {"version": "0", "id": "1", "detail-type": "EC2 Instance Launch Unsuccessful", "source": "aws.autoscaling",
+              "account": "123456789012", "time": "2026-11-25T00:00:00Z", "region": "us-east-1", "resources": [],
+              "detail": {"AutoScalingGroupName": "fleet-workers", "StatusMessage": "There is no Spot capacity available"}}
+    for change, matches in (({}, True), ({"detail-type": "EC2 Instance Launch Successful"}, False),
+                            ({"detail": {"AutoScalingGroupName": "other-workers"}}, False)):
+        pattern = json.loads(rule["EventPattern"])
+        event = sample | change
+        found = {**event, **event["detail"]}
+        assert all(found[key] in values for key, values in {**pattern, **pattern["detail"]}.items() if key != "detail") == matches
+    allowed = json.loads(moto_fleet.resolver.resource("LaunchLogsPolicy")["PolicyDocument"])["Statement"]
+    assert [statement["Action"] for statement in allowed] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert allowed[1]["Condition"] == {"ArnEquals": {"aws:SourceArn": "arn:aws:events:us-east-1:123456789012:rule/fleet-launches"}}
+    assert all(statement["Resource"] == moto_fleet.attributes["LaunchLogs", "Arn"] for statement in allowed)

@@ -33,6 +33,7 @@ MACHINE_ACTIONS = {
     r"^\s*model [\w.-]+/\S+$": {"s3:GetObject"},
     r"^\s*aws logs (create-log-stream|put-log-events)\b": {"logs:CreateLogStream", "logs:PutLogEvents"},
     r"^\s*role_arn = ": {"sts:AssumeRole"},
+    r"^\s*aws autoscaling complete-lifecycle-action\b": {"autoscaling:CompleteLifecycleAction"},
 }
 # Taken by the functions `secret` and `model`, whose calls count above.
 IN_FUNCTIONS = {r"^\s*again aws s3 cp\b", r"^\s*value=\$\(again aws secretsmanager get-secret-value\b"}
@@ -114,6 +115,14 @@ def test_nothing_is_allowed_on_everything(fleet, other_fleet):
                     if "*" in as_list(statement["Resource"]):
                         assert set(as_list(statement["Action"])) <= UNBOUND
                     assert not any("*" in action for action in as_list(statement["Action"]))
+
+
+def test_a_machine_speaks_for_its_own_group_alone(fleet, other_fleet):
+    for stack, role, group in ((fleet, "PolybotRole", "PolybotGroup"), (fleet, "WorkerRole", "WorkerGroup"),
+                               (other_fleet, "StreamerRole", "StreamerGroup")):
+        statement, = [statement for statement in policies(stack, role)["machine"]
+                      if "autoscaling:CompleteLifecycleAction" in as_list(statement["Action"])]
+        assert statement["Resource"].endswith(f":autoScalingGroupName/{stack.physical_ids[group]}")
 
 
 def test_each_resource_is_one_that_the_stack_made(fleet):

@@ -15,6 +15,7 @@ TAKEN = {
     "CertificateId": ["01234567-89ab-cdef-0123-456789abcdef"],
     "VpcCidr": ["10.0.0.0/16", "192.168.4.0/22"],
     "PolybotInstanceType": ["t4g.small", "c7gn.medium"],
+    "BudgetEmail": ["someone@example.com"],
     "WorkerImageId": ["ami-0123456789abcdef0"],
     "AlarmTopicArn": ["arn:aws:sns:us-east-1:123456789012:on-call"],
 }
@@ -28,6 +29,7 @@ REFUSED = {
     "CertificateId": ["arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"],
     "VpcCidr": ["10.0.0.0/24", "10.0.0.0"],
     "PolybotInstanceType": ["small"],
+    "BudgetEmail": ["someone", "a b@example.com"],
     "WorkerImageId": ["ami-", "al2023"],
     "AlarmTopicArn": ["on-call"],
 }

@@ -251,8 +251,21 @@ def test_workers_go_down_to_their_least_number(fleet, other_fleet, group):
     assert group(other_fleet, "WorkerGroup")["MinSize"] == 0
 
 
+def test_no_instance_counts_before_it_says_so(moto_fleet, moto_other_fleet):
+    """From the groups' own properties: neither emulator's CloudFormation makes these hooks, so moto's API is given them."""
+    for stack, name in ((moto_fleet, "PolybotGroup"), (moto_fleet, "WorkerGroup"), (moto_other_fleet, "StreamerGroup")):
+        hook, = stack.resolver.resource(name)["LifecycleHookSpecificationList"]
+        autoscaling, group = stack.client("autoscaling"), stack.physical_ids[name]
+        autoscaling.put_lifecycle_hook(AutoScalingGroupName=group, **hook | {"HeartbeatTimeout": int(hook["HeartbeatTimeout"])})
+        kept, = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=group, LifecycleHookNames=["boot"])["LifecycleHooks"]
+        assert kept["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_LAUNCHING" and kept["DefaultResult"] == "ABANDON"
+        # Longer than the user data waits for a name and for Telegram.
+        assert kept["HeartbeatTimeout"] >= 1200 + 600 + 300
+
+
 def test_a_worker_is_given_time_to_drain(fleet):
-    hook, = fleet.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName="fleet-workers")["LifecycleHooks"]
+    hook, = [hook for hook in fleet.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName="fleet-workers")["LifecycleHooks"]
+             if hook["LifecycleHookName"] != "boot"]
     assert hook["LifecycleHookName"] == "drain"
     assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
     drain = int(fleet.resolver.resolve({"Ref": "WorkerDrainSeconds"}))
