@@ -15,16 +15,12 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 
 TOKEN = "123456:" + "a" * 35
+MACHINE_IMAGE = "ami-0000000000000bbbb"
 
 
 @pytest.fixture(scope="session")
 def ministack():
     with emulators.ministack() as endpoint:
-        # As AWS publishes them in every account.
-        ssm = emulators.client(endpoint, "ssm")
-        for architecture, image in (("arm64", "ami-0000000000000aaaa"), ("x86_64", "ami-0000000000000bbbb")):
-            ssm.put_parameter(Name=f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}",
-                              Value=image, Type="String")
         yield endpoint
 
 
@@ -39,7 +35,8 @@ _CHOSEN_OTHERWISE = {
     "FlowLogs": "true", "Architecture": "arm64", "PolybotInstanceType": "t4g.small", "MetricStreamer": "own-instance",
     "WorkerInstanceTypes": "c7g.large,c6g.large,c8g.large", "WorkerMin": "0", "WorkerScaleInProtection": "true",
     "WorkerPrecision": "bf16", "WorkerRectangular": "true",
-    "WorkerOnDemandBase": "1", "WorkerOnDemandPercent": "25", "PolybotUpdate": "launch-first", "BacklogTarget": "4",
+    "WorkerOnDemandBase": "1", "WorkerOnDemandPercent": "25", "PolybotUpdate": "launch-first",
+    "RollbackAlarms": "false", "BacklogTarget": "4",
     "BudgetDollars": "200", "BudgetEmail": "someone@example.com", "WorkerImageId": "ami-0123456789abcdef0", "ModelObject": "some-bucket/models/yolo.onnx",
     "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
 }
@@ -51,7 +48,7 @@ def fleet(ministack):
     route53 = emulators.client(ministack, "route53")
     zone = route53.create_hosted_zone(Name="example.com", CallerReference="tests")["HostedZone"]["Id"].split("/")[-1]
     return emulators.deploy(ministack, "polybot.yaml", "fleet", {
-        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com", "HostedZoneId": zone},
+        "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "ImageTag": "v1", "DomainName": "bot.example.com", "HostedZoneId": zone},
         emulators.MINISTACK_LACKS)
 
 
@@ -59,7 +56,7 @@ def fleet(ministack):
 def other_fleet(ministack):
     """Every parameter that chooses something, chosen the other way."""
     return emulators.deploy(ministack, "polybot.yaml", "other", {
-        "TelegramToken": TOKEN, "CertificateId": "01234567-89ab-cdef-0123-456789abcdef", **_CHOSEN_OTHERWISE},
+        "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "CertificateId": "01234567-89ab-cdef-0123-456789abcdef", **_CHOSEN_OTHERWISE},
         emulators.MINISTACK_LACKS)
 
 
@@ -85,7 +82,7 @@ def imported_certificate(moto):
 def moto_fleet(moto, imported_certificate):
     """As `fleet`, in moto."""
     return emulators.deploy(moto, "polybot.yaml", "fleet", {
-        "TelegramToken": TOKEN, "ImageTag": "v1", "DomainName": "bot.example.com",
+        "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "ImageTag": "v1", "DomainName": "bot.example.com",
         "CertificateId": imported_certificate,
         # moto takes a default for one text, not for a list.
         "WorkerInstanceTypes": "c6a.large,c7a.large,c7i.large"},
@@ -96,7 +93,7 @@ def moto_fleet(moto, imported_certificate):
 def moto_other_fleet(moto, imported_certificate):
     """As `other_fleet`, in moto."""
     return emulators.deploy(moto, "polybot.yaml", "other", {
-        "TelegramToken": TOKEN, "CertificateId": imported_certificate, **_CHOSEN_OTHERWISE},
+        "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "CertificateId": imported_certificate, **_CHOSEN_OTHERWISE},
         emulators.MOTO_LACKS)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import emulators
 import pytest
-from conftest import TOKEN
+from conftest import MACHINE_IMAGE, TOKEN
 
 
 class Deployer:
@@ -60,7 +60,7 @@ def deployer(ministack, tmp_path):
 
 def test_the_command_makes_the_stack_and_updates_it(deployer, ministack):
     # As the README does it, from a pipe: a command line can be read by every process.
-    given = json.dumps([f"TelegramToken={TOKEN}", "ImageTag=first", "DomainName=bot.example.net",
+    given = json.dumps([f"TelegramToken={TOKEN}", "ImageTag=first", "DomainName=bot.example.net", f"MachineImageId={MACHINE_IMAGE}",
                         "CertificateId=01234567-89ab-cdef-0123-456789abcdef"])
     reading, writing = os.pipe()
     os.write(writing, given.encode())

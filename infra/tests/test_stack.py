@@ -336,13 +336,41 @@ def test_instances_are_launched_safely(moto_fleet, moto_other_fleet):
                 assert str(data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]).lower() == "true"
 
 
-def test_the_image_is_of_the_architecture(fleet, other_fleet):
-    assert emulators.launch_template(fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000bbbb"
-    assert emulators.launch_template(other_fleet, "PolybotTemplate")["ImageId"] == "ami-0000000000000aaaa"
+def test_the_machine_image_stays_until_another_one_is_named(fleet, other_fleet):
+    """No parameter that CloudFormation reads anew at each update: a rollback would bring another system along."""
+    assert not [name for name, declared in fleet.template["Parameters"].items() if declared["Type"].startswith("AWS::SSM")]
+    for stack, template in ((fleet, "PolybotTemplate"), (fleet, "WorkerTemplate"), (other_fleet, "StreamerTemplate")):
+        assert emulators.launch_template(stack, template)["ImageId"] == "ami-0000000000000bbbb"
 
 
-def test_workers_boot_from_their_baked_image_where_there_is_one(fleet, other_fleet):
-    assert emulators.launch_template(fleet, "WorkerTemplate")["ImageId"] == "ami-0000000000000bbbb"
+# By CloudFormation's schema, which cfn-lint holds the template against; no emulator carries an update policy out.
+@pytest.mark.parametrize("name, healthy, otherwise, alarms", [
+    ("PolybotGroup", (50, 100), (100, 150), {"polybot-boots", "5xx"}),
+    ("WorkerGroup", (100, 150), (100, 150), {"worker-boots", "failing-jobs"}),
+    ("StreamerGroup", (100, 200), (100, 200), {"no-metric"})])
+def test_an_update_replaces_instances_as_far_as_others_work(fleet, other_fleet, name, healthy, otherwise, alarms):
+    for stack, (least, most) in ((fleet, healthy), (other_fleet, otherwise)):
+        policy = stack.resolver.resolve(stack.template["Resources"][name]["UpdatePolicy"])
+        assert set(policy) == {"AutoScalingInstanceRefresh"}
+        preferences = policy["AutoScalingInstanceRefresh"]["Preferences"]
+        assert (preferences["MinHealthyPercentage"], preferences["MaxHealthyPercentage"]) == (least, most)
+        # Neither waits for somebody who does not come.
+        assert preferences["ScaleInProtectedInstances"] == "Refresh" and preferences["StandbyInstances"] == "Terminate"
+        # A machine that fails is replaced in the same way.
+        group = stack.resolver.resolve(stack.template["Resources"][name]["Properties"]["InstanceMaintenancePolicy"])
+        assert group == {"MinHealthyPercentage": least, "MaxHealthyPercentage": most}
+        # Auto Scaling takes no wider span.
+        assert most - least <= 100
+        if stack is fleet:
+            known = {resource["Properties"]["AlarmName"]["Fn::Sub"].replace("${AWS::StackName}", "fleet"): resource
+                     for resource in stack.template["Resources"].values() if "AlarmName" in resource.get("Properties", {})}
+            named = preferences["AlarmSpecification"]["Alarms"]
+            assert set(named) == {f"fleet-{alarm}" for alarm in alarms} <= set(known) and preferences["BakeTime"] == 300
+        else:
+            assert "AlarmSpecification" not in preferences and preferences["BakeTime"] == 0
+
+
+def test_workers_boot_from_their_baked_image_where_there_is_one(other_fleet):
     assert emulators.launch_template(other_fleet, "WorkerTemplate")["ImageId"] == "ami-0123456789abcdef0"
 
 
