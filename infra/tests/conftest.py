@@ -85,7 +85,7 @@ def moto_fleet(moto, imported_certificate):
         "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "ImageTag": "v1", "DomainName": "bot.example.com",
         "CertificateId": imported_certificate,
         # moto takes a default for one text, not for a list.
-        "WorkerInstanceTypes": "c6a.large,c7a.large,c7i.large"},
+        "WorkerInstanceTypes": "c6i.large,c6id.large,c6in.large,m6i.large,m6id.large,r6i.large"},
         emulators.MOTO_LACKS)
 
 
