@@ -91,6 +91,36 @@ class Deploy(unittest.TestCase):
             self.assertNotEqual(missing.returncode, 0)
             self.assertIn("polybott", missing.stderr)
 
+    def test_who_comes_second_waits_and_plans_again_if_the_stack_changed(self):
+        """With a stand-in for `aws`: the emulator's stack is done at once."""
+        with tempfile.TemporaryDirectory() as folder:
+            aws = Path(folder, "aws")
+            aws.write_text(
+                "#!/bin/bash\n"
+                f'echo "$2" >> {folder}/calls\n'
+                'case "$2" in\n'
+                # Somebody else's update, then its end; then our own.
+                f"  describe-stacks) sed -n \"$(grep -c describe-stacks {folder}/calls)p\" {folder}/states ;;\n"
+                f"  execute-change-set) [ ! -e {folder}/gone ] || {{ echo ChangeSetNotFound >&2; exit 254; }} ;;\n"
+                "esac\n"
+            )
+            aws.chmod(0o755)
+            self.environment = {"PATH": f"{folder}:/usr/bin:/bin", "POLL_SECONDS": "0"}
+            Path(folder, "states").write_text(
+                "UPDATE_IN_PROGRESS\nUPDATE_COMPLETE_CLEANUP_IN_PROGRESS\nUPDATE_COMPLETE\nUPDATE_IN_PROGRESS\nUPDATE_COMPLETE\n"
+            )
+            result = self.run_script("apply", "--stack", "polybot", "an-arn")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(result.stdout.count("waiting for its end"), 2)
+            calls = Path(folder, "calls").read_text().split()
+            self.assertEqual(calls, ["describe-stacks"] * 3 + ["execute-change-set"] + ["describe-stacks"] * 2)
+
+            Path(folder, "calls").unlink()
+            Path(folder, "gone").touch()
+            result = self.run_script("apply", "--stack", "polybot", "an-arn")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("plan again", result.stderr)
+
     def tag(self, there: dict[str, list[str]], *arguments: str) -> subprocess.CompletedProcess:
         """What `tag` does when ECR has these tags; answers as ECR's do, which the emulator's do not where there is no image."""
         with tempfile.TemporaryDirectory() as folder:
