@@ -259,6 +259,19 @@ def test_what_fails_for_a_passing_reason_is_tried_again(boot, fleet, fails):
     assert environment(machine, "yolo-worker")["RESULTS_SECRET"] == "a s$cret"
 
 
+def test_a_shell_is_there_where_it_was_asked_for(boot, fleet, other_fleet):
+    asked, plain = boot(other_fleet, "WorkerTemplate").calls, boot(fleet, "WorkerTemplate").calls
+    assert "systemctl enable --now amazon-ssm-agent" in asked and "systemctl mask --now amazon-ssm-agent" not in asked
+    # A baked image may have it masked.
+    assert "systemctl unmask amazon-ssm-agent" in asked
+    assert not [call for call in plain if "enable --now amazon-ssm-agent" in call]
+
+
+def test_a_service_does_not_wait_for_its_log(boot, fleet):
+    command, = [line for line in unit(boot(fleet, "WorkerTemplate"), "yolo-worker").splitlines() if line.startswith("ExecStart=")]
+    assert "--log-opt mode=non-blocking --log-opt max-buffer-size=16m" in command
+
+
 def test_the_agent_is_silenced_before_packages_are_installed(boot, fleet):
     """It holds the rpm lock while it updates itself."""
     calls = boot(fleet, "WorkerTemplate").calls

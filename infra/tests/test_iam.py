@@ -50,7 +50,7 @@ def policies(stack, role):
         document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
         document = json.loads(document) if isinstance(document, str) else document
         found[policy] = [statement for statement in document["Statement"] if statement]
-    # Nothing else gives it rights but PolybotLendsToStreamer.
+    # Nothing else gives it rights but PolybotLendsToStreamer and ShellPolicy.
     assert "ManagedPolicyArns" not in stack.template["Resources"][role]["Properties"]
     return found
 
@@ -104,6 +104,15 @@ def test_every_use_of_aws_in_user_data_is_accounted_for(fleet, other_fleet, user
                 for line in user_data(stack, template).splitlines():
                     if re.search(r"\baws \w", line) and not line.lstrip().startswith("#"):
                         assert any(re.search(pattern, line) for pattern in [*MACHINE_ACTIONS, *IN_FUNCTIONS]), line
+
+
+def test_a_shell_takes_the_agents_channels_and_nothing_more(fleet, other_fleet):
+    assert "ShellPolicy" not in fleet.physical_ids
+    policy = other_fleet.resolver.resource("ShellPolicy")
+    assert policy["Roles"] == [other_fleet.physical_ids[role] for role in ROLES.values()]
+    assert actions(policy["PolicyDocument"]["Statement"]) == {"ssm:UpdateInstanceInformation"} | {
+        f"ssmmessages:{what}{kind}Channel" for what in ("Create", "Open") for kind in ("Control", "Data")}
+    assert "ShellPolicy" in other_fleet.physical_ids
 
 
 def test_nothing_is_allowed_on_everything(fleet, other_fleet):
