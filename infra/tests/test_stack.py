@@ -400,6 +400,10 @@ def test_the_dashboard_shows_what_it_should(fleet):
                    "DetectMilliseconds", "ApproximateNumberOfMessagesVisible", "HTTPCode_Target_5XX_Count"):
         assert f'"{metric}"' in shown
     assert "${" not in shown
+    dollars, = [metric[0]["expression"] for widget in body["widgets"] for metric in widget["properties"]["metrics"]
+                if isinstance(metric[0], dict) and metric[0]["id"] == "dollars"]
+    # Instances x price / photos.
+    assert dollars == "IF(photos > 0, 1000 * 0 * workers * (PERIOD(workers) / 3600) / photos)"
     target = body["widgets"][0]["properties"]["annotations"]["horizontal"][0]
     assert target == {"label": "target", "value": 10}
 
