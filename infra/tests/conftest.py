@@ -98,6 +98,20 @@ def moto_other_fleet(moto, imported_certificate):
 
 
 @pytest.fixture(scope="session")
+def mini(ministack):
+    """The small template, with its defaults."""
+    return emulators.deploy(ministack, "mini.yaml", "mini", {
+        "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "ImageTag": "v1"}, emulators.MINISTACK_LACKS)
+
+
+@pytest.fixture(scope="session")
+def moto_mini(moto):
+    """As `mini`, in moto."""
+    return emulators.deploy(moto, "mini.yaml", "mini", {
+        "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "ImageTag": "v1"}, emulators.MOTO_LACKS)
+
+
+@pytest.fixture(scope="session")
 def bootstrap(moto):
     """What comes before, with the pipeline's role."""
     return emulators.deploy(moto, "bootstrap.yaml", "polybot-bootstrap", {"GitHubRepository": "someone/polybot"},

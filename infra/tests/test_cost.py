@@ -67,3 +67,4 @@ def counted(template):
 
 def test_metrics_and_alarms_are_counted_as_the_template_has_them():
     assert (cost.METRICS, cost.ALARM_METRICS) == counted("polybot.yaml")
+    assert (cost.MINI_METRICS, cost.MINI_ALARM_METRICS) == counted("mini.yaml")
