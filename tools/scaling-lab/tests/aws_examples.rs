@@ -125,3 +125,21 @@ fn what_a_lost_worker_had_comes_again() {
     assert!(given_up.failed > 0, "the first receive was the last");
     assert_eq!(given_up.answered + given_up.failed, given_up.arrived);
 }
+
+/// What comes before the first moment that counts is simulated and not counted.
+#[test]
+fn counting_begins_when_it_is_told_to() {
+    let mut setting = setting(vec![policy(Metric::BACKLOG_PER_INSTANCE, 10.0)]);
+    (setting.group.min, setting.group.max, setting.group.initial) = (2, 3, 2);
+    // A rush in the first ten minutes, and quiet after it.
+    let load = even(vec![(0.0, 40.0), (600.0, 40.0), (600.0, 1.0), (7200.0, 1.0)]);
+    let all = run(&setting, &load);
+    let quiet = simulate(&setting, &load, Run { from: seconds(5400), ..Run::default() }).expect("simulated");
+    assert!(all.late > 0 && all.changes > 0 && all.peak_in_service == 3 && all.peak_visible > 100);
+    assert_eq!(
+        (quiet.arrived, quiet.late, quiet.changes, quiet.peak_in_service, quiet.peak_visible),
+        (1800, 0, 0, 2, 0)
+    );
+    assert!((quiet.worker_seconds - 2.0 * 1800.0).abs() < 1.0, "{}", quiet.worker_seconds);
+    assert_eq!(all.arrived, 24_000 + 6600);
+}

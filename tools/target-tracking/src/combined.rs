@@ -14,9 +14,7 @@ pub struct Vote {
 /// What a group with these policies does: it scales out for whichever wants most, and in only if all that are asked
 /// agree, as far as the most careful of them goes.
 ///
-/// "If you have multiple target tracking policies in force, the group scales out if any of them is ready to, and in only
-/// if all of those with scale-in enabled are" and "EC2 Auto Scaling chooses the policy that provides the largest
-/// capacity" ("Target tracking scaling policies", "How scaling policies work", EC2 Auto Scaling user guide, in short).
+/// As "Target tracking scaling policies" and "How dynamic scaling policies work" (EC2 Auto Scaling user guide) tell.
 #[must_use]
 pub fn combined(votes: impl IntoIterator<Item = Vote>) -> Option<Scaling> {
     let (mut most, mut fewest) = (None, None);

@@ -97,6 +97,7 @@ pub(super) struct Books {
     changes: Vec<Change>,
     changes_counted: u64,
     peak_in_service: u32,
+    peak_visible: u64,
     lost_workers: u64,
     last_answer: Nanos,
 }
@@ -132,6 +133,7 @@ impl Books {
             changes: Vec::new(),
             changes_counted: 0,
             peak_in_service: 0,
+            peak_visible: 0,
             lost_workers: 0,
             last_answer: 0,
         }
@@ -160,6 +162,9 @@ impl Books {
     pub(super) fn more_visible(&mut self, more: u64) {
         self.level.visible += more;
         self.slice_most_visible = self.slice_most_visible.max(self.level.visible);
+        if self.last >= self.from {
+            self.peak_visible = self.peak_visible.max(self.level.visible);
+        }
     }
 
     /// A photo that was sent then, which a thread began, has its answer at `answered`.
@@ -207,9 +212,9 @@ impl Books {
     }
 
     pub(super) fn in_service(&mut self, in_service: u32) {
-        self.level.in_service = in_service;
+        let before = std::mem::replace(&mut self.level.in_service, in_service);
         if self.last >= self.from {
-            self.peak_in_service = self.peak_in_service.max(in_service);
+            self.peak_in_service = self.peak_in_service.max(before).max(in_service);
         }
     }
 
@@ -305,8 +310,8 @@ impl Books {
             work_seconds: total.busy_threads / f64::from(threads),
             mean_in_service: total.in_service / seconds,
             mean_visible: total.visible / seconds,
-            peak_in_service: self.peak_in_service,
-            peak_visible: self.slices.iter().map(|slice| slice.most_visible).max().unwrap_or(0),
+            peak_in_service: self.peak_in_service.max(self.level.in_service),
+            peak_visible: self.peak_visible,
             changes: self.changes_counted,
             lost_workers: self.lost_workers,
             last_answer: in_seconds(self.last_answer),
