@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::{Network, network, pipeline};
 
+/// Into so many equal parts quantiles divide.
+const PARTS: usize = 20;
 /// Runs that are not counted: caches fill, the processor's clock settles.
 const WARM_UP: usize = 3;
 
@@ -56,6 +58,8 @@ struct Report {
     load_ms: f64,
     peak_rss_mb: f64,
     median_ms: Medians,
+    /// The total per image, from the shortest to the longest, at equally spaced quantiles: what the scaling lab draws from.
+    quantiles_ms: Vec<f64>,
     images_per_second: f64,
 }
 
@@ -108,6 +112,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             postprocess: median(|s| s.postprocess),
             total: median(|s| s.preprocess + s.inference + s.postprocess),
         },
+        quantiles_ms: quantiles_ms(samples.iter().map(|s| s.preprocess + s.inference + s.postprocess).collect()),
         images_per_second: rounded(samples.len() as f64 / elapsed.as_secs_f64()),
     };
     if args.json {
@@ -158,6 +163,14 @@ fn median_ms(mut durations: Vec<Duration>) -> f64 {
     milliseconds(median)
 }
 
+/// The shortest, then at each twentieth, the longest last.
+fn quantiles_ms(mut durations: Vec<Duration>) -> Vec<f64> {
+    durations.sort_unstable();
+    let last = durations.len() - 1;
+    let at = |part: usize| durations[(part * last + PARTS / 2) / PARTS];
+    (0..=PARTS).map(|part| milliseconds(at(part))).collect()
+}
+
 fn milliseconds(duration: Duration) -> f64 {
     rounded(duration.as_secs_f64() * 1000.0)
 }
@@ -187,6 +200,13 @@ mod tests {
         let durations = |millis: &[u64]| millis.iter().copied().map(Duration::from_millis).collect();
         assert_eq!(median_ms(durations(&[9, 1, 5])), 5.0);
         assert_eq!(median_ms(durations(&[4, 1, 2, 100])), 3.0);
+    }
+
+    #[test]
+    fn quantiles_go_from_the_shortest_to_the_longest() {
+        let hundred = quantiles_ms((0..=100).rev().map(Duration::from_millis).collect());
+        assert_eq!((hundred.len(), hundred[0], hundred[1], hundred[10], hundred[20]), (21, 0.0, 5.0, 50.0, 100.0));
+        assert_eq!(quantiles_ms(vec![Duration::from_millis(7)]), [7.0; 21]);
     }
 
     #[test]

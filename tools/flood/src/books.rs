@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use report::{Durations, quantile};
 use tokio::time::Instant;
 
 use crate::accounts::{Accounts, JobNumber};
-use crate::durations::{Durations, quantile};
 use crate::timeline::Timeline;
 use crate::{Phase, Progress};
 

@@ -3,21 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use fleet::AwsError;
+use load::LoadError;
 
 /// Why a flood can't start. What goes wrong later is in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum FloodError {
-    /// The rates make no sense.
+    /// More than a flood sends.
     #[error("{0}")]
     Plan(String),
-    /// A file of rates that can't be used.
-    #[error("{}: {reason}", path.display())]
-    Trace {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and on which line.
-        reason: String,
-    },
+    /// The rates make no sense.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A file or folder that can't be read.
     #[error("can't read {}: {source}", path.display())]
     Reading {

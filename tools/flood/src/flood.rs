@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use load::Arrivals;
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::arrivals::Arrivals;
 use crate::books::Books;
 use crate::door::{Group, OpenDoor};
 use crate::observer::Observer;
@@ -58,7 +58,7 @@ impl Flood {
     /// # Errors
     /// [`FloodError`] if the plan makes no sense, there is no photo, or the door is closed.
     pub async fn start(plan: Plan, door: Door, photos: Vec<Photo>) -> Result<Self, FloodError> {
-        let arrivals = Arrivals::of(&plan)?;
+        let arrivals = plan.arrivals()?;
         if photos.is_empty() {
             return Err(FloodError::NoPhotos { paths: Vec::new() });
         }

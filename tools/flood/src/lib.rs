@@ -22,11 +22,9 @@
 //! (which records to look at). The `books` put these together; `flood` and the doors know the network.
 
 mod accounts;
-mod arrivals;
 mod books;
 pub mod cli;
 mod door;
-mod durations;
 mod error;
 mod fleet_places;
 mod flood;
@@ -35,21 +33,20 @@ mod observer;
 mod photo;
 mod plan;
 mod progress;
-mod rate;
 mod records;
 mod report;
 mod seconds;
 mod timeline;
-mod trace;
 
+pub use self::report::Report;
+pub use ::report::{Bucket, Percentiles};
 pub use door::{Door, LoadTestDoor, QueueDoor, TelegramDoor, TelegramFiles};
-pub use durations::{Bucket, Percentiles};
 pub use error::FloodError;
 pub use fleet_places::Fleet;
 pub use flood::{Flood, Stopper};
+pub use load::{Shape, Spacing};
 pub use observer::Sighting;
 pub use photo::Photo;
-pub use plan::{Plan, Shape, Spacing};
+pub use plan::Plan;
 pub use progress::{Phase, Progress};
-pub use report::Report;
 pub use timeline::Slice;

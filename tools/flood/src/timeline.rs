@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use report::quantile;
 use serde::Serialize;
-
-use crate::durations::quantile;
 
 /// The finest that is kept, in seconds.
 const FINEST: f64 = 0.25;

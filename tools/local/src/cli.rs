@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use fleet::BuildInfo;
 
 use crate::scaling::{Scaling, TimeScale};
-use crate::{child, demo, detect, flood, up};
+use crate::{child, demo, detect, flood, lab, up};
 
 /// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
 /// Telegram's place. Without a command it starts everything and stays.
@@ -34,6 +34,9 @@ enum Command {
     /// Flood a fleet with photos and report what became of each: a fleet of its own, or the one that SQS_QUEUE_URL and the
     /// other settings name
     Flood(Box<flood::FloodArgs>),
+    /// Simulate the fleet and its scaling: a target, a minimum, an instance type tried in seconds and for nothing
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
     /// One of the services, as this program starts it
     #[command(hide = true)]
     Service {
@@ -147,6 +150,7 @@ pub fn main(build: BuildInfo) -> ExitCode {
         Some(Command::Detect(args)) => on_runtime(detect::run(args)),
         Some(Command::Demo(args)) => on_runtime(demo::run(args)),
         Some(Command::Up(args)) => on_runtime(up::run(args)),
+        Some(Command::Lab(command)) => on_runtime(lab::run(command)),
         None => on_runtime(up::run(up)),
         Some(Command::Flood(args)) => {
             return on_runtime(flood::run(*args)).unwrap_or_else(|error| {

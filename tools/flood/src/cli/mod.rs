@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_negative_rate_is_refused_in_words() {
         let args = args("--rate -5 --for 5s").expect("a number all the same");
-        let error = crate::arrivals::Arrivals::of(&args.plan().expect("a plan")).expect_err("refused").to_string();
+        let error = args.plan().expect("a plan").arrivals().expect_err("refused").to_string();
         assert!(error.contains("-5 jobs a second is no rate"), "{error}");
     }
 }

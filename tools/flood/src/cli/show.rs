@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use report::seconds;
 use tokio::sync::watch;
 
-use crate::report::seconds;
 use crate::{Phase, Progress};
 
 /// Where there is no terminal, a line so often.

@@ -1,40 +1,26 @@
 //! The report as one file for a browser: nothing is fetched from anywhere.
 
-use std::fmt::Write;
+use report::{Failure, Page, Percentiles, seconds};
 
 use super::Report;
-use super::plots::{Plot, plots};
+use super::plots::plots;
 
-const STYLE: &str = include_str!("report.css");
-
-pub(super) fn html(report: &Report) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let mut page = String::new();
-    write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>Flood: {shape}</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>Flood: {shape}</h1>\n\
-         <p>Begun {started_at}, through the door <code>{door}</code>.</p>\n",
-        shape = escaped(&report.shape),
-        started_at = escaped(&report.started_at),
-        door = report.door,
-    )?;
-    figures(report, &mut page)?;
-    writeln!(page, "<pre>{}</pre>", escaped(&report.text()))?;
+pub(super) fn html(report: &Report) -> Result<String, Failure> {
+    let mut page = Page::new(&format!("Flood: {}", report.shape));
+    page.paragraph(&format!("Begun {}, through the door `{}`.", report.started_at, report.door));
+    page.figures(figures(report)).text(&report.text());
     for plot in plots(report)? {
-        figure(&plot, &mut page)?;
+        page.plot(&plot);
     }
-    page.push_str("</main>\n</html>\n");
-    Ok(page)
+    Ok(page.html())
 }
 
 /// The numbers that are looked for first.
-fn figures(report: &Report, page: &mut String) -> std::fmt::Result {
-    let latency = |of: fn(&crate::Percentiles) -> f64| {
-        report.latency.as_ref().map_or_else(|| "–".to_owned(), |latency| super::text::seconds(of(latency)))
+fn figures(report: &Report) -> [(&'static str, String); 8] {
+    let latency = |of: fn(&Percentiles) -> f64| {
+        report.latency.as_ref().map_or_else(|| "–".to_owned(), |latency| seconds(of(latency)))
     };
-    let figures = [
+    [
         ("sent", report.sent.to_string()),
         ("answered", report.answered.to_string()),
         ("failed", report.failed.to_string()),
@@ -43,43 +29,7 @@ fn figures(report: &Report, page: &mut String) -> std::fmt::Result {
         ("p50", latency(|latency| latency.p50)),
         ("p95", latency(|latency| latency.p95)),
         ("p99", latency(|latency| latency.p99)),
-    ];
-    page.push_str("<dl>\n");
-    for (name, value) in figures {
-        writeln!(page, "<div><dt>{name}</dt><dd>{value}</dd></div>")?;
-    }
-    page.push_str("</dl>\n");
-    Ok(())
-}
-
-fn figure(plot: &Plot, page: &mut String) -> std::fmt::Result {
-    let description = escaped(&plot.description);
-    writeln!(page, "<figure>\n<h2>{}</h2>", plot.heading)?;
-    if !plot.legend.is_empty() {
-        page.push_str("<p class=\"legend\">");
-        for (name, colour) in &plot.legend {
-            write!(page, "<span><i style=\"background:{colour}\"></i>{}</span> ", escaped(name))?;
-        }
-        page.push_str("</p>\n");
-    }
-    let svg = plot.svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{description}\" "), 1);
-    writeln!(page, "<div tabindex=\"0\">{svg}</div>\n<figcaption>{description}.</figcaption>\n</figure>")
-}
-
-/// As text in HTML, also within quotes.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    ]
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@ mod html;
 mod plots;
 mod text;
 
-pub(crate) use text::seconds;
-
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;

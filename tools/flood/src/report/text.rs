@@ -2,18 +2,9 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use report::seconds;
 
-/// A duration as people read it.
-pub(crate) fn seconds(seconds: f64) -> String {
-    match seconds {
-        small if small < 0.001 => format!("{:.0} µs", small * 1e6),
-        small if small < 0.1 => format!("{:.1} ms", small * 1e3),
-        small if small < 1.0 => format!("{:.0} ms", small * 1e3),
-        some if some < 60.0 => format!("{some:.2} s"),
-        more => format!("{more:.0} s"),
-    }
-}
+use super::Report;
 
 pub(super) fn text(report: &Report) -> String {
     let mut text = String::new();
@@ -71,14 +62,6 @@ fn write(report: &Report, text: &mut String) -> std::fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_readable() {
-        let said = [0.000_02, 0.0123, 0.25, 1.5, 75.2].map(seconds);
-        assert_eq!(said, ["20 µs", "12.3 ms", "250 ms", "1.50 s", "75 s"]);
-    }
-
     #[test]
     fn the_sum_is_said_and_what_went_wrong() {
         let text = crate::report::tests::example().text();

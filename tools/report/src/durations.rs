@@ -10,9 +10,15 @@ const LONGEST: Duration = Duration::from_secs(100 * 24 * 3600);
 
 /// Durations, to three digits.
 #[derive(Clone, Debug)]
-pub(crate) struct Durations {
+pub struct Durations {
     micros: Histogram<u64>,
     sum: Duration,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// What is told of many durations, in seconds.
@@ -46,21 +52,44 @@ pub struct Bucket {
 }
 
 impl Durations {
-    pub(crate) fn new() -> Self {
+    /// None so far.
+    #[must_use]
+    pub fn new() -> Self {
         // Three digits are always possible.
         let micros = Histogram::new(3).unwrap_or_else(|error| unreachable!("3 digits: {error}"));
         Self { micros, sum: Duration::ZERO }
     }
 
-    pub(crate) fn record(&mut self, duration: Duration) {
+    /// One more. What is longer than a hundred days counts as a hundred days.
+    pub fn record(&mut self, duration: Duration) {
         let duration = duration.min(LONGEST);
         // The histogram grows as it must; with 64 bits there is nothing that it can't hold below the longest.
         let _ = self.micros.record(duration.as_micros() as u64);
         self.sum += duration;
     }
 
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.micros.len()
+    }
+
+    /// Those of `others`, too.
+    pub fn add(&mut self, others: &Self) {
+        // It grows as it must.
+        let _ = self.micros.add(&others.micros);
+        self.sum += others.sum;
+    }
+
+    /// Forget them all.
+    pub fn clear(&mut self) {
+        self.micros.reset();
+        self.sum = Duration::ZERO;
+    }
+
     /// What is told of them; nothing if there is none.
-    pub(crate) fn percentiles(&self) -> Option<Percentiles> {
+    #[must_use]
+    pub fn percentiles(&self) -> Option<Percentiles> {
         if self.micros.is_empty() {
             return None;
         }
@@ -79,7 +108,8 @@ impl Durations {
 
     /// All of them, in ranges of which each ends at 1.25 times its beginning; those at both ends that are empty are left
     /// out.
-    pub(crate) fn buckets(&self) -> Vec<Bucket> {
+    #[must_use]
+    pub fn buckets(&self) -> Vec<Bucket> {
         const GROWTH: f64 = 1.25;
         const FIRST: f64 = 1e-3;
         let mut buckets: Vec<Bucket> = Vec::new();
@@ -103,8 +133,21 @@ impl Durations {
     }
 }
 
+/// A duration as people read it.
+#[must_use]
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        small if small < 0.001 => format!("{:.0} µs", small * 1e6),
+        small if small < 0.1 => format!("{:.1} ms", small * 1e3),
+        small if small < 1.0 => format!("{:.0} ms", small * 1e3),
+        some if some < 60.0 => format!("{some:.2} s"),
+        more => format!("{more:.0} s"),
+    }
+}
+
 /// The value that `quantile` of these are at most; they are put in order.
-pub(crate) fn quantile(values: &mut [f32], quantile: f64) -> Option<f32> {
+#[must_use]
+pub fn quantile(values: &mut [f32], quantile: f64) -> Option<f32> {
     values.sort_unstable_by(f32::total_cmp);
     let rank = (quantile * values.len() as f64).ceil() as usize;
     values.get(rank.saturating_sub(1)).copied()
@@ -121,6 +164,26 @@ mod tests {
         assert_eq!(Durations::new().percentiles(), None);
         assert!(Durations::new().buckets().is_empty());
         assert_eq!(quantile(&mut [], 0.5), None);
+    }
+
+    #[test]
+    fn durations_are_readable() {
+        let said = [0.000_02, 0.0123, 0.25, 1.5, 75.2].map(seconds);
+        assert_eq!(said, ["20 µs", "12.3 ms", "250 ms", "1.50 s", "75 s"]);
+    }
+
+    #[test]
+    fn those_of_others_are_added_and_all_forgotten() {
+        let of = |millis: &[u64]| {
+            let mut durations = Durations::new();
+            millis.iter().for_each(|millis| durations.record(Duration::from_millis(*millis)));
+            durations
+        };
+        let mut sum = of(&[100, 300]);
+        sum.add(&of(&[200]));
+        assert_eq!(sum.percentiles(), of(&[100, 200, 300]).percentiles());
+        sum.clear();
+        assert_eq!(sum.percentiles(), None);
     }
 
     #[test]

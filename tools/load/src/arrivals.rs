@@ -1,21 +1,22 @@
-//! When each job of a plan is due.
+//! When each job is due.
 
 use std::time::Duration;
 
 use crate::rate::{Moments, Rate};
-use crate::{FloodError, Plan, Shape, Spacing};
+use crate::{LoadError, Shape, Spacing};
 
-/// The moments at which a plan's jobs are due, since the start, in order.
+/// The moments at which jobs are due, since the start, in order.
 #[derive(Clone, Debug)]
-pub(crate) enum Arrivals {
+pub enum Arrivals {
     /// So many, as fast as they go.
     AtOnce(u64),
     /// At a rate.
     Timed(Timed),
 }
 
+/// Arrivals at a rate.
 #[derive(Clone, Debug)]
-pub(crate) struct Timed {
+pub struct Timed {
     moments: Moments,
     spacing: Spacing,
     random: fastrand::Rng,
@@ -24,25 +25,24 @@ pub(crate) struct Timed {
 }
 
 impl Arrivals {
-    /// Of this plan.
-    pub(crate) fn of(plan: &Plan) -> Result<Self, FloodError> {
-        let rate = match (&plan.shape, Rate::of(&plan.shape)?) {
+    /// Of this shape. Poisson arrivals with the same seed are the same arrivals.
+    ///
+    /// # Errors
+    /// If it is no rate, or by chance nothing arrives.
+    pub fn of(shape: &Shape, spacing: Spacing, seed: u64) -> Result<Self, LoadError> {
+        let rate = match (shape, Rate::of(shape)?) {
             (Shape::Count { jobs }, _) => return Ok(Self::AtOnce(*jobs)),
             (_, Some(rate)) => rate,
-            (_, None) => return Err(FloodError::Plan("there is no rate at all".into())),
+            (_, None) => return Err(LoadError::Shape("there is no rate at all".into())),
         };
-        let mut timed = Timed {
-            moments: Moments::new(rate),
-            spacing: plan.spacing,
-            random: fastrand::Rng::with_seed(plan.seed),
-            next: 0.0,
-        };
-        if plan.spacing == Spacing::Poisson {
+        let mut timed =
+            Timed { moments: Moments::new(rate), spacing, random: fastrand::Rng::with_seed(seed), next: 0.0 };
+        if spacing == Spacing::Poisson {
             timed.next = timed.gap();
         }
         let arrivals = Self::Timed(timed);
         if arrivals.clone().next().is_none() {
-            return Err(FloodError::Plan(
+            return Err(LoadError::Shape(
                 "by chance not one job arrives under this rate and seed; give a higher rate, a longer time or another seed"
                     .into(),
             ));
@@ -51,7 +51,8 @@ impl Arrivals {
     }
 
     /// How many there are.
-    pub(crate) fn planned(&self) -> u64 {
+    #[must_use]
+    pub fn planned(&self) -> u64 {
         match self {
             Self::AtOnce(jobs) => *jobs,
             Self::Timed(timed) => timed.clone().count() as u64,
@@ -100,14 +101,13 @@ mod tests {
 
     use super::*;
 
-    fn plan(rate: f64, seconds: u64, spacing: Spacing, seed: u64) -> Plan {
-        let shape = Shape::Constant { rate, duration: Duration::from_secs(seconds) };
-        Plan { spacing, seed, ..Plan::new(shape) }
+    fn arrivals(rate: f64, seconds: u64, spacing: Spacing, seed: u64) -> Result<Arrivals, LoadError> {
+        Arrivals::of(&Shape::Constant { rate, duration: Duration::from_secs(seconds) }, spacing, seed)
     }
 
     #[test]
     fn even_arrivals_lie_at_equal_gaps() {
-        let arrivals = Arrivals::of(&plan(4.0, 1, Spacing::Even, 0)).expect("a plan");
+        let arrivals = arrivals(4.0, 1, Spacing::Even, 0).expect("a load");
         assert_eq!(arrivals.planned(), 4);
         let at: Vec<_> = arrivals.map(|at| at.as_millis()).collect();
         assert_eq!(at, [0, 250, 500, 750]);
@@ -115,14 +115,14 @@ mod tests {
 
     #[test]
     fn a_count_is_due_at_once() {
-        let arrivals = Arrivals::of(&Plan::new(Shape::Count { jobs: 3 })).expect("a plan");
+        let arrivals = Arrivals::of(&Shape::Count { jobs: 3 }, Spacing::Poisson, 1).expect("a load");
         assert_eq!(arrivals.planned(), 3);
         assert_eq!(arrivals.collect::<Vec<_>>(), [Duration::ZERO; 3]);
     }
 
     #[test]
     fn poisson_gaps_are_exponential() {
-        let arrivals = Arrivals::of(&plan(100.0, 1000, Spacing::Poisson, 7)).expect("a plan");
+        let arrivals = arrivals(100.0, 1000, Spacing::Poisson, 7).expect("a load");
         let at: Vec<f64> = arrivals.map(|at| at.as_secs_f64()).collect();
         // 100 000 expected, standard deviation 316.
         assert!((98_500..101_500).contains(&at.len()), "{}", at.len());
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn no_arrival_by_chance_is_said() {
-        let none = (0..200).find_map(|seed| Arrivals::of(&plan(0.1, 1, Spacing::Poisson, seed)).err());
+        let none = (0..200).find_map(|seed| arrivals(0.1, 1, Spacing::Poisson, seed).err());
         assert!(none.expect("most seeds have none").to_string().contains("another seed"));
     }
 
@@ -147,20 +147,17 @@ mod tests {
             rate in 0.5..500.0_f64, seconds in 1_u64..20, seed: u64, even: bool,
         ) {
             let spacing = if even { Spacing::Even } else { Spacing::Poisson };
-            let Ok(arrivals) = Arrivals::of(&plan(rate, seconds, spacing, seed)) else { return Ok(()) };
+            let Ok(arrivals) = arrivals(rate, seconds, spacing, seed) else { return Ok(()) };
             let at: Vec<_> = arrivals.clone().collect();
-            prop_assert_eq!(at.len() as u64, arrivals.planned());
+            let planned = arrivals.planned();
+            prop_assert_eq!(at.len() as u64, planned);
             prop_assert!(at.is_sorted());
             prop_assert!(at.iter().all(|at| *at <= Duration::from_secs(seconds)));
             prop_assert_eq!(at, arrivals.collect::<Vec<_>>());
             if even {
                 let expected = rate * seconds as f64;
-                prop_assert!((arrivals_len(rate, seconds) as f64 - expected).abs() <= 1.0);
+                prop_assert!((planned as f64 - expected).abs() <= 1.0);
             }
         }
-    }
-
-    fn arrivals_len(rate: f64, seconds: u64) -> u64 {
-        Arrivals::of(&plan(rate, seconds, Spacing::Even, 0)).expect("a plan").planned()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{FloodError, Shape};
+use crate::{LoadError, Shape};
 
 impl Shape {
     /// A trace from a CSV file with two columns, seconds and rate; a heading, empty lines and lines that begin with `#` are
@@ -10,13 +10,13 @@ impl Shape {
     ///
     /// # Errors
     /// If the file can't be read, or a line is no such pair of numbers.
-    pub fn trace(path: &Path) -> Result<Self, FloodError> {
-        let text = std::fs::read_to_string(path).map_err(|error| FloodError::reading(path, error))?;
-        let points = points(&text).map_err(|reason| FloodError::Trace { path: path.to_owned(), reason })?;
+    pub fn trace(path: &Path) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(path).map_err(|error| LoadError::reading(path, error))?;
+        let points = points(&text).map_err(|reason| LoadError::Trace { path: path.to_owned(), reason })?;
         let shape = Self::Trace { points };
         match crate::rate::Rate::of(&shape) {
             Ok(_) => Ok(shape),
-            Err(error) => Err(FloodError::Trace { path: path.to_owned(), reason: error.to_string() }),
+            Err(error) => Err(LoadError::Trace { path: path.to_owned(), reason: error.to_string() }),
         }
     }
 }

@@ -1,0 +1,34 @@
+//! A laboratory for the fleet's scaling: a simulation of queue, workers, CloudWatch and EC2 Auto Scaling, photo by photo,
+//! in which an operator can try what costs days and dollars on AWS.
+//!
+//! What scales is `target-tracking`, the same code that scales the local group. The arrivals are `load`'s, the same that
+//! the flood sends. The library knows no network and no clock; the same seed gives the same answer.
+
+pub mod cli;
+mod distribution;
+mod error;
+mod fetched;
+mod load_setting;
+mod metric;
+mod outcome;
+mod prices;
+mod recommend;
+mod report_page;
+mod setting;
+mod simulation;
+mod sweep;
+mod time;
+
+pub use distribution::Distribution;
+pub use error::LabError;
+pub use fetched::{Fetched, Past, Period};
+pub use load_setting::Load;
+pub use metric::{Look, Metric};
+pub use outcome::{Change, Outcome, Slice, Swing, Waits, swing};
+pub use prices::{Price, Priced, prices};
+pub use recommend::{Machine, Recommendation, Variation, recommend};
+pub use report_page::{LIMITS, Report};
+pub use setting::{Group, Losses, Outage, Publishing, Queue, Scaling, ScheduledMin, Setting, TargetTracking, Worker};
+pub use simulation::{Run, simulate};
+pub use sweep::{Candidate, Score, sweep};
+pub use time::parse_duration;

@@ -1,0 +1,142 @@
+//! What a policy follows: one look at the fleet in, one number out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// What whoever publishes a metric sees of the fleet in one look. Durations are in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    /// Messages on the queue that wait to be received.
+    pub visible: u64,
+    /// Messages that workers have, or had when they were lost.
+    pub in_flight: u64,
+    /// Instances in service.
+    pub in_service: u32,
+    /// Photos that the instances in service detect side by side.
+    pub threads: u32,
+    /// Since the last look.
+    pub seconds: f64,
+    /// Photos sent to the queue since the last look.
+    pub arrived: u64,
+    /// Photos answered since the last look.
+    pub answered: u64,
+    /// For how long threads worked since the last look, all together.
+    pub busy_seconds: f64,
+    /// How long a thread takes for a photo, as measured so far; none while nothing was.
+    pub seconds_per_photo: Option<f64>,
+    /// How long a photo may take.
+    pub promise: f64,
+}
+
+/// A metric: its name, and how it comes from a look. New ones are plugged in by making one.
+#[derive(Clone, Copy)]
+pub struct Metric {
+    /// As CloudWatch has it.
+    pub name: &'static str,
+    /// From what was seen.
+    pub value: fn(&Look) -> f64,
+}
+
+impl Metric {
+    /// Visible messages per instance in service: what metric-streamer publishes. The divisor is never below 1.
+    pub const BACKLOG_PER_INSTANCE: Self =
+        Self { name: "BacklogPerInstance", value: |look| look.visible as f64 / f64::from(look.in_service.max(1)) };
+
+    /// Messages visible and in flight, in percent of the threads in service: the worker utilisation of "Enhancing auto
+    /// scaling resilience by tracking worker utilization metrics" (AWS Compute Blog, 2026). Above 100 what is too much
+    /// waits.
+    pub const WORKER_UTILIZATION: Self = Self {
+        name: "WorkerUtilization",
+        value: |look| 100.0 * (look.visible + look.in_flight) as f64 / f64::from(look.threads.max(1)),
+    };
+
+    /// Workers needed in percent of those in service. Needed is what keeps up with the arrivals, and what works off
+    /// within the promise what waits. Before the time for a photo is known, it is the utilisation.
+    pub const WORKER_DEMAND: Self = Self {
+        name: "WorkerDemand",
+        value: |look| {
+            let Some(per_photo) = look.seconds_per_photo else { return (Self::WORKER_UTILIZATION.value)(look) };
+            let rate = look.arrived as f64 / look.seconds.max(1e-9);
+            let threads = rate * per_photo + look.visible as f64 * per_photo / look.promise.max(per_photo);
+            100.0 * threads / f64::from(look.threads.max(1))
+        },
+    };
+
+    /// Those that have a name on the command line.
+    pub const ALL: [Self; 3] = [Self::BACKLOG_PER_INSTANCE, Self::WORKER_UTILIZATION, Self::WORKER_DEMAND];
+}
+
+impl fmt::Debug for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Metric {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl FromStr for Metric {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|metric| metric.name.eq_ignore_ascii_case(text));
+        found.ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|metric| metric.name).collect();
+            format!("{text:?} is no metric: expected {}", names.join(", "))
+        })
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look() -> Look {
+        Look {
+            visible: 1500,
+            in_flight: 20,
+            in_service: 10,
+            threads: 20,
+            seconds: 30.0,
+            arrived: 600,
+            answered: 500,
+            busy_seconds: 600.0,
+            seconds_per_photo: Some(0.5),
+            promise: 10.0,
+        }
+    }
+
+    /// The worked example of "Scaling policy based on Amazon SQS" (EC2 Auto Scaling user guide).
+    #[test]
+    fn the_documented_backlog_per_instance() {
+        assert_eq!((Metric::BACKLOG_PER_INSTANCE.value)(&look()), 150.0);
+        let empty = Look { visible: 70, in_service: 0, ..look() };
+        assert_eq!((Metric::BACKLOG_PER_INSTANCE.value)(&empty), 70.0);
+    }
+
+    #[test]
+    fn utilisation_counts_what_is_in_flight_and_demand_what_arrives_and_what_waits() {
+        assert_eq!((Metric::WORKER_UTILIZATION.value)(&look()), 7600.0);
+        // 20 a second at half a second are 10 threads; 1500 in 10 s are 75 more; of 20.
+        assert_eq!((Metric::WORKER_DEMAND.value)(&look()), 425.0);
+        let unknown = Look { seconds_per_photo: None, ..look() };
+        assert_eq!((Metric::WORKER_DEMAND.value)(&unknown), 7600.0);
+    }
+
+    #[test]
+    fn metrics_have_names() {
+        assert_eq!("workerdemand".parse(), Ok(Metric::WORKER_DEMAND));
+        assert!("Luck".parse::<Metric>().expect_err("none").contains("BacklogPerInstance"));
+    }
+}
