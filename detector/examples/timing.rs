@@ -15,8 +15,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bytes = value("--photo").map(std::fs::read).transpose()?;
 
     let precision = if has("--bf16") { Precision::Bf16 } else { Precision::F32 };
-    let options =
-        Options { own_operators: !has("--tract"), isa: Isa::detect(precision), rectangular: has("--rectangular") };
+    let options = Options {
+        own_operators: !has("--tract"),
+        isa: Isa::detect(precision),
+        rectangular: has("--rectangular"),
+        ..Options::default()
+    };
     let start = Instant::now();
     let detector = Detector::load_with(model.as_ref(), Thresholds::default(), &options)?;
     let reason = detector

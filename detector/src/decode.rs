@@ -1,52 +1,7 @@
 //! The network's raw output to candidate boxes.
 
 use crate::BoundingBox;
-
-/// How a model lays out its one output. Both hold, for each of `boxes` predictions, a box as centre and size in input
-/// pixels and a score for each of `classes` classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// YOLOv5 (also v6, v7): `[1, boxes, 5 + classes]`; a row is `cx, cy, width, height, objectness, scores...` and the
-    /// confidence is objectness times score.
-    RowsWithObjectness {
-        /// Number of predictions.
-        boxes: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// YOLOv8 and later: `[1, 4 + classes, boxes]`; a column is `cx, cy, width, height, scores...` and the confidence is
-    /// the score.
-    Columns {
-        /// Number of predictions.
-        boxes: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-}
-
-impl Layout {
-    /// The layout of an output of this shape, or nothing if it is neither. Told apart by which axis is the short one:
-    /// a detector predicts many more boxes than it has classes.
-    #[must_use]
-    pub fn of_shape(shape: &[usize]) -> Option<Self> {
-        let &[1, middle, last] = shape else { return None };
-        if middle > last && last > 5 {
-            Some(Self::RowsWithObjectness { boxes: middle, classes: last - 5 })
-        } else if last > middle && middle > 4 {
-            Some(Self::Columns { boxes: last, classes: middle - 4 })
-        } else {
-            None
-        }
-    }
-
-    /// Number of classes.
-    #[must_use]
-    pub fn classes(&self) -> usize {
-        match *self {
-            Self::RowsWithObjectness { classes, .. } | Self::Columns { classes, .. } => classes,
-        }
-    }
-}
+pub use crate::layout::Layout;
 
 /// One box that the network believes in, before NMS; in input pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,28 +14,61 @@ pub struct Candidate {
     pub bounding_box: BoundingBox,
 }
 
+/// A score that is no probability: the network is none whose output was understood.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("the network gives a score of {0}, which is no probability: its output is not what it was taken for")]
+pub struct NotAProbability(pub f32);
+
+/// What rounding may add to a probability of 1.
+const ROUNDING: f32 = 1e-3;
+
 /// The candidates of at least this confidence, each with its best class, in the output's order.
+///
+/// # Errors
+/// [`NotAProbability`] if one has a confidence above 1.
 ///
 /// # Panics
 /// If `output` is smaller than `layout` says.
-#[must_use]
-pub fn candidates(output: &[f32], layout: Layout, min_confidence: f32) -> Vec<Candidate> {
-    match layout {
-        Layout::RowsWithObjectness { boxes, classes } => {
-            from_rows(&output[..boxes * (5 + classes)], classes, min_confidence)
+pub fn candidates(output: &[f32], layout: Layout, min_confidence: f32) -> Result<Vec<Candidate>, NotAProbability> {
+    let output = &output[..layout.values()];
+    let mut found = match layout {
+        Layout::RowsWithObjectness { classes, .. } => from_rows(output, classes, min_confidence)?,
+        Layout::Rows { classes, .. } => from_bare_rows(output, classes, min_confidence),
+        Layout::Columns { boxes, .. } => from_columns(output, boxes, min_confidence),
+        Layout::EndToEnd { .. } => from_detections(output, min_confidence),
+    };
+    for candidate in &mut found {
+        if candidate.confidence > 1.0 + ROUNDING {
+            return Err(NotAProbability(candidate.confidence));
         }
-        Layout::Columns { boxes, classes } => from_columns(&output[..boxes * (4 + classes)], boxes, min_confidence),
+        candidate.confidence = candidate.confidence.min(1.0);
     }
+    Ok(found)
 }
 
-fn from_rows(output: &[f32], classes: usize, min_confidence: f32) -> Vec<Candidate> {
+/// Rows of left, top, right, bottom, confidence, class.
+fn from_detections(output: &[f32], min_confidence: f32) -> Vec<Candidate> {
     output
-        .chunks_exact(5 + classes)
-        // No score exceeds 1, so neither does a confidence exceed its objectness.
-        .filter(|row| row[4] >= min_confidence)
+        .chunks_exact(6)
+        .filter(|row| row[4] >= min_confidence && row[5] >= 0.0)
+        .map(|row| Candidate {
+            class_id: row[5].round() as usize,
+            confidence: row[4],
+            bounding_box: BoundingBox {
+                left: row[0],
+                top: row[1],
+                right: row[2].max(row[0]),
+                bottom: row[3].max(row[1]),
+            },
+        })
+        .collect()
+}
+
+fn from_bare_rows(output: &[f32], classes: usize, min_confidence: f32) -> Vec<Candidate> {
+    output
+        .chunks_exact(4 + classes)
         .filter_map(|row| {
-            let (class_id, score) = best(row[5..].iter().copied())?;
-            let confidence = row[4] * score;
+            let (class_id, confidence) = best(row[4..].iter().copied())?;
             (confidence >= min_confidence).then(|| Candidate {
                 class_id,
                 confidence,
@@ -88,6 +76,23 @@ fn from_rows(output: &[f32], classes: usize, min_confidence: f32) -> Vec<Candida
             })
         })
         .collect()
+}
+
+fn from_rows(output: &[f32], classes: usize, min_confidence: f32) -> Result<Vec<Candidate>, NotAProbability> {
+    let mut found = Vec::new();
+    // No score exceeds 1, so neither does a confidence exceed its objectness.
+    for row in output.chunks_exact(5 + classes).filter(|row| row[4] >= min_confidence) {
+        let Some((class_id, score)) = best(row[5..].iter().copied()) else { continue };
+        if row[4] > 1.0 + ROUNDING || score > 1.0 + ROUNDING {
+            return Err(NotAProbability(row[4].max(score)));
+        }
+        let confidence = row[4] * score;
+        if confidence >= min_confidence {
+            let bounding_box = BoundingBox::from_centre(row[0], row[1], row[2], row[3]);
+            found.push(Candidate { class_id, confidence, bounding_box });
+        }
+    }
+    Ok(found)
 }
 
 fn from_columns(output: &[f32], boxes: usize, min_confidence: f32) -> Vec<Candidate> {
@@ -134,18 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn the_short_axis_tells_the_layout() {
-        assert_eq!(Layout::of_shape(&[1, 84, 8400]), Some(Layout::Columns { boxes: 8400, classes: 80 }));
-        assert_eq!(Layout::of_shape(&[1, 25200, 85]), Some(Layout::RowsWithObjectness { boxes: 25200, classes: 80 }));
-        assert_eq!(Layout::of_shape(&[1, 5, 2100]), Some(Layout::Columns { boxes: 2100, classes: 1 }));
-        assert_eq!(Layout::of_shape(&[1, 1000]), None);
-        assert_eq!(Layout::of_shape(&[2, 84, 8400]), None);
-        assert_eq!(Layout::of_shape(&[1, 3, 640]), None);
-    }
-
-    #[test]
     fn columns_give_the_best_class_of_each_box() {
-        let found = candidates(&columns(), Layout::Columns { boxes: 10, classes: 2 }, 0.25);
+        let found = candidates(&columns(), Layout::Columns { boxes: 10, classes: 2 }, 0.25).expect("probabilities");
         let summary: Vec<_> = found.iter().map(|c| (c.class_id, c.confidence)).collect();
         assert_eq!(summary, [(1, 0.9), (0, 0.3)]);
         let expected = BoundingBox { left: 15.0, top: 26.0, right: 25.0, bottom: 34.0 };
@@ -153,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn both_layouts_give_the_same_candidates() {
+    fn all_layouts_give_the_same_candidates() {
         let columns = columns();
         let mut rows = Vec::new();
         for i in 0..10 {
@@ -161,15 +156,41 @@ mod tests {
             // Objectness 0.5 with doubled scores is the same confidence.
             rows.extend([at(0), at(1), at(2), at(3), 0.5, at(4) * 2.0, at(5) * 2.0]);
         }
-        assert_eq!(
-            candidates(&rows, Layout::RowsWithObjectness { boxes: 10, classes: 2 }, 0.25),
-            candidates(&columns, Layout::Columns { boxes: 10, classes: 2 }, 0.25),
-        );
+        let bare: Vec<f32> =
+            (0..10).flat_map(|i| (0..6).map(move |row| (row, i))).map(|(row, i)| columns[row * 10 + i]).collect();
+        let expected = candidates(&columns, Layout::Columns { boxes: 10, classes: 2 }, 0.25);
+        assert!(expected.is_ok());
+        assert_eq!(candidates(&rows, Layout::RowsWithObjectness { boxes: 10, classes: 2 }, 0.25), expected);
+        assert_eq!(candidates(&bare, Layout::Rows { boxes: 10, classes: 2 }, 0.25), expected);
+    }
+
+    #[test]
+    fn detections_are_taken_as_they_are() {
+        let output = [[1.0, 2.0, 30.0, 40.0, 0.9, 61.0], [1.0, 2.0, 30.0, 40.0, 0.8, 61.0], [0.0; 6]].concat();
+        let found = candidates(&output, Layout::EndToEnd { boxes: 3, classes: 80 }, 0.25).expect("probabilities");
+        let bounding_box = BoundingBox { left: 1.0, top: 2.0, right: 30.0, bottom: 40.0 };
+        let expected = [0.9, 0.8].map(|confidence| Candidate { class_id: 61, confidence, bounding_box });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_confidence_above_one_is_no_confidence() {
+        let mut output = columns();
+        output[4 * 10 + 3] = 61.17;
+        let error = candidates(&output, Layout::Columns { boxes: 10, classes: 2 }, 0.25).expect_err("no probability");
+        assert_eq!(error, NotAProbability(61.17));
+        let row = [20.0, 20.0, 9.0, 9.0, 3.0, 0.2];
+        let error = candidates(&row, Layout::RowsWithObjectness { boxes: 1, classes: 1 }, 0.25).expect_err("none");
+        assert_eq!(error, NotAProbability(3.0));
+        // Rounding is none.
+        output[4 * 10 + 3] = 1.000_01;
+        let found = candidates(&output, Layout::Columns { boxes: 10, classes: 2 }, 0.25).expect("probabilities");
+        assert_eq!(found[0].confidence, 1.0);
     }
 
     #[test]
     fn not_a_number_is_no_candidate() {
         let output = vec![f32::NAN; 6 * 10];
-        assert!(candidates(&output, Layout::Columns { boxes: 10, classes: 2 }, 0.25).is_empty());
+        assert_eq!(candidates(&output, Layout::Columns { boxes: 10, classes: 2 }, 0.25), Ok(vec![]));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use image::RgbImage;
 use tract_onnx::prelude::TractError;
 
+use crate::layout::Layout;
 use crate::model::Options;
 use crate::{BoundingBox, LoadError, Model, StandIn, letterbox, nms, stand_in};
 
@@ -147,13 +148,17 @@ impl Detector {
         let output = model.run(input, width, height).map_err(failed)?;
         let inferred = Instant::now();
         let candidates = output.candidates(self.thresholds.confidence).map_err(failed)?;
-        let kept = nms::suppress(candidates, self.thresholds.iou, self.thresholds.max_detections);
-        let names = model.class_names();
+        let Thresholds { iou, max_detections, .. } = self.thresholds;
+        let kept = match model.layout() {
+            // What overlaps was left out by the network, or by the NMS that was exported with it.
+            Layout::EndToEnd { .. } => nms::most_confident(candidates, max_detections),
+            _ => nms::suppress(candidates, iou, max_detections),
+        };
         let detections = kept
             .into_iter()
             .map(|candidate| Detection {
                 class_id: candidate.class_id,
-                class: Arc::clone(&names[candidate.class_id]),
+                class: model.class_name(candidate.class_id),
                 confidence: candidate.confidence,
                 bounding_box: letterbox.to_image(&candidate.bounding_box),
             })

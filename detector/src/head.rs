@@ -1,33 +1,47 @@
 //! The last part of a detector's graph, recognised and taken over.
 //!
 //! YOLO's graphs end by turning the raw maps into boxes and scores for every place in the image, nearly all of which are
-//! thrown away next. [`Head::find`] recognises that end by its structure and constants; the graph is then cut before it,
-//! and [`Head::candidates`] does the same arithmetic only where a class logit is high enough.
+//! thrown away next. [`Head::find`] recognises that end by its structure and constants, or by what it computes
+//! ([`probe`]); the graph is then cut before it, and [`Head::candidates`] does the same arithmetic only where a class logit is
+//! high enough.
 
 mod anchors;
 mod distribution;
 mod graph;
+mod points;
+mod probe;
 
 use tract_onnx::prelude::*;
 
 use crate::decode::Candidate;
+use crate::layout::{Layout, LayoutName};
 use crate::raw_map::RawMap;
 
 /// How the raw maps become boxes.
 #[derive(Clone, Debug)]
 pub(crate) enum Head {
-    /// YOLOv8 and later: distances to the four edges, each as a distribution.
+    /// YOLOv8 and later, YOLOv6: distances to the four edges, each as a distribution or as it is.
     Distribution(distribution::Distribution),
-    /// YOLOv5: centre and size relative to anchors.
+    /// YOLOv5 and v7: centre and size relative to anchors.
     Anchors(anchors::Anchors),
+    /// YOLOX: centre and size relative to places.
+    Points(points::Points),
 }
 
 impl Head {
-    /// The head of this graph and the outlets of the raw maps, one for each stride; nothing if it is none that is known.
-    pub(crate) fn find(model: &TypedModel) -> Option<(Self, Vec<OutletId>)> {
-        distribution::find(model)
-            .map(|(head, maps)| (Self::Distribution(head), maps))
-            .or_else(|| anchors::find(model).map(|(head, maps)| (Self::Anchors(head), maps)))
+    /// The head of this graph, the outlets of the raw maps, and which of the possible layouts its output has; nothing if it is
+    /// none that is known.
+    pub(crate) fn find(model: &TypedModel, possible: &[Layout]) -> Option<(Self, Vec<OutletId>, Layout)> {
+        let known = distribution::find(model)
+            .map(|(head, maps)| (Self::Distribution(head), maps, LayoutName::Columns))
+            .or_else(|| {
+                anchors::find(model).map(|(head, maps)| (Self::Anchors(head), maps, LayoutName::RowsWithObjectness))
+            });
+        if let Some((head, maps, name)) = known {
+            let is_it = |layout: &&Layout| layout.name() == name && layout.classes() == head.classes();
+            return possible.iter().find(is_it).map(|&layout| (head, maps, layout));
+        }
+        possible.iter().find_map(|&layout| probe::find(model, layout).map(|(head, maps)| (head, maps, layout)))
     }
 
     /// Number of classes.
@@ -35,14 +49,29 @@ impl Head {
         match self {
             Self::Distribution(head) => head.classes,
             Self::Anchors(head) => head.classes,
+            Self::Points(head) => head.classes,
         }
     }
 
-    /// The candidates of at least this confidence, each with its best class, in the order of the uncut output.
-    pub(crate) fn candidates(&self, maps: &[RawMap<'_>], min_confidence: f32) -> Vec<Candidate> {
+    /// The candidates of at least this confidence, each with its best class, in the order of the uncut output; of an
+    /// end-to-end model its detections.
+    pub(crate) fn candidates(&self, maps: &[RawMap<'_>], min_confidence: f32, layout: Layout) -> Vec<Candidate> {
+        match (self, layout) {
+            (Self::Distribution(head), Layout::EndToEnd { boxes, .. }) => head.detections(maps, min_confidence, boxes),
+            (Self::Distribution(head), _) => head.candidates(maps, min_confidence),
+            (Self::Anchors(head), _) => head.candidates(maps, min_confidence),
+            (Self::Points(head), _) => head.candidates(maps, min_confidence),
+        }
+    }
+}
+
+impl std::fmt::Display for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Distribution(head) => head.candidates(maps, min_confidence),
-            Self::Anchors(head) => head.candidates(maps, min_confidence),
+            Self::Distribution(head) if head.bins == 1 => f.write_str("distances to the edges (YOLO26, YOLOv6)"),
+            Self::Distribution(head) => write!(f, "distances to the edges in {} bins (YOLOv8 and later)", head.bins),
+            Self::Anchors(_) => f.write_str("anchors (YOLOv5, YOLOv7)"),
+            Self::Points(_) => f.write_str("points (YOLOX)"),
         }
     }
 }

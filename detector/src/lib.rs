@@ -18,11 +18,16 @@ pub mod decode;
 mod detector;
 mod engine;
 mod head;
+mod layout;
 pub mod letterbox;
+mod metadata;
 pub mod model;
 pub mod nms;
+mod onnx;
 #[doc(hidden)]
 pub mod operators;
+mod profile;
+mod python;
 mod raw_map;
 mod stand_in;
 
@@ -30,6 +35,8 @@ pub use bounding_box::BoundingBox;
 pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
 pub use engine::{Isa, Precision, UnknownPrecision};
 pub use image::RgbImage;
+pub use layout::{Layout, LayoutName, UnknownLayout};
 pub use model::{LoadError, Model, Options, Output};
 pub use photo;
+pub use profile::OperatorTime;
 pub use stand_in::StandIn;

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_core::internal::ensure;
 
-use crate::coco;
-use crate::decode::{self, Candidate, Layout};
-use crate::engine::{Buffers, Isa, Precision, Recipe, lower};
+use crate::decode::{self, Candidate};
+use crate::engine::{Buffers, Isa, Precision, Produced, Recipe, lower, lower_whole};
 use crate::head::Head;
+use crate::layout::{EXPORT_A_DETECTOR, Layout, LayoutName, Unknown};
 use crate::letterbox;
+use crate::metadata::Metadata;
+use crate::onnx;
+use crate::profile::{self, OperatorTime};
 use crate::raw_map::RawMap;
 
 /// Why a file can't be used as a model. Each names the file and what the reader can do.
@@ -33,16 +35,15 @@ pub enum LoadError {
         /// tract's reason.
         reason: String,
     },
-    /// It is an ONNX file of something else than a YOLO detector.
-    #[error(
-        "the model {path} is no YOLO detector that I know: {found}; expected one image input [1,3,height,width] and an \
-         output [1,N,5+classes] (YOLOv5) or [1,4+classes,N] (YOLOv8 and later)"
-    )]
+    /// It is an ONNX file of something else than a YOLO detector, or of one that can't be decoded.
+    #[error("the model {path} is no detector that I can decode: {found}; {instead}")]
     NotADetector {
         /// The file.
         path: PathBuf,
-        /// What it has instead.
+        /// What it is instead.
         found: String,
+        /// What to do about it.
+        instead: String,
     },
 }
 
@@ -57,11 +58,13 @@ pub struct Options {
     /// Give the network as much grey around a photo as it needs, not as makes it a square: faster for photos that are no
     /// squares, with slightly other confidences than the square input gives.
     pub rectangular: bool,
+    /// What the output is, for models whose output could be two things. Nothing: the file tells.
+    pub layout: Option<LayoutName>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { own_operators: true, isa: Isa::detect(Precision::F32), rectangular: false }
+        Self { own_operators: true, isa: Isa::detect(Precision::F32), rectangular: false, layout: None }
     }
 }
 
@@ -82,15 +85,28 @@ pub struct Model {
     input_width: u32,
     input_height: u32,
     network: Network,
+    layout: Layout,
     class_names: Vec<Arc<str>>,
+    /// What the file says of itself.
+    said: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
 enum Network {
     /// Our operators up to the raw maps.
     Cut(Box<Cut>),
-    /// All of the graph on tract's operators.
-    Whole { plan: Plan, layout: Layout, reason: String },
+    /// All of the graph: on our operators as far as they cover it, or on tract's.
+    Whole(Box<Whole>),
+}
+
+#[derive(Debug)]
+struct Whole {
+    plan: Plan,
+    /// What runs on tract's operators and why.
+    reason: String,
+    /// The instruction set of our operators; nothing if there are none.
+    isa: Option<Isa>,
+    buffers: Buffers,
 }
 
 #[derive(Debug)]
@@ -104,6 +120,8 @@ struct Cut {
     plan: Plan,
     /// For the height and width of rectangular inputs, the latest last; nothing if they are not to be used.
     rectangular: Option<Mutex<Vec<SizedPlan>>>,
+    /// What runs on tract's operators and why, if anything does.
+    reason: Option<String>,
 }
 
 /// A plan, and the height and width of the inputs it is for.
@@ -113,6 +131,7 @@ type SizedPlan = ([usize; 2], Plan);
 #[derive(Debug)]
 pub struct Output<'a> {
     network: &'a Network,
+    layout: Layout,
     tensors: TVec<TValue>,
 }
 
@@ -123,14 +142,17 @@ impl Output<'_> {
     /// tract's, if a tensor is not what the graph said.
     pub fn candidates(&self, min_confidence: f32) -> TractResult<Vec<Candidate>> {
         match self.network {
-            Network::Whole { layout, .. } => {
+            Network::Whole(_) => {
                 let values = self.tensors[0].try_as_plain_ram()?;
-                Ok(decode::candidates(values.as_slice()?, *layout, min_confidence))
+                Ok(decode::candidates(values.as_slice()?, self.layout, min_confidence)?)
             }
             Network::Cut(cut) => {
                 let steps = cut.recipe.output_steps();
-                let maps = cut.recipe.outputs.iter().map(|pieces| RawMap::new(pieces, &steps, &self.tensors));
-                Ok(cut.head.candidates(&maps.collect::<TractResult<Vec<_>>>()?, min_confidence))
+                let maps = cut.recipe.outputs.iter().map(|output| match output {
+                    Produced::Map(pieces) => RawMap::new(pieces, &steps, &self.tensors),
+                    Produced::Tensor(_) => Err(TractError::msg("a raw map that is none")),
+                });
+                Ok(cut.head.candidates(&maps.collect::<TractResult<Vec<_>>>()?, min_confidence, self.layout))
             }
         }
     }
@@ -138,8 +160,8 @@ impl Output<'_> {
     /// The values of the graph's own output and their layout, where the network was not cut before it.
     #[must_use]
     pub fn whole(&self) -> Option<(&[f32], Layout)> {
-        let Network::Whole { layout, .. } = self.network else { return None };
-        Some((self.tensors[0].as_plain_ram()?.as_slice().ok()?, *layout))
+        let Network::Whole(_) = self.network else { return None };
+        Some((self.tensors[0].as_plain_ram()?.as_slice().ok()?, self.layout))
     }
 }
 
@@ -157,48 +179,119 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_with(path: &Path, options: &Options) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+        Self::of_bytes(path, &bytes, options)
+    }
+
+    /// The model whose file at `path` has these bytes.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn of_bytes(path: &Path, bytes: &[u8], options: &Options) -> Result<Self, LoadError> {
+        // A damaged file may break what tract takes for granted.
+        std::panic::catch_unwind(|| Self::of_bytes_unguarded(path, bytes, options)).unwrap_or_else(|_| {
+            let reason = "reading it ended in a panic, so it is damaged or uses what tract does not support".into();
+            Err(LoadError::Onnx { path: path.into(), reason })
+        })
+    }
+
+    fn of_bytes_unguarded(path: &Path, mut bytes: &[u8], options: &Options) -> Result<Self, LoadError> {
         let onnx_error = |error: TractError| LoadError::Onnx { path: path.into(), reason: format!("{error:#}") };
-        let not_a_detector = |found: String| LoadError::NotADetector { path: path.into(), found };
-        let file = std::fs::File::open(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+        let unknown = |Unknown { found, instead }| LoadError::NotADetector { path: path.into(), found, instead };
         let onnx = tract_onnx::onnx();
-        let proto = onnx.proto_model_for_read(&mut std::io::BufReader::new(file)).map_err(onnx_error)?;
-        let names_in_file = class_names(&proto);
-        let mut graph =
+        let mut proto = onnx.proto_model_for_read(&mut bytes).map_err(onnx_error)?;
+        let metadata = Metadata::of(&proto);
+        if let Some(task) = metadata.task.as_deref().filter(|&task| task != "detect") {
+            let found = format!("its task is {task:?}, not \"detect\"");
+            return Err(unknown(Unknown::new(found, EXPORT_A_DETECTOR)));
+        }
+        let said = metadata.said(&proto);
+        let size = onnx::normalise(&mut proto, path.parent().unwrap_or(Path::new("")), &metadata).map_err(unknown)?;
+        let graph =
             onnx.model_for_proto_model_with_model_template(&proto, InferenceModel::default()).map_err(onnx_error)?;
         // The file's weights are in the graph by now.
         drop(proto);
-        if graph.input_outlets().map_err(onnx_error)?.len() != 1 {
-            return Err(not_a_detector(format!("{} inputs", graph.inputs.len())));
-        }
-        let (input_height, input_width) = input_size(&graph).map_err(onnx_error)?;
-        let size = [input_height as usize, input_width as usize];
-        graph.set_input_fact(0, f32::fact([1, 3, size[0], size[1]]).into()).map_err(onnx_error)?;
         let graph = graph.into_typed().map_err(onnx_error)?;
-        let output = graph.output_fact(0).map_err(onnx_error)?;
-        let shape = output.shape.as_concrete().unwrap_or_default().to_vec();
-        let layout = Layout::of_shape(&shape)
-            .filter(|_| output.datum_type == f32::datum_type())
-            .ok_or_else(|| not_a_detector(format!("its output is {output:?}")))?;
+        let possible = possible_layouts(&graph, size, &metadata, options).map_err(unknown)?;
         let cut = if options.own_operators {
-            Cut::of(&graph, layout, size, options)
+            Cut::of(&graph, &possible, size, options)
         } else {
             Err("the options say so".to_owned())
         };
-        let network = match cut {
-            Ok(cut) => Network::Cut(Box::new(cut)),
+        let (network, layout) = match cut {
+            Ok((cut, layout)) => (Network::Cut(Box::new(cut)), layout),
             Err(reason) => {
-                tracing::info!(model.path = %path.display(), reason, "the model runs on tract's operators");
-                let graph = graph.into_optimized().map_err(onnx_error)?;
-                Network::Whole { plan: graph.into_runnable().map_err(onnx_error)?, layout, reason }
+                let &[layout] = &possible[..] else {
+                    let shape = concrete_shape(&graph, graph.outputs[0]).unwrap_or_default();
+                    return Err(unknown(Layout::ambiguous(&possible, &shape)));
+                };
+                let whole = Whole::of(graph, reason, size, options).map_err(onnx_error)?;
+                (Network::Whole(Box::new(whole)), layout)
             }
         };
-        Ok(Self {
+        let model = Self {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            input_width,
-            input_height,
+            input_width: size[1] as u32,
+            input_height: size[0] as u32,
             network,
-            class_names: complete_names(names_in_file, layout.classes()),
-        })
+            layout,
+            class_names: metadata.class_names(layout.classes()),
+            said,
+        };
+        if let Some(reason) = model.fallback_reason() {
+            tracing::info!(model.path = %path.display(), reason, "a part of the model runs on tract's operators");
+        }
+        if options.own_operators && matches!(model.network, Network::Whole(_)) {
+            model.try_out().map_err(onnx_error)?.map_err(unknown)?;
+        }
+        Ok(model)
+    }
+
+    /// Look at what the network says about a grey image, where nothing else tells that its output is what it was taken for: a
+    /// number can't be a probability below 0 or above 1, and boxes in input pixels can't all lie within the first few.
+    fn try_out(&self) -> TractResult<Result<(), Unknown>> {
+        /// In input pixels; boxes as parts of the input, or of a map's pixel, are smaller.
+        const FEW: f32 = 4.0;
+        const ROUNDING: f32 = 1e-3;
+        let (width, height) = self.input_size();
+        let output = self.run(vec![0.5; 3 * width as usize * height as usize], width, height)?;
+        let Some((values, layout)) = output.whole() else { return Ok(Ok(())) };
+        let boxes = layout.boxes();
+        let (mut least, mut most, mut farthest) = (f32::INFINITY, f32::NEG_INFINITY, 0.0_f32);
+        let mut look = |is_score: bool, value: f32| {
+            if is_score {
+                (least, most) = (least.min(value), most.max(value));
+            } else {
+                farthest = farthest.max(value.abs());
+            }
+        };
+        for (i, &value) in values[..layout.values()].iter().enumerate() {
+            match layout {
+                Layout::Columns { .. } => look(i / boxes >= 4, value),
+                Layout::EndToEnd { .. } if i % 6 == 5 => {}
+                Layout::EndToEnd { .. } => look(i % 6 == 4, value),
+                Layout::Rows { classes, .. } => look(i % (4 + classes) >= 4, value),
+                Layout::RowsWithObjectness { classes, .. } => look(i % (5 + classes) >= 4, value),
+            }
+        }
+        if least < -ROUNDING || most > 1.0 + ROUNDING {
+            let found = format!(
+                "taken for {}, its output has scores from {least} to {most}, which are no probabilities",
+                layout.name()
+            );
+            return Ok(Err(Unknown::new(found, EXPORT_A_DETECTOR)));
+        }
+        // No detection at all is no box at all.
+        if farthest <= FEW && !matches!(layout, Layout::EndToEnd { .. } if most <= 0.0) {
+            let found = format!(
+                "taken for {}, its boxes all lie within {farthest} pixels: they are parts of the input, as DETRs give, or not \
+                 decoded, as YOLOX gives",
+                layout.name()
+            );
+            let instead = "export it with boxes in input pixels (YOLOX: --decode_in_inference)";
+            return Ok(Err(Unknown::new(found, instead)));
+        }
+        Ok(Ok(()))
     }
 
     /// The file's name without extension.
@@ -232,21 +325,65 @@ impl Model {
         &self.class_names
     }
 
-    /// Why the network runs on tract's operators; nothing if it runs on those of this crate.
+    /// The name of a class; "class 7" where the file has none.
     #[must_use]
-    pub fn fallback_reason(&self) -> Option<&str> {
+    pub fn class_name(&self, class_id: usize) -> Arc<str> {
+        self.class_names.get(class_id).map_or_else(|| format!("class {class_id}").into(), Arc::clone)
+    }
+
+    /// What the file says of itself, as far as it matters here: what, and the words.
+    #[must_use]
+    pub fn said(&self) -> &[(&'static str, String)] {
+        &self.said
+    }
+
+    /// What of the end of the graph is done on the survivors only; nothing if all of it is run.
+    #[must_use]
+    pub fn head(&self) -> Option<String> {
         match &self.network {
-            Network::Cut(_) => None,
-            Network::Whole { reason, .. } => Some(reason),
+            Network::Cut(cut) => Some(cut.head.to_string()),
+            Network::Whole(_) => None,
         }
     }
 
-    /// The instruction set of this crate's operators; nothing if the network runs on tract's.
+    /// The operators of the plan for the model's own input size in the order that they run, each with its median time of so
+    /// many runs on a grey image.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn profile(&self, runs: usize) -> TractResult<Vec<OperatorTime>> {
+        let (width, height) = (self.input_width as usize, self.input_height as usize);
+        let input = tract_ndarray::Array4::from_elem((1, 3, height, width), 0.5_f32);
+        let input = Tensor::from(input).into_tvalue();
+        let (plan, buffers) = match &self.network {
+            Network::Cut(cut) => (&cut.plan, &cut.buffers),
+            Network::Whole(whole) => (&whole.plan, &whole.buffers),
+        };
+        buffers.lend(|| profile::profile(plan, &input, runs))
+    }
+
+    /// What its output means.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Why the network, or a part of it, runs on tract's operators: which nodes, and what kept them from this crate's. Nothing if
+    /// all of it runs on those of this crate.
+    #[must_use]
+    pub fn fallback_reason(&self) -> Option<&str> {
+        match &self.network {
+            Network::Cut(cut) => cut.reason.as_deref(),
+            Network::Whole(whole) => Some(&whole.reason),
+        }
+    }
+
+    /// The instruction set of this crate's operators; nothing if all of the network runs on tract's.
     #[must_use]
     pub fn isa(&self) -> Option<Isa> {
         match &self.network {
             Network::Cut(cut) => Some(cut.isa),
-            Network::Whole { .. } => None,
+            Network::Whole(whole) => whole.isa,
         }
     }
 
@@ -261,35 +398,46 @@ impl Model {
         let input = tract_ndarray::Array4::from_shape_vec((1, 3, size[0], size[1]), input)?;
         let inputs = tvec!(Tensor::from(input).into_tvalue());
         let tensors = match &self.network {
-            Network::Whole { plan, .. } => plan.run(inputs)?,
+            Network::Whole(whole) => whole.buffers.lend(|| whole.plan.run(inputs))?,
             Network::Cut(cut) => {
                 let plan = if size == own_size { Arc::clone(&cut.plan) } else { cut.rectangular_plan(size)? };
                 cut.buffers.lend(|| plan.run(inputs))?
             }
         };
-        Ok(Output { network: &self.network, tensors })
+        Ok(Output { network: &self.network, layout: self.layout, tensors })
     }
 }
 
 impl Cut {
-    /// The graph on our operators, or why not.
-    fn of(graph: &TypedModel, layout: Layout, size: [usize; 2], options: &Options) -> Result<Self, String> {
-        let (head, maps) = Head::find(graph)
-            .filter(|(head, _)| head.classes() == layout.classes())
-            .ok_or("the last part of the graph is none that is known")?;
+    /// The graph on our operators and which of the possible layouts its output has, or why not.
+    fn of(
+        graph: &TypedModel,
+        possible: &[Layout],
+        size: [usize; 2],
+        options: &Options,
+    ) -> Result<(Self, Layout), String> {
+        let (head, maps, layout) =
+            Head::find(graph, possible).ok_or("the last part of the graph is none that is known")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
             let plan = recipe.build([1, 3, size[0], size[1]])?.into_runnable()?;
             Ok((recipe, plan))
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
-        Ok(Self {
+        if recipe.own_steps() == 0 {
+            return Err("there are no convolutions before the last part of the graph".into());
+        }
+        // Constants of what runs on tract's operators may be for one size only.
+        let is_resizable = options.rectangular && recipe.foreign.is_empty();
+        let cut = Self {
             isa: options.isa,
+            reason: foreign_reason(&recipe),
             recipe,
             head,
             buffers: Buffers::default(),
             plan,
-            rectangular: options.rectangular.then(Mutex::default),
-        })
+            rectangular: is_resizable.then(Mutex::default),
+        };
+        Ok((cut, layout))
     }
 
     /// The plan for an input of this height and width: kept, or built and kept.
@@ -316,74 +464,78 @@ impl Cut {
     }
 }
 
-/// Height and width of the graph's image input; 640 where the file leaves them open.
-fn input_size(graph: &InferenceModel) -> TractResult<(u32, u32)> {
-    const DEFAULT: i64 = 640;
-    let fact = graph.input_fact(0)?;
-    let side = |axis: usize| {
-        let dim = fact.shape.dim(axis).and_then(|dim| dim.concretize()).and_then(|dim| dim.to_i64().ok());
-        u32::try_from(dim.filter(|&side| side > 0).unwrap_or(DEFAULT))
-    };
-    Ok((side(2)?, side(3)?))
-}
-
-/// Ultralytics' exporter writes the names as a Python dictionary: `{0: 'person', 1: "driver's seat"}`.
-fn class_names(proto: &ModelProto) -> Vec<String> {
-    proto
-        .metadata_props
-        .iter()
-        .find(|entry| entry.key == "names")
-        .map(|entry| python_strings(&entry.value))
-        .unwrap_or_default()
-}
-
-/// The string literals of a Python list or dictionary, in order.
-fn python_strings(text: &str) -> Vec<String> {
-    let mut strings = Vec::new();
-    let mut chars = text.chars();
-    while let Some(quote) = chars.by_ref().find(|c| matches!(c, '\'' | '"')) {
-        let mut string = String::new();
-        while let Some(c) = chars.next() {
-            match c {
-                '\\' => string.extend(chars.next()),
-                c if c == quote => break,
-                c => string.push(c),
+impl Whole {
+    /// The graph on our operators as far as they cover it; `reason` tells why its end was not taken over.
+    fn of(graph: TypedModel, reason: String, size: [usize; 2], options: &Options) -> TractResult<Self> {
+        if options.own_operators {
+            let built = lower_whole(&graph, options.isa).and_then(|recipe| {
+                ensure!(recipe.own_steps() > 0, "there are no convolutions that are covered");
+                let plan = recipe.build([1, 3, size[0], size[1]])?.into_runnable()?;
+                Ok((foreign_reason(&recipe), plan))
+            });
+            match built {
+                Ok((foreign, plan)) => {
+                    let reason = foreign.map_or(reason.clone(), |foreign| format!("{reason}; {foreign}"));
+                    return Ok(Self { plan, reason, isa: Some(options.isa), buffers: Buffers::default() });
+                }
+                Err(error) => tracing::debug!(error = format!("{error:#}"), "nothing of the graph can be lowered"),
             }
         }
-        strings.push(string);
+        let plan = graph.into_optimized()?.into_runnable()?;
+        Ok(Self { plan, reason, isa: None, buffers: Buffers::default() })
     }
-    strings
 }
 
-/// The file's names if there is one for each class, else COCO's if they fit, else "class 0", "class 1" and so on.
-fn complete_names(from_file: Vec<String>, classes: usize) -> Vec<Arc<str>> {
-    if from_file.len() == classes {
-        from_file.into_iter().map(Arc::from).collect()
-    } else if classes == coco::NAMES.len() {
-        coco::NAMES.into_iter().map(Arc::from).collect()
-    } else {
-        (0..classes).map(|class| format!("class {class}").into()).collect()
+/// What of a network runs on tract's operators.
+fn foreign_reason(recipe: &Recipe) -> Option<String> {
+    let first = recipe.foreign.first()?;
+    Some(match recipe.foreign.len() {
+        1 => format!("one node runs on tract's operator, {first}"),
+        count => format!("{count} nodes run on tract's operators, the first of them {first}"),
+    })
+}
+
+/// What the output of this graph may be.
+fn possible_layouts(
+    graph: &TypedModel,
+    size: [usize; 2],
+    metadata: &Metadata,
+    options: &Options,
+) -> Result<Vec<Layout>, Unknown> {
+    let Some((&first, others)) = graph.outputs.split_first() else {
+        return Err(Unknown::new("it has no output", EXPORT_A_DETECTOR));
+    };
+    let shapes: Vec<String> = graph.outputs.iter().map(|&output| shown(graph, output)).collect();
+    // YOLOv5 also gives its raw maps, of five axes.
+    let is_raw_map = |&output: &OutletId| graph.outlet_fact(output).is_ok_and(|fact| fact.rank() == 5);
+    if !others.iter().all(is_raw_map) {
+        let found = format!("it has {} outputs: {}", shapes.len(), shapes.join(" "));
+        let what = match concrete_shape(graph, others[0]).as_deref() {
+            Some([1, 32, _, _]) => ", as segmentation has",
+            _ if others.len() == 3 => ", as models have whose NMS was exported for another runtime",
+            _ => "",
+        };
+        return Err(Unknown::new(format!("{found}{what}"), EXPORT_A_DETECTOR));
     }
+    let shape = concrete_shape(graph, first);
+    let is_float = graph.outlet_fact(first).is_ok_and(|fact| fact.datum_type == f32::datum_type());
+    let Some(shape) = shape.filter(|_| is_float) else {
+        return Err(Unknown::new(format!("its output is {}", shapes[0]), EXPORT_A_DETECTOR));
+    };
+    Layout::possible(&shape, size, metadata, options.layout)
+}
+
+fn concrete_shape(graph: &TypedModel, outlet: OutletId) -> Option<Vec<usize>> {
+    graph.outlet_fact(outlet).ok()?.shape.as_concrete().map(<[usize]>::to_vec)
+}
+
+fn shown(graph: &TypedModel, outlet: OutletId) -> String {
+    graph.outlet_fact(outlet).map_or_else(|_| "nothing".into(), |fact| format!("[{fact:?}]"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn python_dictionary_of_names() {
-        let text = r#"{0: 'person', 1: "driver's seat", 2: 'it\'s', 3: 'größe'}"#;
-        assert_eq!(python_strings(text), ["person", "driver's seat", "it's", "größe"]);
-        assert_eq!(python_strings("['a', 'b']"), ["a", "b"]);
-        assert!(python_strings("{}").is_empty());
-    }
-
-    #[test]
-    fn names_fall_back_to_coco_then_to_numbers() {
-        assert_eq!(&*complete_names(vec![], 80)[5], "bus");
-        assert_eq!(&*complete_names(vec!["a".into(), "b".into()], 2)[1], "b");
-        assert_eq!(&*complete_names(vec!["a".into()], 2)[1], "class 1");
-    }
 
     #[test]
     fn a_missing_file_and_a_wrong_file_are_told_apart() {

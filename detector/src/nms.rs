@@ -6,7 +6,7 @@ use crate::decode::Candidate;
 /// confident first.
 #[must_use]
 pub fn suppress(mut candidates: Vec<Candidate>, max_iou: f32, limit: usize) -> Vec<Candidate> {
-    candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    by_confidence(&mut candidates);
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in candidates {
         if kept.len() == limit {
@@ -20,6 +20,18 @@ pub fn suppress(mut candidates: Vec<Candidate>, max_iou: f32, limit: usize) -> V
         }
     }
     kept
+}
+
+/// These candidates, at most `limit` of them, the most confident first.
+#[must_use]
+pub fn most_confident(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
+    by_confidence(&mut candidates);
+    candidates.truncate(limit);
+    candidates
+}
+
+fn by_confidence(candidates: &mut [Candidate]) {
+    candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
 }
 
 #[cfg(test)]
@@ -43,6 +55,13 @@ mod tests {
     fn other_classes_and_other_places_stay() {
         let all = [candidate(0, 0.9, 0.0), candidate(1, 0.8, 0.0), candidate(0, 0.7, 8.0)];
         assert_eq!(suppress(all.to_vec(), 0.45, 300), all);
+    }
+
+    #[test]
+    fn detections_that_overlap_stay() {
+        let (weak, strong) = (candidate(0, 0.5, 1.0), candidate(0, 0.9, 0.0));
+        assert_eq!(most_confident(vec![weak, strong], 2), [strong, weak]);
+        assert_eq!(most_confident(vec![weak, strong], 1), [strong]);
     }
 
     #[test]

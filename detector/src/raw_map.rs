@@ -32,6 +32,19 @@ impl<'a> RawMap<'a> {
         Ok(Self { tensors, lanes, height, width, channels })
     }
 
+    /// A map `[1, channels, height, width]` as it is: blocks of one channel.
+    pub(crate) fn of_planar(tensor: &'a Tensor) -> Option<Self> {
+        let &[1, channels, height, width] = tensor.shape() else { return None };
+        let values = tensor.as_plain_ram()?.as_slice::<f32>().ok()?;
+        let channels = (0..channels).map(|channel| (0, channel)).collect();
+        Some(Self { tensors: vec![values], lanes: 1, height, width, channels })
+    }
+
+    /// Pixels in all.
+    pub(crate) fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
     /// Pixels in a row.
     pub(crate) fn width(&self) -> usize {
         self.width

@@ -51,6 +51,8 @@ struct Report {
     model: String,
     /// What the network ran on.
     instructions: String,
+    /// What of it ran on tract's operators and why; nothing if nothing did.
+    fallback_reason: Option<String>,
     /// Width and height of the network's input for this image.
     input: [u32; 2],
     threads: u32,
@@ -101,6 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let report = Report {
         model: detector.name().into(),
         instructions: model.isa().map_or_else(|| "tract's".into(), |isa| format!("{isa:?}")),
+        fallback_reason: model.fallback_reason().map(str::to_owned),
         input: [input_width, input_height],
         threads: args.threads,
         runs: args.runs,
@@ -121,6 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let Medians { preprocess, inference, postprocess, total } = report.median_ms;
         println!("model        {}", report.model);
         println!("instructions {}", report.instructions);
+        println!("on tract     {}", report.fallback_reason.as_deref().unwrap_or("nothing"));
         println!("input        {input_width} x {input_height}");
         println!("threads      {} x {} runs", report.threads, report.runs);
         println!("load         {:>9.2} ms", report.load_ms);

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use fleet::BuildInfo;
 use fleet::service::{self, HealthCheck};
 
-use crate::{Settings, bench, detect, run};
+use crate::{Settings, bench, check, detect, run};
 
 /// Where the service listens unless told otherwise.
 const PORT: u16 = 8081;
@@ -28,6 +28,8 @@ enum Command {
     Detect(detect::Args),
     /// Time the detector; needs no AWS
     Bench(bench::Args),
+    /// Tell what a model is, how it is computed and what it finds; needs no AWS
+    Check(check::Args),
     /// Ask the service on this machine whether it is well
     Healthcheck(HealthCheck),
 }
@@ -42,6 +44,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, build: BuildInfo) -> ExitC
         }
         Command::Detect(args) => detect::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Healthcheck(check) => check.run(PORT).map_err(anyhow::Error::from),
     })
 }

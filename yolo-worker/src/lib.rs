@@ -6,6 +6,7 @@
 mod backoff;
 mod bench;
 mod callback;
+mod check;
 mod cli;
 mod consumer;
 mod detect;

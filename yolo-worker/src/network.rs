@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use detector::{Detector, Isa, Options, Precision, StandIn, Thresholds};
+use detector::{Detector, Isa, LayoutName, Options, Precision, StandIn, Thresholds};
 
 /// What every command that detects asks for.
 #[derive(Args, Clone, Debug)]
@@ -20,6 +20,10 @@ pub struct Network {
     /// no squares, with slightly other confidences
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
     pub rectangular: bool,
+    /// What the model's output is, where the file does not tell: columns ([1,4+classes,N]), rows ([1,N,4+classes]),
+    /// rows-with-objectness ([1,N,5+classes]) or end-to-end ([1,N,6])
+    #[arg(long, env)]
+    pub model_layout: Option<LayoutName>,
 }
 
 impl Network {
@@ -33,7 +37,12 @@ impl Network {
 
     /// The detector with the network in this file.
     pub(crate) fn load_file(&self, path: &Path) -> anyhow::Result<Detector> {
-        let options = Options { isa: Isa::detect(self.precision), rectangular: self.rectangular, ..Options::default() };
+        let options = Options {
+            isa: Isa::detect(self.precision),
+            rectangular: self.rectangular,
+            layout: self.model_layout,
+            ..Options::default()
+        };
         Ok(Detector::load_with(path, Thresholds::default(), &options)?)
     }
 }
@@ -44,7 +53,8 @@ pub(crate) fn warning(network: &Network, detector: &Detector) -> Option<String> 
         return Some("MODEL is the stand-in: nothing is really detected".into());
     };
     if let Some(reason) = model.fallback_reason() {
-        return Some(format!("the model runs on tract's operators, slower than it could be: {reason}"));
+        let part = if model.isa().is_some() { "a part of the model runs" } else { "the model runs" };
+        return Some(format!("{part} on tract's operators, slower than it could be: {reason}"));
     }
     let isa = model.isa().filter(|isa| isa.precision() != network.precision)?;
     let asked = network.precision;

@@ -37,7 +37,9 @@ pub async fn run(
         tracing::warn!("{warning}");
     }
     let isa = detector.model().and_then(Model::isa);
-    tracing::info!(model = detector.name(), ?isa, threads, "model loaded");
+    let fallback_reason = detector.model().and_then(Model::fallback_reason);
+    metrics::gauge!("worker_model_fallback").set(if fallback_reason.is_some() { 1.0 } else { 0.0 });
+    tracing::info!(model = detector.name(), ?isa, fallback_reason, threads, "model loaded");
 
     let config = fleet::aws::config().await;
     let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url);

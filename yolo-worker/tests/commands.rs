@@ -1,4 +1,4 @@
-//! `yolo-worker detect` and `yolo-worker bench`, without AWS.
+//! `yolo-worker detect`, `bench` and `check`, without AWS.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -73,6 +73,42 @@ fn bench_reports_what_it_measured() {
     let median = &report["median_ms"];
     let parts: f64 = ["preprocess", "inference", "postprocess"].iter().map(|part| number(&median[part])).sum();
     assert!(parts > 0.0 && number(&median["total"]) > 0.0, "{report}");
+}
+
+#[test]
+fn check_tells_what_a_model_is_and_finds() {
+    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/photos");
+    let photos = photos.to_str().expect("a path");
+    let reference = format!("{photos}/yolo12n.json");
+    let output = worker(&["check", "yolo12n", "--image", photos, "--reference", &reference, "--operators"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for part in [
+        "yolo12n.onnx",
+        "input         640 x 640",
+        "columns: 8400 boxes, 80 classes",
+        "distances to the edges in 16 bins",
+        "on tract      nothing",
+        "Convolve",
+        "1 cup, 1 dining table, 1 spoon",
+        "agree with the reference",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}
+
+#[test]
+fn check_fails_where_the_reference_has_something_else() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let reference = dir.path().join("reference.json");
+    let label = r#"{"class": "cat", "confidence": 0.9, "cx": 0.5, "cy": 0.5, "width": 0.1, "height": 0.1}"#;
+    std::fs::write(&reference, format!(r#"{{"images": {{"coffee.png": {{"labels": [{label}]}}}}}}"#)).expect("written");
+    let (photo, reference) = (photo("coffee.png"), reference.to_str().expect("a path"));
+    let output = worker(&["check", "yolo12n", "--image", photo.to_str().expect("a path"), "--reference", reference]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("a cat of confidence 0.900 is not found"), "{said}");
+    assert!(said.contains("a cup of confidence") && said.contains("is not in the reference"), "{said}");
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -2,23 +2,30 @@
 
 mod attention;
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
+use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, StridedSlice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PoolSpec};
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::identity::Identity;
+use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{DataFormat, Sigmoid, Silu};
+use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Sigmoid, Silu};
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::kernels::finish::Activation;
 use super::kernels::window::Window;
-use super::ops::{Add, Convolve, ConvolveDepthwise, InputLayout, Narrow, PlaneId, Pool, Shared, Upsample, Widen};
-use super::recipe::{Piece, Recipe, Step};
+use super::ops::{
+    Activate, Add, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Narrow, PlaneId, Pool, Shared,
+    Unblock, Upsample, Widen,
+};
+use super::recipe::{Piece, Produced, Recipe, Step};
 use super::view::{View, push};
 use super::{Isa, Precision};
 
@@ -29,11 +36,22 @@ enum Value {
     Image { step: usize, channels: usize, size: [usize; 2] },
     /// Runs of channels of blocked maps.
     Map { pieces: Vec<Piece>, size: [usize; 2] },
+    /// Such, with so many zeros above and left of it, below and right of it: what reads it may pad.
+    Padded { inner: Box<Self>, before: [usize; 2], after: [usize; 2] },
     /// A map seen through other axes.
     Viewed(View),
-    /// Nothing of its own; what reads it may know what to do.
+    /// Nothing of its own; what reads it may know what to do. Else it runs on tract's operator.
     Pending,
 }
+
+/// Nodes behind each other that wait for one that reads them.
+const MOST_PENDING: usize = 400;
+
+/// Groups of a convolution up to which it is computed as one whose other weights are 0.
+const MOST_GROUPS: usize = 8;
+
+/// Values of a constant that is computed while lowering.
+const LARGEST_CONSTANT: usize = 1 << 24;
 
 /// The steps found so far.
 struct Lowering<'a> {
@@ -43,52 +61,101 @@ struct Lowering<'a> {
     outputs: &'a [OutletId],
     values: HashMap<OutletId, Value>,
     steps: Vec<Step>,
-    /// For each step, its channels and the outlet of tract's graph that it computes.
-    results: Vec<(usize, OutletId)>,
+    /// For each step, its channels.
+    results: Vec<usize>,
+    /// What tract's operators read and write: the step, and which of its results.
+    tensors: HashMap<OutletId, (usize, usize)>,
+    /// Constants that were computed, and outlets that are none.
+    constants: RefCell<HashMap<OutletId, Option<Arc<Tensor>>>>,
+    /// Why a node could not be lowered.
+    reasons: HashMap<usize, String>,
+    /// The nodes that run on tract's operators, and why.
+    foreign: Vec<String>,
 }
 
-/// The part of `model` that computes `outputs`, as our operators. An error says what kept it from being lowered: the
-/// model then has to run on tract's operators.
+/// The part of `model` that computes `outputs`, which are maps, as our operators. What they don't cover runs on tract's in
+/// between, on tensors that are unblocked for it.
+///
+/// # Errors
+/// What kept it from being lowered: the model then has to run on tract's operators as a whole.
 pub(crate) fn lower(model: &TypedModel, outputs: &[OutletId], isa: Isa) -> TractResult<Recipe> {
-    let source = *model.input_outlets()?.first().context("no input")?;
-    let order = tract_onnx::tract_core::model::order::eval_order_for_nodes(
-        &model.nodes,
-        &[source.node],
-        &outputs.iter().map(|outlet| outlet.node).collect::<Vec<_>>(),
-        &[],
-    )?;
-    let mut lowering = Lowering {
-        isa,
-        model,
-        outputs,
-        values: HashMap::new(),
-        steps: Vec::new(),
-        results: vec![(concrete(model.outlet_fact(source)?)?.get(1).copied().unwrap_or_default(), source)],
-    };
-    for node in order {
-        let node = model.node(node);
-        // Constants are read where they are used.
-        if node.outputs.iter().all(|outlet| outlet.fact.konst.is_some()) || lowering.constant(node.id.into()).is_some()
-        {
-            continue;
-        }
-        let value = lowering.value_of(node).with_context(|| format!("lowering {node}"))?;
-        lowering.values.insert(node.id.into(), value);
-    }
+    let mut lowering = Lowering::of(model, outputs, isa)?;
     let outputs = outputs
         .iter()
-        .map(|&output| lowering.map(output).map(|(pieces, _)| pieces))
+        .map(|&output| lowering.map(output).map(|(pieces, _)| Produced::Map(pieces)))
         .collect::<TractResult<Vec<_>>>()?;
-    let mut recipe = Recipe { steps: lowering.steps, outputs };
-    if isa.precision() != Precision::F32 {
-        widen_outputs(&mut recipe, isa);
+    Ok(lowering.recipe(outputs))
+}
+
+/// [`lower`], of the graph up to its own first output, whatever that is.
+///
+/// # Errors
+/// As [`lower`].
+pub(crate) fn lower_whole(model: &TypedModel, isa: Isa) -> TractResult<Recipe> {
+    let output = *model.output_outlets()?.first().context("no output")?;
+    let outputs = [output];
+    let mut lowering = Lowering::of(model, &outputs, isa)?;
+    let (step, slot) = lowering.tensor(output, 0)?;
+    ensure!(slot == 0 && step > 0, "an output that is made beside another");
+    Ok(lowering.recipe(vec![Produced::Tensor(step)]))
+}
+
+impl<'a> Lowering<'a> {
+    /// All of the nodes that `outputs` need.
+    fn of(model: &'a TypedModel, outputs: &'a [OutletId], isa: Isa) -> TractResult<Self> {
+        let source = *model.input_outlets()?.first().context("no input")?;
+        let order = tract_onnx::tract_core::model::order::eval_order_for_nodes(
+            &model.nodes,
+            &[source.node],
+            &outputs.iter().map(|outlet| outlet.node).collect::<Vec<_>>(),
+            &[],
+        )?;
+        let mut lowering = Self {
+            isa,
+            model,
+            outputs,
+            values: HashMap::new(),
+            steps: Vec::new(),
+            results: vec![concrete(model.outlet_fact(source)?)?.get(1).copied().unwrap_or_default()],
+            tensors: HashMap::new(),
+            constants: RefCell::default(),
+            reasons: HashMap::new(),
+            foreign: Vec::new(),
+        };
+        for node in order {
+            let node = model.node(node);
+            // Constants are read where they are used.
+            if lowering.constant_tensor(node.id.into()).is_some() {
+                continue;
+            }
+            let value = lowering.value_of(node).unwrap_or_else(|error| {
+                lowering.reasons.insert(node.id, format!("{error:#}"));
+                Value::Pending
+            });
+            lowering.values.insert(node.id.into(), value);
+        }
+        Ok(lowering)
     }
-    Ok(recipe)
+
+    fn recipe(self, outputs: Vec<Produced>) -> Recipe {
+        let mut recipe = Recipe { steps: self.steps, outputs, foreign: self.foreign };
+        if self.isa.precision() != Precision::F32 {
+            widen_outputs(&mut recipe, self.isa);
+        }
+        recipe
+    }
 }
 
 /// Have what leaves the network as `f32`: a convolution writes its sums as they are, anything else is converted.
 fn widen_outputs(recipe: &mut Recipe, isa: Isa) {
-    for step in recipe.output_steps() {
+    let maps = recipe.outputs.iter().filter_map(|output| match output {
+        Produced::Map(pieces) => Some(pieces),
+        Produced::Tensor(_) => None,
+    });
+    let mut steps: Vec<usize> = maps.flatten().map(|piece| piece.step).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    for step in steps {
         let is_read = recipe.steps.iter().any(|other| other.inputs.contains(&step));
         let Step { name, op, .. } = &mut recipe.steps[step - 1];
         if let Some(convolve) = op.downcast_mut::<Convolve>().filter(|_| !is_read) {
@@ -96,10 +163,13 @@ fn widen_outputs(recipe: &mut Recipe, isa: Isa) {
             continue;
         }
         let name = format!("{name}, wide");
-        recipe.steps.push(Step { name, op: Widen { isa }.into(), inputs: vec![step] });
+        recipe.steps.push(Step { name, op: Widen { isa }.into(), inputs: vec![step], slots: vec![] });
         let widened = recipe.steps.len();
-        for piece in recipe.outputs.iter_mut().flatten().filter(|piece| piece.step == step) {
-            piece.step = widened;
+        for output in &mut recipe.outputs {
+            let Produced::Map(pieces) = output else { continue };
+            for piece in pieces.iter_mut().filter(|piece| piece.step == step) {
+                piece.step = widened;
+            }
         }
     }
 }
@@ -114,9 +184,6 @@ impl Lowering<'_> {
                 0
             } else {
                 self.push(node, Narrow { isa: self.isa }, vec![0], shape[1]);
-                if let Some(step) = self.steps.last_mut() {
-                    step.name = format!("{}, narrow", node.name);
-                }
                 self.steps.len()
             };
             Ok(Value::Image { step, channels: shape[1], size: [shape[2], shape[3]] })
@@ -124,17 +191,22 @@ impl Lowering<'_> {
             self.convolution(node, conv)
         } else if let Some(pool) = op.downcast_ref::<MaxPool>() {
             self.max_pool(node, pool)
+        } else if let Some(pool) = op.downcast_ref::<SumPool>() {
+            self.average_pool(node, pool)
+        } else if let Some(pad) = op.downcast_ref::<Pad>() {
+            self.padded(node, pad)
         } else if let Some(concat) = op.downcast_ref::<TypedConcat>() {
             self.concatenation(node, concat)
         } else if let Some(slice) = op.downcast_ref::<Slice>() {
             let view = self.view(node.inputs[0])?;
             let (start, end) = (slice.start.to_usize()?, slice.end.to_usize()?);
             Ok(viewed(view.sliced(slice.axis, start, end).context("a slice through several factors")?))
+        } else if let Some(slice) = op.downcast_ref::<StridedSlice>() {
+            self.sliced(node, slice)
         } else if let Some(change) = op.downcast_ref::<AxisOp>() {
-            if matches!(self.values.get(&node.inputs[0]), Some(Value::Pending)) {
-                return Ok(Value::Pending);
-            }
             Ok(viewed(self.view(node.inputs[0])?.changed(change).context("axes that can't be followed")?))
+        } else if op.is::<Cast>() || op.is::<Identity>() {
+            self.unchanged(node)
         } else if op.name() == "Resize" {
             self.upsample(node)
         } else if is_binary::<math::Add>(node) {
@@ -143,8 +215,9 @@ impl Lowering<'_> {
             && let Some(value) = self.silu(node)
         {
             Ok(value)
-        } else if op.downcast_ref::<ElementWiseOp>().is_some_and(|op| op.0.is::<Silu>()) {
-            self.activated(node.inputs[0], 1).context("a SiLU that follows no convolution")
+        } else if let Some(activation) = self.activation(node) {
+            let (input, activation) = activation;
+            self.activate(node, input, 1, activation)
         } else if let Some(value) = self.attention(node)? {
             Ok(value)
         } else {
@@ -152,43 +225,145 @@ impl Lowering<'_> {
         }
     }
 
-    /// The constant at an outlet, as `f32`.
+    /// The constant at an outlet, if it is of `f32`.
     fn constant(&self, outlet: OutletId) -> Option<Arc<Tensor>> {
+        self.constant_tensor(outlet).filter(|tensor| tensor.datum_type() == f32::datum_type())
+    }
+
+    /// The constant at an outlet: one of the file's, or what operators make of such.
+    fn constant_tensor(&self, outlet: OutletId) -> Option<Arc<Tensor>> {
         let fact = self.model.outlet_fact(outlet).ok()?;
         if let Some(tensor) = &fact.konst {
-            return (tensor.datum_type() == f32::datum_type()).then(|| Arc::clone(tensor));
+            return Some(Arc::clone(tensor));
+        }
+        if let Some(known) = self.constants.borrow().get(&outlet) {
+            return known.clone();
         }
         let node = self.model.node(outlet.node);
-        if matches!(node.op.downcast_ref::<AxisOp>(), Some(AxisOp::Add(_) | AxisOp::Rm(_))) {
-            // More or fewer axes of length 1: the same values.
-            return self.constant(node.inputs[0]);
-        }
-        let cast = node.op.downcast_ref::<Cast>()?;
-        (cast.to == f32::datum_type()).then(|| self.constant(node.inputs[0]))?
+        let is_small =
+            fact.shape.as_concrete().is_some_and(|shape| shape.iter().product::<usize>() <= LARGEST_CONSTANT);
+        // Nodes come after what they read, so this goes down by one.
+        let inputs = (!node.inputs.is_empty() && is_small).then(|| {
+            let input = |&input: &OutletId| self.constant_tensor(input).map(|tensor| tensor.into_tvalue());
+            node.inputs.iter().map(input).collect::<Option<TVec<TValue>>>()
+        });
+        let outputs = inputs.flatten().and_then(|inputs| node.op.eval_out_of_plan(inputs).ok().flatten());
+        let found = outputs.and_then(|outputs| Some(outputs.get(outlet.slot)?.clone().into_arc_tensor()));
+        self.constants.borrow_mut().insert(outlet, found.clone());
+        found
+    }
+
+    /// The whole numbers of a constant.
+    fn numbers(&self, outlet: OutletId) -> TractResult<Vec<i64>> {
+        let tensor = self.constant_tensor(outlet).context("a number that is not constant")?;
+        let tensor = tensor.cast_to::<i64>()?;
+        Ok(tensor.try_as_plain_ram()?.as_slice::<i64>()?.to_vec())
     }
 
     /// An outlet as runs of channels, and its height and width.
-    fn map(&self, outlet: OutletId) -> TractResult<(Vec<Piece>, [usize; 2])> {
-        match self.values.get(&outlet) {
-            Some(Value::Map { pieces, size }) => Ok((pieces.clone(), *size)),
-            other => bail!("{} is no map but {other:?}", self.model.node(outlet.node)),
+    fn map(&mut self, outlet: OutletId) -> TractResult<(Vec<Piece>, [usize; 2])> {
+        if let Some(Value::Map { pieces, size }) = self.values.get(&outlet) {
+            return Ok((pieces.clone(), *size));
         }
+        let fact = self.model.outlet_fact(outlet)?;
+        let shape = concrete(fact)?;
+        let &[_, channels, height, width] = &shape[..] else { bail!("{shape:?} is no map") };
+        ensure!(fact.datum_type == f32::datum_type(), "a map of {:?}", fact.datum_type);
+        ensure!(shape.iter().product::<usize>() > 0, "a map of nothing");
+        let (step, slot) = self.tensor(outlet, 0)?;
+        let name = format!("{}, blocked", self.model.node(outlet.node).name);
+        self.steps.push(Step { name, op: Block { isa: self.isa }.into(), inputs: vec![step], slots: vec![slot] });
+        self.results.push(channels);
+        let pieces = vec![Piece { step: self.steps.len(), first: 0, count: channels }];
+        let size = [height, width];
+        self.values.insert(outlet, Value::Map { pieces: pieces.clone(), size });
+        Ok((pieces, size))
+    }
+
+    /// An outlet as a tensor that tract's operators read: the step that makes it, and which of its results it is.
+    fn tensor(&mut self, outlet: OutletId, pending: usize) -> TractResult<(usize, usize)> {
+        if let Some(&found) = self.tensors.get(&outlet) {
+            return Ok(found);
+        }
+        ensure!(pending < MOST_PENDING, "more than {MOST_PENDING} nodes that are not covered");
+        let node = self.model.node(outlet.node);
+        let name = |what: &str| format!("{}, {what} {}", node.name, outlet.slot);
+        if let Some(constant) = self.constant_tensor(outlet) {
+            return Ok(self.push_tensor(outlet, name("constant"), Const::new(constant)?.into(), vec![], vec![]));
+        }
+        match self.values.get(&outlet) {
+            // The source itself, which is of `f32`.
+            Some(Value::Image { .. }) => {
+                self.tensors.insert(outlet, (0, 0));
+                Ok((0, 0))
+            }
+            Some(Value::Map { pieces, .. }) => {
+                let mut inputs = Vec::new();
+                let channels = self.channels(&pieces.clone(), &mut inputs);
+                let op = Unblock { isa: self.isa, channels };
+                Ok(self.push_tensor(outlet, name("unblocked"), op.into(), inputs, vec![]))
+            }
+            _ => {
+                let (mut inputs, mut slots) = (Vec::new(), Vec::new());
+                for &input in &node.inputs {
+                    let (step, slot) = self.tensor(input, pending + 1)?;
+                    inputs.push(step);
+                    slots.push(slot);
+                }
+                let reason = self.reasons.get(&node.id).map_or(String::new(), |reason| format!(": {reason}"));
+                self.foreign.push(format!("{} ({}){reason}", node.name, node.op.name()));
+                let (step, _) = self.push_tensor(outlet, node.name.clone(), node.op.clone(), inputs, slots);
+                for slot in 0..node.outputs.len() {
+                    self.tensors.insert(OutletId::new(node.id, slot), (step, slot));
+                }
+                Ok((step, outlet.slot))
+            }
+        }
+    }
+
+    fn push_tensor(
+        &mut self,
+        outlet: OutletId,
+        name: String,
+        op: Box<dyn TypedOp>,
+        inputs: Vec<usize>,
+        slots: Vec<usize>,
+    ) -> (usize, usize) {
+        self.steps.push(Step { name, op, inputs, slots });
+        self.results.push(0);
+        self.tensors.insert(outlet, (self.steps.len(), 0));
+        (self.steps.len(), 0)
     }
 
     fn view(&self, outlet: OutletId) -> TractResult<View> {
         match self.values.get(&outlet) {
             Some(Value::Viewed(view)) => Ok(view.clone()),
-            _ => self.map(outlet).map(|(pieces, size)| View::of_map(&pieces, size)),
+            Some(Value::Map { pieces, size }) => Ok(View::of_map(pieces, *size)),
+            _ => bail!("an input that is no map"),
         }
     }
 
+    /// Where each of these channels is; `inputs` collects the steps they are in.
+    fn channels(&self, pieces: &[Piece], inputs: &mut Vec<usize>) -> Vec<Channel> {
+        let lanes = self.isa.lanes();
+        let mut channels = Vec::new();
+        for piece in pieces {
+            let input = input(inputs, piece.step);
+            channels.extend(
+                (piece.first..piece.first + piece.count)
+                    .map(|channel| Channel { plane: PlaneId { input, block: channel / lanes }, lane: channel % lanes }),
+            );
+        }
+        channels
+    }
+
     /// Planes that hold whole blocks of these channels and nothing else; `inputs` collects the steps they are in.
-    fn planes(&self, pieces: &[Piece], inputs: &mut Vec<usize>) -> TractResult<Vec<PlaneId>> {
+    fn whole_planes(&self, pieces: &[Piece], inputs: &mut Vec<usize>) -> TractResult<Vec<PlaneId>> {
         let lanes = self.isa.lanes();
         let mut planes = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
             // Only the last block of all may be partly filled, and then only if it is so where it comes from.
-            let is_last = index + 1 == pieces.len() && piece.first + piece.count == self.results[piece.step].0;
+            let is_last = index + 1 == pieces.len() && piece.first + piece.count == self.results[piece.step];
             ensure!(
                 piece.first % lanes == 0 && (piece.count % lanes == 0 || is_last),
                 "channels {piece:?} are no whole blocks"
@@ -196,6 +371,23 @@ impl Lowering<'_> {
             planes.extend(blocks(piece, lanes).map(|block| PlaneId { input: input(inputs, piece.step), block }));
         }
         Ok(planes)
+    }
+
+    /// [`whole_planes`](Self::whole_planes), of a step that gathers the channels where they are no whole blocks.
+    fn planes(&mut self, node: &TypedNode, pieces: &[Piece], inputs: &mut Vec<usize>) -> Vec<PlaneId> {
+        if let Ok(planes) = self.whole_planes(pieces, &mut inputs.clone()) {
+            for piece in pieces {
+                input(inputs, piece.step);
+            }
+            return planes;
+        }
+        let mut sources = Vec::new();
+        let op = Gather { isa: self.isa, channels: self.channels(pieces, &mut sources) };
+        let name = format!("{}, gathered {}", node.name, self.steps.len());
+        self.steps.push(Step { name, op: op.into(), inputs: sources, slots: vec![] });
+        self.results.push(channels(pieces));
+        let input = input(inputs, self.steps.len());
+        (0..channels(pieces).div_ceil(self.isa.lanes())).map(|block| PlaneId { input, block }).collect()
     }
 
     /// Add a step; its result as a value.
@@ -206,8 +398,9 @@ impl Lowering<'_> {
         inputs: Vec<usize>,
         channels: usize,
     ) -> Value {
-        self.steps.push(Step { name: node.name.clone(), op: op.into(), inputs });
-        self.results.push((channels, node.id.into()));
+        let name = format!("{}, lowered", node.name);
+        self.steps.push(Step { name, op: op.into(), inputs, slots: vec![] });
+        self.results.push(channels);
         let shape = &node.outputs[0].fact.shape;
         let side = |axis: usize| shape.get(axis).and_then(|side| side.to_usize().ok()).unwrap_or(0);
         let pieces = vec![Piece { step: self.steps.len(), first: 0, count: channels }];
@@ -220,29 +413,41 @@ impl Lowering<'_> {
         let weights = self.constant(node.inputs[1]).context("weights that are not constant")?;
         let bias = self.constant(node.inputs[2]).context("a bias that is not constant")?;
         let (weights, bias) = (weights.try_as_plain_ram()?, bias.try_as_plain_ram()?);
-        let (weights, bias) = (weights.as_slice::<f32>()?, bias.as_slice::<f32>()?);
+        let (mut weights, bias) = (Cow::from(weights.as_slice::<f32>()?), bias.as_slice::<f32>()?);
         let (inputs, outputs) = (conv.input_channels(), conv.output_channels());
         let mut padded_bias = vec![0.0; outputs.next_multiple_of(lanes)];
         for (output, value) in padded_bias.iter_mut().take(outputs).enumerate() {
             *value = if bias.len() == 1 { bias[0] } else { bias[output] };
         }
         let mut steps = Vec::new();
-        if conv.group > 1 {
-            let (pieces, size) = self.map(node.inputs[0])?;
-            ensure!(conv.group == inputs && conv.group == outputs, "{} groups", conv.group);
+        let (before, after) = match self.values.get(&node.inputs[0]) {
+            Some(Value::Padded { before, after, .. }) => (*before, *after),
+            _ => ([0; 2], [0; 2]),
+        };
+        if conv.group > 1 && conv.group == inputs && conv.group == outputs {
+            let (pieces, size) = self.unpadded_map(node.inputs[0])?;
+            let window = window(&conv.pool_spec, size, before, after)?;
+            ensure!(window.is_supported(), "a window too wide");
             let op = ConvolveDepthwise {
                 isa: self.isa,
-                window: window(&conv.pool_spec, size)?,
-                planes: self.planes(&pieces, &mut steps)?,
-                weights: ConvolveDepthwise::pack(lanes, weights, outputs).into(),
+                window,
+                planes: self.planes(node, &pieces, &mut steps),
+                weights: ConvolveDepthwise::pack(lanes, &weights, outputs).into(),
                 bias: padded_bias.into(),
                 activation: Activation::None,
                 residual: Vec::new(),
             };
-            ensure!(op.window.is_supported(), "a window too wide");
             return Ok(self.push(node, op, steps, outputs));
         }
-        let (layout, planes, lanes_of, size) = match self.values.get(&node.inputs[0]) {
+        if conv.group > 1 {
+            ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
+            weights = ungrouped(&weights, conv.group, outputs, inputs).into();
+        }
+        let unpadded = match self.values.get(&node.inputs[0]) {
+            Some(Value::Padded { inner, .. }) => Some(&**inner),
+            other => other,
+        };
+        let (layout, planes, lanes_of, size) = match unpadded {
             Some(&Value::Image { step, channels, size }) => {
                 steps.push(step);
                 let planes = (0..channels).map(|block| PlaneId { input: 0, block }).collect();
@@ -250,7 +455,7 @@ impl Lowering<'_> {
             }
             _ => {
                 // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
-                let (pieces, size) = self.map(node.inputs[0])?;
+                let (pieces, size) = self.unpadded_map(node.inputs[0])?;
                 let (mut planes, mut lanes_of) = (Vec::new(), Vec::new());
                 let mut before = 0;
                 for piece in &pieces {
@@ -267,12 +472,12 @@ impl Lowering<'_> {
                 (InputLayout::Blocked, planes, lanes_of, size)
             }
         };
-        let window = window(&conv.pool_spec, size)?;
+        let window = window(&conv.pool_spec, size, before, after)?;
         ensure!(window.is_supported(), "a window too wide");
         let shape = [outputs, inputs];
         let weights: Shared = match self.isa.precision() {
-            Precision::F32 => Convolve::pack::<f32>(lanes, &window, weights, shape, &lanes_of).into(),
-            Precision::Bf16 => Convolve::pack::<u16>(lanes, &window, weights, shape, &lanes_of).into(),
+            Precision::F32 => Convolve::pack::<f32>(lanes, &window, &weights, shape, &lanes_of).into(),
+            Precision::Bf16 => Convolve::pack::<u16>(lanes, &window, &weights, shape, &lanes_of).into(),
         };
         let op = Convolve {
             isa: self.isa,
@@ -288,18 +493,102 @@ impl Lowering<'_> {
         Ok(self.push(node, op, steps, outputs))
     }
 
+    /// [`map`](Self::map), without the zeros around it.
+    fn unpadded_map(&mut self, outlet: OutletId) -> TractResult<(Vec<Piece>, [usize; 2])> {
+        if let Some(Value::Padded { inner, .. }) = self.values.get(&outlet)
+            && let Value::Map { pieces, size } = &**inner
+        {
+            return Ok((pieces.clone(), *size));
+        }
+        self.map(outlet)
+    }
+
+    /// Zeros around a map, left to a convolution that reads it.
+    fn padded(&mut self, node: &TypedNode, pad: &Pad) -> TractResult<Value> {
+        let is_zero = match &pad.mode {
+            PadMode::Constant(value) => value.cast_to_scalar::<f32>()? == 0.0,
+            _ => false,
+        };
+        let &[(0, 0), (0, 0), (top, bottom), (left, right)] = &pad.pads[..] else { bail!("not of height and width") };
+        let inner =
+            self.values.get(&node.inputs[0]).filter(|value| matches!(value, Value::Image { .. } | Value::Map { .. }));
+        ensure!(is_zero, "not with zeros");
+        let inner = Box::new(inner.context("not of a map")?.clone());
+        Ok(Value::Padded { inner, before: [top, left], after: [bottom, right] })
+    }
+
     fn max_pool(&mut self, node: &TypedNode, pool: &MaxPool) -> TractResult<Value> {
         ensure!(pool.with_index_outputs.is_none(), "indices are asked for");
         let (pieces, size) = self.map(node.inputs[0])?;
+        let window = window(&pool.pool_spec, size, [0; 2], [0; 2])?;
         let mut inputs = Vec::new();
-        let op =
-            Pool { isa: self.isa, window: window(&pool.pool_spec, size)?, planes: self.planes(&pieces, &mut inputs)? };
+        let op = Pool { isa: self.isa, window, planes: self.planes(node, &pieces, &mut inputs) };
         Ok(self.push(node, op, inputs, channels(&pieces)))
+    }
+
+    /// The mean of a window: a depthwise convolution whose weights are all the same.
+    fn average_pool(&mut self, node: &TypedNode, pool: &SumPool) -> TractResult<Value> {
+        let (pieces, size) = self.map(node.inputs[0])?;
+        let window = window(&pool.pool_spec, size, [0; 2], [0; 2])?;
+        ensure!(window.is_supported(), "a window too wide");
+        let is_padded = window.before != [0; 2] || window.after != [0; 2];
+        ensure!(!pool.normalize || pool.count_include_pad || !is_padded, "a mean that leaves out what is padded");
+        let taps = window.kernel[0] * window.kernel[1];
+        let weight = if pool.normalize { 1.0 / taps as f32 } else { 1.0 };
+        let (lanes, channels) = (self.isa.lanes(), channels(&pieces));
+        let mut inputs = Vec::new();
+        let op = ConvolveDepthwise {
+            isa: self.isa,
+            window,
+            planes: self.planes(node, &pieces, &mut inputs),
+            weights: ConvolveDepthwise::pack(lanes, &vec![weight; channels * taps], channels).into(),
+            bias: vec![0.0_f32; channels.next_multiple_of(lanes)].into(),
+            activation: Activation::None,
+            residual: Vec::new(),
+        };
+        Ok(self.push(node, op, inputs, channels))
+    }
+
+    /// A cast to the type that is there already, as what was of 16 bits leaves behind, or nothing at all.
+    fn unchanged(&self, node: &TypedNode) -> TractResult<Value> {
+        let input = node.inputs[0];
+        let is_same = self.model.outlet_fact(input)?.datum_type == node.outputs[0].fact.datum_type;
+        ensure!(is_same, "another type");
+        let value = self.values.get(&input).filter(|value| !matches!(value, Value::Pending)).context("of no map")?;
+        // What makes a map may be changed for its reader: there must be no other.
+        let is_alone = self.model.outlet_successors(input).len() == 1 && !self.outputs.contains(&input);
+        ensure!(is_alone || matches!(value, Value::Image { .. }), "of a map that is read elsewhere");
+        Ok(value.clone())
+    }
+
+    /// A slice whose bounds are inputs of it, all constant.
+    fn sliced(&mut self, node: &TypedNode, slice: &StridedSlice) -> TractResult<Value> {
+        ensure!(slice.begin_mask == 0 && slice.end_mask == 0 && slice.shrink_axis_mask == 0, "bounds that are masked");
+        let mut view = self.view(node.inputs[0])?;
+        let shape = concrete(self.model.outlet_fact(node.inputs[0])?)?;
+        let (starts, ends) = (self.numbers(node.inputs[1])?, self.numbers(node.inputs[2])?);
+        let optional = |input: Option<usize>| input.map(|input| self.numbers(node.inputs[input])).transpose();
+        let axes = optional(slice.optional_axes_input)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = optional(slice.optional_steps_input)?.unwrap_or_else(|| vec![1; starts.len()]);
+        ensure!(steps.iter().all(|&step| step == 1), "a slice that leaves out values");
+        ensure!(axes.len() == starts.len() && axes.len() == ends.len(), "bounds for other axes");
+        for ((&axis, &start), &end) in axes.iter().zip(&starts).zip(&ends) {
+            let from_end = |index: i64, length: usize| if index < 0 { index + length as i64 } else { index };
+            let axis = usize::try_from(from_end(axis, shape.len()))?;
+            let length = *shape.get(axis).context("an axis that is not there")?;
+            let bound = |index: i64| from_end(index, length).clamp(0, length as i64) as usize;
+            let (start, end) = (bound(start), bound(end));
+            ensure!(start < end, "a slice of nothing");
+            if (start, end) != (0, length) {
+                view = view.sliced(axis, start, end).context("a slice through several factors")?;
+            }
+        }
+        Ok(viewed(view))
     }
 
     fn concatenation(&mut self, node: &TypedNode, concat: &TypedConcat) -> TractResult<Value> {
         // Of the axes of a map only channels can be put behind each other without work.
-        if concat.axis != 1 {
+        if concat.axis != 1 || node.outputs[0].fact.rank() != 4 {
             return Ok(Value::Pending);
         }
         let mut all = Vec::new();
@@ -325,7 +614,7 @@ impl Lowering<'_> {
         let probe: Vec<f32> = (0..from.iter().product::<usize>()).map(|i| i as f32).collect();
         let mut inputs = tvec!(Tensor::from_shape(&from, &probe)?.into_tvalue());
         for &input in &node.inputs[1..] {
-            let constant = self.model.outlet_fact(input)?.konst.clone().context("a size that is not constant")?;
+            let constant = self.constant_tensor(input).context("a size that is not constant")?;
             inputs.push(constant.into_tvalue());
         }
         let result = node.op.eval_out_of_plan(inputs)?.context("a resize that can't be tried")?;
@@ -337,11 +626,11 @@ impl Lowering<'_> {
         });
         ensure!(is_nearest, "a resize that is not nearest-neighbour");
         let mut inputs = Vec::new();
-        let op = Upsample { isa: self.isa, planes: self.planes(&pieces, &mut inputs)?, factors };
+        let op = Upsample { isa: self.isa, planes: self.planes(node, &pieces, &mut inputs), factors };
         Ok(self.push(node, op, inputs, channels(&pieces)))
     }
 
-    /// `x * sigmoid(x)`, folded into the convolution that made `x`.
+    /// `x * sigmoid(x)`, if that is what this product is.
     fn silu(&mut self, node: &TypedNode) -> Option<Value> {
         let is_sigmoid_of = |outlet: OutletId, of: OutletId| {
             let node = self.model.node(outlet.node);
@@ -349,29 +638,83 @@ impl Lowering<'_> {
                 && node.op.downcast_ref::<ElementWiseOp>().is_some_and(|op| op.0.is::<Sigmoid>())
         };
         let [a, b] = node.inputs[..] else { return None };
-        if is_sigmoid_of(b, a) {
-            self.activated(a, 2)
+        let (input, sigmoid) = if is_sigmoid_of(b, a) {
+            (a, b)
         } else if is_sigmoid_of(a, b) {
-            self.activated(b, 2)
+            (b, a)
         } else {
-            None
-        }
+            return None;
+        };
+        // The sigmoid by itself may be read, too, and is then made of the same values.
+        let readers = if self.model.outlet_successors(sigmoid).len() == 1 { 2 } else { usize::MAX };
+        self.activate(node, input, readers, Activation::Silu).ok()
     }
 
-    /// SiLU folded into the convolution that made `outlet`, if no more than `readers` read it without.
-    fn activated(&mut self, outlet: OutletId, readers: usize) -> Option<Value> {
+    /// The activation that a node is by itself, and of what.
+    fn activation(&self, node: &TypedNode) -> Option<(OutletId, Activation)> {
+        let input = *node.inputs.first()?;
+        if let Some(op) = node.op.downcast_ref::<ElementWiseOp>() {
+            let activation = if op.0.is::<Silu>() {
+                Activation::Silu
+            } else if op.0.is::<HardSwish>() {
+                Activation::HardSwish
+            } else {
+                Activation::LeakyRelu(op.0.downcast_ref::<LeakyRelu>()?.alpha)
+            };
+            return Some((input, activation));
+        }
+        let is_max = is_binary::<math::Max>(node);
+        if !is_max && !is_binary::<math::Min>(node) {
+            return None;
+        }
+        let (input, bound) = (0..2).find_map(|side| {
+            let bound = self.constant(node.inputs[side]).filter(|bound| bound.len() == 1)?;
+            Some((node.inputs[1 - side], bound.cast_to_scalar::<f32>().ok()?))
+        })?;
+        let (least, most) = if is_max { (bound, f32::INFINITY) } else { (f32::NEG_INFINITY, bound) };
+        (!bound.is_nan()).then_some((input, Activation::Clip { least, most }))
+    }
+
+    /// An activation folded into the convolution that made `outlet`, if no more than `readers` read it without; else a step
+    /// of its own.
+    fn activate(
+        &mut self,
+        node: &TypedNode,
+        outlet: OutletId,
+        readers: usize,
+        activation: Activation,
+    ) -> TractResult<Value> {
+        if let Some(value) = self.folded(outlet, readers, activation) {
+            return Ok(value);
+        }
+        let Some(Value::Map { pieces, .. }) = self.values.get(&outlet) else { bail!("not of a map") };
+        let pieces = pieces.clone();
+        let mut inputs = Vec::new();
+        let planes = self.planes(node, &pieces, &mut inputs);
+        Ok(self.push(node, Activate { isa: self.isa, planes, activation }, inputs, channels(&pieces)))
+    }
+
+    /// An activation folded into the convolution that made `outlet`, if no more than `readers` read it without.
+    fn folded(&mut self, outlet: OutletId, readers: usize, activation: Activation) -> Option<Value> {
         let (step, value) = self.only_step(outlet, readers)?;
         let op = &mut self.steps[step - 1].op;
-        let (activation, residual) = if let Some(op) = op.downcast_mut::<Convolve>() {
+        let (present, residual) = if let Some(op) = op.downcast_mut::<Convolve>() {
             (&mut op.activation, &op.residual)
         } else {
             let op = op.downcast_mut::<ConvolveDepthwise>()?;
             (&mut op.activation, &op.residual)
         };
-        if *activation != Activation::None || !residual.is_empty() {
+        if !residual.is_empty() {
             return None;
         }
-        *activation = Activation::Silu;
+        *present = match (*present, activation) {
+            (Activation::None, activation) => activation,
+            // A lower and an upper bound are two nodes.
+            (Activation::Clip { least, most }, Activation::Clip { least: other, most: lower }) if other <= least => {
+                Activation::Clip { least, most: most.min(lower) }
+            }
+            _ => return None,
+        };
         Some(value)
     }
 
@@ -380,7 +723,7 @@ impl Lowering<'_> {
         let value = self.values.get(&outlet)?;
         let Value::Map { pieces, .. } = value else { return None };
         let &[piece] = &pieces[..] else { return None };
-        let is_whole = piece.first == 0 && piece.count == self.results[piece.step].0;
+        let is_whole = piece.first == 0 && piece.count == self.results[piece.step];
         let read = self.model.outlet_successors(outlet).len();
         (is_whole && piece.step > 0 && read == readers && !self.outputs.contains(&outlet))
             .then(|| (piece.step, value.clone()))
@@ -388,6 +731,9 @@ impl Lowering<'_> {
 
     fn sum(&mut self, node: &TypedNode) -> TractResult<Value> {
         let [a, b] = node.inputs[..] else { bail!("a sum of {}", node.inputs.len()) };
+        let is_map = |outlet: &OutletId| matches!(self.values.get(outlet), Some(Value::Map { .. }));
+        ensure!(is_map(&a) || is_map(&b), "a sum of no maps");
+        ensure!(self.constant_tensor(a).or_else(|| self.constant_tensor(b)).is_none(), "a sum with a constant");
         let ((pieces, size), (others, other_size)) = (self.map(a)?, self.map(b)?);
         ensure!(size == other_size && channels(&pieces) == channels(&others), "a sum of different shapes");
         for (outlet, other) in [(b, &pieces), (a, &others)] {
@@ -396,8 +742,8 @@ impl Lowering<'_> {
             }
         }
         let mut inputs = Vec::new();
-        let planes = self.planes(&pieces, &mut inputs)?;
-        let others = self.planes(&others, &mut inputs)?;
+        let planes = self.planes(node, &pieces, &mut inputs);
+        let others = self.planes(node, &others, &mut inputs);
         let channels = channels(&pieces);
         Ok(self.push(node, Add { isa: self.isa, planes, others }, inputs, channels))
     }
@@ -410,7 +756,7 @@ impl Lowering<'_> {
             return None;
         }
         let mut inputs = self.steps[step - 1].inputs.clone();
-        let planes = self.planes(other, &mut inputs).ok()?;
+        let planes = self.whole_planes(other, &mut inputs).ok()?;
         let Step { op, inputs: step_inputs, .. } = &mut self.steps[step - 1];
         let residual = if let Some(op) = op.downcast_mut::<Convolve>() {
             &mut op.residual
@@ -459,16 +805,29 @@ fn is_binary<Op: BinMiniOp>(node: &TypedNode) -> bool {
     node.op.downcast_ref::<TypedBinOp>().is_some_and(|op| op.0.is::<Op>())
 }
 
-fn window(spec: &PoolSpec, size: [usize; 2]) -> TractResult<Window> {
+/// Weights `[outputs, inputs / groups, taps]` as those of a convolution over all inputs: 0 where a group does not look.
+fn ungrouped(weights: &[f32], groups: usize, outputs: usize, inputs: usize) -> Vec<f32> {
+    let taps = weights.len() * groups / (outputs * inputs);
+    let (seen, mut all) = (inputs / groups * taps, vec![0.0; outputs * inputs * taps]);
+    for (output, weights) in weights.chunks_exact(seen).enumerate() {
+        let group = output * groups / outputs;
+        all[output * inputs * taps + group * seen..][..seen].copy_from_slice(weights);
+    }
+    all
+}
+
+/// The window of a convolution or a pool over a map of this size that has so many zeros around it.
+fn window(spec: &PoolSpec, size: [usize; 2], before: [usize; 2], after: [usize; 2]) -> TractResult<Window> {
     ensure!(spec.data_format == DataFormat::NCHW && spec.kernel_shape.len() == 2, "not an image");
-    let padding = spec.computed_padding(&size);
+    let padded = [0, 1].map(|axis| before[axis] + size[axis] + after[axis]);
+    let padding = spec.computed_padding(&padded);
     let (strides, dilations) = (spec.strides(), spec.dilations());
     let window = Window {
         kernel: [spec.kernel_shape[0], spec.kernel_shape[1]],
         stride: [strides[0], strides[1]],
         dilation: [dilations[0], dilations[1]],
-        before: [padding[0].pad_before, padding[1].pad_before],
-        after: [padding[0].pad_after, padding[1].pad_after],
+        before: [0, 1].map(|axis| before[axis] + padding[axis].pad_before),
+        after: [0, 1].map(|axis| after[axis] + padding[axis].pad_after),
     };
     ensure!(window.output(size) == [padding[0].convoluted, padding[1].convoluted], "a window of ceiled size");
     Ok(window)

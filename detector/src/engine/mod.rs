@@ -16,5 +16,5 @@ mod view;
 pub(crate) use buffers::Buffers;
 pub use isa::{Isa, Precision, UnknownPrecision};
 pub(crate) use kernels::Element;
-pub(crate) use lower::lower;
-pub(crate) use recipe::{Piece, Recipe};
+pub(crate) use lower::{lower, lower_whole};
+pub(crate) use recipe::{Piece, Produced, Recipe};

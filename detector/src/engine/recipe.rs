@@ -2,6 +2,8 @@
 
 use tract_onnx::tract_core::internal::*;
 
+use super::ops::{Convolve, ConvolveDepthwise};
+
 /// A run of channels in the result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -21,6 +23,17 @@ pub(super) struct Step {
     pub(super) op: Box<dyn TypedOp>,
     /// The steps whose results it reads.
     pub(super) inputs: Vec<usize>,
+    /// Which result of each of them; empty where it is the first of all. Operators of ours have but one.
+    pub(super) slots: Vec<usize>,
+}
+
+/// What leaves a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Produced {
+    /// A map, made of these runs of channels.
+    Map(Vec<Piece>),
+    /// The tensor that this step makes, as tract's graph has it.
+    Tensor(usize),
 }
 
 /// The operators of a network in the order to run them. Weights are shared with every graph built from it.
@@ -28,17 +41,29 @@ pub(super) struct Step {
 pub(crate) struct Recipe {
     /// Step `n` here is step `n + 1` of a [`Piece`]: 0 is the image.
     pub(super) steps: Vec<Step>,
-    /// The runs of channels that each output is made of.
-    pub(crate) outputs: Vec<Vec<Piece>>,
+    pub(crate) outputs: Vec<Produced>,
+    /// What runs on tract's operators, each with the reason.
+    pub(crate) foreign: Vec<String>,
 }
 
 impl Recipe {
     /// The steps whose results are outputs, each once; the graph's outputs in this order.
     pub(crate) fn output_steps(&self) -> Vec<usize> {
-        let mut steps: Vec<usize> = self.outputs.iter().flatten().map(|piece| piece.step).collect();
+        let mut steps = Vec::new();
+        for output in &self.outputs {
+            match output {
+                Produced::Map(pieces) => steps.extend(pieces.iter().map(|piece| piece.step)),
+                Produced::Tensor(step) => steps.push(*step),
+            }
+        }
         steps.sort_unstable();
         steps.dedup();
         steps
+    }
+
+    /// The steps that are operators of this crate and compute something.
+    pub(crate) fn own_steps(&self) -> usize {
+        self.steps.iter().filter(|step| step.op.is::<Convolve>() || step.op.is::<ConvolveDepthwise>()).count()
     }
 
     /// The graph for an input of this shape: images, channels, height, width.
@@ -47,13 +72,16 @@ impl Recipe {
     /// tract's, where an operator does not accept the size.
     pub(crate) fn build(&self, input: [usize; 4]) -> TractResult<TypedModel> {
         let mut model = TypedModel::default();
-        let mut outlets = vec![model.add_source("image", f32::fact(input))?];
+        let mut outlets = vec![tvec!(model.add_source("image", f32::fact(input))?)];
         for step in &self.steps {
-            let inputs: TVec<OutletId> = step.inputs.iter().map(|&input| outlets[input]).collect();
-            outlets.push(model.wire_node(&*step.name, step.op.clone(), &inputs)?[0]);
+            let slot = |index: usize| step.slots.get(index).copied().unwrap_or_default();
+            let inputs = step.inputs.iter().enumerate();
+            let inputs: TVec<OutletId> = inputs.map(|(index, &input)| outlets[input][slot(index)]).collect();
+            outlets.push(model.wire_node(&*step.name, step.op.clone(), &inputs)?);
         }
-        let outputs: Vec<OutletId> = self.output_steps().into_iter().map(|step| outlets[step]).collect();
+        let outputs: Vec<OutletId> = self.output_steps().into_iter().map(|step| outlets[step][0]).collect();
         model.select_output_outlets(&outputs)?;
-        Ok(model)
+        // tract's operators run well only as tract has rewritten them.
+        if self.foreign.is_empty() { Ok(model) } else { model.into_optimized() }
     }
 }

@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Slice, TypedConcat};
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
+use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, StridedSlice, TypedConcat};
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
-use tract_onnx::tract_core::ops::nn::{DataFormat, Softmax, sigmoid};
+use tract_onnx::tract_core::ops::nn::{DataFormat, Softmax, hard_swish, leaky_relu, sigmoid};
 use tract_onnx::tract_core::ops::{math, nn};
 
-use super::{Element, Isa, Precision, Recipe, lower};
+use super::{Element, Isa, Precision, Produced, Recipe, lower, lower_whole};
 
 /// A graph under construction, and the source of its values.
 struct Graph {
@@ -67,13 +67,37 @@ impl Graph {
         self.wire(math::mul(), &[input, sigmoid])
     }
 
-    /// Our operators on every instruction set against tract's.
+    /// An activation by its number, of those that the engine has.
+    fn activated(&mut self, input: OutletId, activation: usize) -> OutletId {
+        let bound = |graph: &mut Self, bound: f32| graph.constant(tensor4(&[[[[bound]]]]));
+        match activation {
+            0 => self.silu(input),
+            1 => self.wire(leaky_relu(0.1), &[input]),
+            2 => self.wire(hard_swish(), &[input]),
+            3 => {
+                let zero = bound(self, 0.0);
+                self.wire(math::max(), &[input, zero])
+            }
+            _ => {
+                let (least, most) = (bound(self, -0.25), bound(self, 0.5));
+                let low = self.wire(math::max(), &[least, input]);
+                self.wire(math::min(), &[low, most])
+            }
+        }
+    }
+
+    /// Our operators on every instruction set against tract's; nothing runs on tract's.
     fn check(self, output: OutletId) {
         self.check_all(&[output]);
     }
 
     /// [`check`](Self::check) of several outputs.
-    fn check_all(mut self, outputs: &[OutletId]) {
+    fn check_all(self, outputs: &[OutletId]) {
+        self.check_with(outputs, 0);
+    }
+
+    /// [`check_all`](Self::check_all), where so many nodes run on tract's operators.
+    fn check_with(mut self, outputs: &[OutletId], foreign: usize) {
         self.model.select_output_outlets(outputs).expect("output");
         let shape = self.model.outlet_fact(self.model.inputs[0]).expect("fact").shape.as_concrete().expect("shape");
         let shape: [usize; 4] = shape.try_into().expect("four axes");
@@ -82,6 +106,7 @@ impl Graph {
         let all_expected = plan.run(tvec!(input.clone())).expect("tract's run");
         for isa in Isa::available() {
             let recipe = lower(&self.model, outputs, isa).expect("lowered");
+            assert_eq!(recipe.foreign.len(), foreign, "{:?}", recipe.foreign);
             let ours = recipe.build(shape).and_then(TypedModel::into_runnable).expect("our plan");
             let tensors = ours.run(tvec!(input.clone())).expect("our run");
             for (output, expected) in all_expected.iter().enumerate() {
@@ -107,7 +132,8 @@ fn unblocked(recipe: &Recipe, output: usize, tensors: &[TValue], shape: &[usize]
     let pixels = shape[2] * shape[3];
     let mut values = Vec::new();
     for image in 0..shape[0] {
-        for piece in &recipe.outputs[output] {
+        let Produced::Map(pieces) = &recipe.outputs[output] else { panic!("a tensor") };
+        for piece in pieces {
             let tensor = &tensors[steps.iter().position(|&step| step == piece.step).expect("a step")];
             let (blocks, lanes) = (tensor.shape()[1], tensor.shape()[4]);
             assert_eq!((tensor.shape()[2], tensor.shape()[3]), (shape[2], shape[3]));
@@ -228,6 +254,88 @@ proptest! {
         graph.check(output);
     }
 
+    /// Folded into a convolution, or by itself where that is read without, too.
+    #[test]
+    fn activations(
+        [h, w] in pair(1..12), channels in 1..40_usize, activation in 0..5_usize, is_read: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([2, 3, h, w], seed);
+        let map = graph.map(image, channels);
+        let active = graph.activated(map, activation);
+        let output = graph.map(active, 7);
+        if is_read {
+            let other = graph.map(map, 5);
+            graph.check_all(&[output, other]);
+        } else {
+            graph.check(output);
+        }
+    }
+
+    #[test]
+    fn average_pool(
+        (window, [h, w]) in windows(), channels in 1..40_usize, normalize: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([1, 2, h, w], seed);
+        let map = graph.map(image, channels);
+        let window = Shape { dilation: [1, 1], ..window };
+        let pool_spec = window.spec(channels, channels);
+        let output = graph.wire(SumPool { pool_spec, count_include_pad: true, normalize }, &[map]);
+        graph.check(output);
+    }
+
+    #[test]
+    fn grouped_convolution(
+        (window, [h, w]) in windows(), groups in 2..5_usize, inputs in 1..9_usize, outputs in 2..9_usize, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([1, 2, h, w], seed);
+        let map = graph.map(image, groups * inputs);
+        let output = graph.convolution(map, groups * outputs, groups, &window);
+        graph.check(output);
+    }
+
+    /// Zeros around a map, or around the image, that a convolution with padding of its own reads.
+    #[test]
+    fn padding_by_itself(
+        (window, [h, w]) in windows(), before in pair(0..3), after in pair(0..3), of_image: bool, depthwise: bool,
+        seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([1, 2, h, w], seed);
+        let map = if of_image { image } else { graph.map(image, 20) };
+        let pads = vec![(0, 0), (0, 0), (before[0], after[0]), (before[1], after[1])];
+        let padded = graph.wire(Pad { pads, mode: PadMode::Constant(rctensor0(0.0_f32)) }, &[map]);
+        let channels = graph.channels(padded);
+        let group = if depthwise && !of_image { channels } else { 1 };
+        let output = graph.convolution(padded, if group > 1 { channels } else { 9 }, group, &window);
+        graph.check(output);
+    }
+
+    /// What reads whole blocks only gets channels that are none.
+    #[test]
+    fn channels_that_are_no_blocks(
+        [h, w] in pair(1..12), count in 2..60_usize, first in 0.0..1.0_f64, kind in 0..3_usize, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([2, 3, h, w], seed);
+        let map = graph.map(image, count);
+        let start = (count as f64 * first) as usize;
+        let bound = |graph: &mut Graph, index: usize| graph.constant(tensor1(&[index as i64]));
+        let bounds = [start, count, 1].map(|index| bound(&mut graph, index));
+        let slice = StridedSlice {
+            optional_axes_input: Some(3), optional_steps_input: None, begin_mask: 0, end_mask: 0, shrink_axis_mask: 0,
+        };
+        let part = graph.wire(slice, &[map, bounds[0], bounds[1], bounds[2]]);
+        let joined = graph.wire(TypedConcat::new(1), &[part, map]);
+        let channels = graph.channels(joined);
+        let output = match kind {
+            0 => graph.convolution(joined, channels, channels, &Shape::point()),
+            1 => {
+                let pool_spec = Shape::point().spec(channels, channels);
+                graph.wire(MaxPool { pool_spec, with_index_outputs: None }, &[joined])
+            }
+            _ => graph.wire(math::add(), &[joined, joined]),
+        };
+        graph.check(output);
+    }
+
     /// A convolution reads any run of channels of any maps; also ones that are no whole blocks.
     #[test]
     fn split_and_concatenated_channels(
@@ -272,7 +380,7 @@ proptest! {
     /// Attention of several heads within areas, as YOLOv12 writes it.
     #[test]
     fn attention([rows, w] in pair(1..6), areas in 1..4_usize, heads in 1..4_usize, planes in 1..4_usize,
-        images_scale in 0.05..1.0_f32, seed: u32) {
+        images_scale in 0.05..1.0_f32, scale_queries: bool, seed: u32) {
         let depth = 16 * planes;
         let h = rows * areas;
         let (mut graph, image) = Graph::new([1, 3, h, w], seed);
@@ -288,12 +396,17 @@ proptest! {
         ] {
             all = graph.wire(change, &[all]);
         }
-        let [queries, keys, values] =
+        let [mut queries, keys, values] =
             [0, 1, 2].map(|i| graph.wire(Slice::new(3, i * depth, (i + 1) * depth), &[all]));
         let product = |axes: &str| EinSum::new(axes.parse().expect("axes"), f32::datum_type());
-        let scores = graph.wire(product("amhk,anhk->ahmn"), &[queries, keys]);
         let scale = graph.constant(tensor4(&[[[[images_scale]]]]));
-        let scores = graph.wire(math::mul(), &[scores, scale]);
+        if scale_queries {
+            queries = graph.wire(math::mul(), &[queries, scale]);
+        }
+        let mut scores = graph.wire(product("amhk,anhk->ahmn"), &[queries, keys]);
+        if !scale_queries {
+            scores = graph.wire(math::mul(), &[scores, scale]);
+        }
         let softmax = Softmax { axes: tvec!(3), quant_output_dt: None, kind: nn::SoftmaxKind::default() };
         let weights = graph.wire(softmax, &[scores]);
         let mut output = graph.wire(product("ahmn,anhd->amhd"), &[weights, values]);
@@ -312,14 +425,44 @@ proptest! {
     }
 }
 
+/// What is not covered runs on tract's operators between ours, and the answer says what and why.
 #[test]
-fn what_is_not_covered_is_refused() {
+fn what_is_not_covered_runs_on_tract() {
     let (mut graph, image) = Graph::new([1, 4, 8, 8], 1);
-    let map = graph.map(image, 8);
-    let grouped = graph.convolution(map, 8, 2, &Shape::point());
+    let map = graph.map(image, 24);
+    let curved = graph.wire(math::tanh(), &[map]);
+    let other = graph.map(curved, 9);
+    let grouped = graph.convolution(other, 9, 9, &Shape::point());
+    let sum = graph.wire(math::add(), &[curved, map]);
     graph.model.select_output_outlets(&[grouped]).expect("output");
-    let error = lower(&graph.model, &[grouped], Isa::Portable).expect_err("refused");
-    assert!(format!("{error:#}").contains("2 groups"), "{error:#}");
+    let recipe = lower(&graph.model, &[grouped], Isa::Portable).expect("lowered");
+    assert!(recipe.foreign[0].contains("Tanh"), "{:?}", recipe.foreign);
+    graph.check_with(&[grouped, sum], 1);
+}
+
+/// A graph whose output is no map: its end runs on tract's operators.
+#[test]
+fn a_tail_that_is_not_covered_runs_on_tract() {
+    let (mut graph, image) = Graph::new([1, 3, 6, 8], 3);
+    let map = graph.map(image, 20);
+    let map = graph.silu(map);
+    let sides = |sides: &[usize]| sides.iter().map(|side| side.to_dim()).collect::<TVec<TDim>>();
+    let flat = graph.wire(AxisOp::Reshape(2, sides(&[6, 8]), sides(&[48])), &[map]);
+    let sigmoid = graph.wire(sigmoid(), &[flat]);
+    let part = graph.wire(Slice::new(1, 3, 17), &[sigmoid]);
+    let output = graph.wire(AxisOp::Move(1, 2), &[part]);
+    graph.model.select_output_outlets(&[output]).expect("output");
+    let input = graph.random(&[1, 3, 6, 8]).into_tvalue();
+    let run = |model: TypedModel| model.into_runnable().and_then(|plan| plan.run(tvec!(input.clone()))).expect("run");
+    let expected = run(graph.model.clone());
+    for isa in Isa::available() {
+        let recipe = lower_whole(&graph.model, isa).expect("lowered");
+        assert_eq!((recipe.own_steps(), recipe.foreign.is_empty()), (1, false));
+        let found = run(recipe.build([1, 3, 6, 8]).expect("built"));
+        let tolerance =
+            if isa.precision() == Precision::F32 { Approximation::Close } else { Approximation::SuperApproximate };
+        found[0].close_enough(&expected[0], tolerance).expect("the same values");
+    }
 }
 
 /// SiLU, and with it the exponential, over all that a network may meet.

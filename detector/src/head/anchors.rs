@@ -14,16 +14,16 @@ use crate::raw_map::RawMap;
 #[derive(Clone, Debug)]
 pub(crate) struct Anchors {
     pub(super) classes: usize,
-    levels: Vec<Level>,
+    pub(super) levels: Vec<Level>,
 }
 
 /// One raw map.
 #[derive(Clone, Debug)]
-struct Level {
+pub(super) struct Level {
     /// Input pixels for each pixel of the map.
-    stride: f32,
+    pub(super) stride: f32,
     /// Width and height of each anchor, in input pixels.
-    anchors: Vec<[f32; 2]>,
+    pub(super) anchors: Vec<[f32; 2]>,
 }
 
 /// The head of this graph and its raw maps.

@@ -93,6 +93,6 @@ pub(super) fn input_size(model: &TypedModel) -> Option<[usize; 2]> {
 /// Input pixels for each pixel of a map of this size, if it is the same whole number both ways.
 pub(super) fn stride(model: &TypedModel, height: usize, width: usize) -> Option<usize> {
     let [input_height, input_width] = input_size(model)?;
-    let stride = input_height / height;
+    let stride = input_height.checked_div(height)?;
     (stride * height == input_height && stride * width == input_width).then_some(stride)
 }

@@ -215,6 +215,19 @@ struct Tile<'a, E> {
     x: usize,
 }
 
+/// A tile of so many blocks and pixels, of planes of one channel or of a register's, and of this stride.
+struct OfSize<'a, E, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize>(Tile<'a, E>);
+
+impl<E: Element, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize> Kernel<E>
+    for OfSize<'_, E, PAIR, PIXELS, PLANAR, STRIDE>
+{
+    #[inline(always)]
+    unsafe fn run<F: Format<Element = E>>(self) {
+        // SAFETY: the caller's.
+        unsafe { self.0.compute::<F, PAIR, PIXELS, PLANAR, STRIDE>() }
+    }
+}
+
 impl<E: Element> Tile<'_, E> {
     /// The sums of the next pixels up to `end`; which ones they are. A row has room from `first` on: where no instance is of
     /// the wanted size the next larger one starts further left, over pixels that are computed again.
@@ -240,7 +253,7 @@ impl<E: Element> Tile<'_, E> {
             macro_rules! compute {
                 ($pixels:literal, $stride:expr) => {{
                     let at = from($pixels);
-                    at.compute::<F, PAIR, $pixels, PLANAR, $stride>();
+                    F::apart(OfSize::<'_, E, PAIR, $pixels, PLANAR, $stride>(at));
                     return at.x..at.x + $pixels;
                 }};
             }

@@ -1,15 +1,79 @@
 //! What is done with the sums of a convolution on their way to memory.
 
+use super::Kernel;
 use super::format::Format;
 use super::lanes::{Lanes, silu};
+use crate::engine::{Element, Isa};
 
 /// What follows a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Activation {
     /// Nothing.
     None,
     /// `x * sigmoid(x)`.
     Silu,
+    /// `x` between two bounds: ReLU is from 0 to infinity, ReLU6 from 0 to 6.
+    Clip {
+        /// The lower one.
+        least: f32,
+        /// The upper one.
+        most: f32,
+    },
+    /// `x`, or this times `x` below 0.
+    LeakyRelu(f32),
+    /// `x * clip(x / 6 + 1 / 2, 0, 1)`.
+    HardSwish,
+}
+
+// Its numbers are numbers: no exporter has another bound or slope.
+impl Eq for Activation {}
+
+impl Activation {
+    /// # Safety
+    /// As [`Lanes`].
+    #[inline(always)]
+    unsafe fn of<L: Lanes>(self, value: L) -> L {
+        // SAFETY: the caller vouches for the instruction set.
+        unsafe {
+            match self {
+                Self::None => value,
+                Self::Silu => silu(value),
+                Self::Clip { least, most } => value.max(L::splat(least)).min(L::splat(most)),
+                Self::LeakyRelu(slope) => value.min(L::splat(0.0)).mul_add(L::splat(slope), value.max(L::splat(0.0))),
+                Self::HardSwish => {
+                    let part = value.mul_add(L::splat(1.0 / 6.0), L::splat(0.5));
+                    value.mul(part.max(L::splat(0.0)).min(L::splat(1.0)))
+                }
+            }
+        }
+    }
+}
+
+/// Activate `from` into `to`, in whole registers.
+///
+/// # Panics
+/// If the lengths differ or are no whole registers.
+pub(crate) fn activate<E: Element>(isa: Isa, activation: Activation, from: &[E], to: &mut [E]) {
+    assert_eq!(from.len(), to.len());
+    assert_eq!(from.len() % isa.lanes(), 0);
+    // SAFETY: the lengths were checked above.
+    unsafe { E::run(isa, Activating { activation, from, to }) }
+}
+
+struct Activating<'a, E> {
+    activation: Activation,
+    from: &'a [E],
+    to: &'a mut [E],
+}
+
+impl<E: Element> Kernel<E> for Activating<'_, E> {
+    #[inline(always)]
+    unsafe fn run<F: Format<Element = E>>(self) {
+        for at in (0..self.from.len()).step_by(F::Lanes::N) {
+            // SAFETY: `N` values from `at` on are inside both.
+            unsafe { F::store(self.activation.of(F::load(self.from.as_ptr().add(at))), self.to.as_mut_ptr().add(at)) }
+        }
+    }
 }
 
 /// Where a convolution's values go, pixel by pixel.
@@ -52,10 +116,7 @@ pub(super) unsafe fn finish<F: Format>(
         let at = pixel * F::Lanes::N;
         // SAFETY: the caller's.
         unsafe {
-            let mut value = F::Lanes::load(sums.add(at));
-            if activation == Activation::Silu {
-                value = silu(value);
-            }
+            let mut value = activation.of(F::Lanes::load(sums.add(at)));
             if let Some(residual) = residual {
                 value = value.add(F::load(residual.add(at)));
             }

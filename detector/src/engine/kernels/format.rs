@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::Element;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::Avx512;
 use super::lanes::{Array, Lanes};
+use super::{Element, Kernel};
 
 /// What values are in memory, and how they get into [`Lanes`] and are multiplied.
 ///
@@ -30,6 +30,8 @@ pub(crate) trait Format {
     unsafe fn splat_group(from: *const Self::Element) -> Self::Group;
     /// `N * GROUP` elements, those of one lane beside each other.
     unsafe fn load_group(from: *const Self::Element) -> Self::Group;
+    /// Run a part of a kernel in a function of its own, compiled for the same instruction set.
+    unsafe fn apart<K: Kernel<Self::Element>>(kernel: K);
     /// For each lane the sum of the products of its group, and `sum`.
     unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Self::Lanes) -> Self::Lanes;
 }
@@ -57,6 +59,10 @@ impl<L: Lanes> Format for F32<L> {
     #[inline(always)]
     unsafe fn load_group(from: *const f32) -> L {
         unsafe { L::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { L::apart::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn dot(values: L, factors: L, sum: L) -> L {
@@ -96,6 +102,10 @@ impl Format for Bf16Avx512 {
         unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast())) }
     }
     #[inline(always)]
+    unsafe fn apart<K: Kernel<u16>>(kernel: K) {
+        unsafe { super::avx512_bf16::<Self, K>(kernel) }
+    }
+    #[inline(always)]
     unsafe fn dot(values: __m512bh, factors: __m512bh, sum: Avx512) -> Avx512 {
         unsafe { Avx512(_mm512_dpbf16_ps(sum.0, values, factors)) }
     }
@@ -128,6 +138,10 @@ impl Format for Bf16Portable {
     #[inline(always)]
     unsafe fn load_group(from: *const u16) -> Self::Group {
         unsafe { from.cast::<Self::Group>().read() }
+    }
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<u16>>(kernel: K) {
+        unsafe { super::portable::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Array<COUNT>) -> Array<COUNT> {

@@ -47,8 +47,8 @@ unsafe fn on_f32<K: Kernel<f32>>(isa: Isa, kernel: K) {
             Isa::Avx512 => avx512::<F32<Avx512>, K>(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::<F32<Avx2>, K>(kernel),
-            Isa::Portable => kernel.run::<F32<Array<8>>>(),
-            Isa::PortableWide => kernel.run::<F32<Array<16>>>(),
+            Isa::Portable => portable::<F32<Array<8>>, K>(kernel),
+            Isa::PortableWide => portable::<F32<Array<16>>, K>(kernel),
             _ => panic!("{isa:?} does not compute in f32"),
         }
     }
@@ -65,16 +65,27 @@ unsafe fn on_bf16<K: Kernel<u16>>(isa: Isa, kernel: K) {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => avx512_bf16::<Bf16Avx512, K>(kernel),
-            Isa::PortableBf16 => kernel.run::<Bf16Portable>(),
+            Isa::PortableBf16 => portable::<Bf16Portable, K>(kernel),
             _ => panic!("{isa:?} does not compute in bf16"),
         }
     }
+}
+
+// Never inlined: each is a function of its own, which the compiler's passes, that take more than twice the time for a function
+// of twice the size, get through quickly.
+
+/// # Safety
+/// As [`Kernel::run`].
+#[inline(never)]
+unsafe fn portable<F: Format, K: Kernel<F::Element>>(kernel: K) {
+    unsafe { kernel.run::<F>() }
 }
 
 /// # Safety
 /// As [`Kernel::run`], and the processor has AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
+#[inline(never)]
 unsafe fn avx2<F: Format, K: Kernel<F::Element>>(kernel: K) {
     unsafe { kernel.run::<F>() }
 }
@@ -83,6 +94,7 @@ unsafe fn avx2<F: Format, K: Kernel<F::Element>>(kernel: K) {
 /// As [`Kernel::run`], and the processor has AVX-512F.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
+#[inline(never)]
 unsafe fn avx512<F: Format, K: Kernel<F::Element>>(kernel: K) {
     unsafe { kernel.run::<F>() }
 }
@@ -91,6 +103,7 @@ unsafe fn avx512<F: Format, K: Kernel<F::Element>>(kernel: K) {
 /// As [`Kernel::run`], and the processor has AVX-512F, AVX-512BW and AVX512-BF16.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline(never)]
 unsafe fn avx512_bf16<F: Format, K: Kernel<F::Element>>(kernel: K) {
     unsafe { kernel.run::<F>() }
 }

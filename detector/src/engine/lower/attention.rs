@@ -40,7 +40,7 @@ impl Lowering<'_> {
             weights = self.model.node(weights.node).inputs[0];
         }
         let Some((scores, axis)) = self.softmax(weights) else { return Ok(None) };
-        let (product, scale) = self.scaled(scores)?;
+        let (product, mut scale) = self.scaled(scores)?;
         let product = self.model.node(product.node);
         let (sides, product_output) = letters(product).context("a softmax of no product")?;
         ensure!(product_output.len() == weights_letters.len(), "a softmax of another rank");
@@ -48,7 +48,13 @@ impl Lowering<'_> {
         ensure!(weights_letters[axis] != '-' && values_letters.contains(&weights_letters[axis]), "not over the keys");
         ensure!(!output.contains(&weights_letters[axis]), "the keys are not summed over");
         let keys_side = usize::from(!sides[0].contains(&key_token));
-        let (queries, keys) = (self.view(product.inputs[1 - keys_side])?, self.view(product.inputs[keys_side])?);
+        // Some scale the queries, or both, before the product.
+        let mut view = |outlet| {
+            let (view, factor) = self.scaled_view(outlet)?;
+            scale *= factor;
+            TractResult::Ok(view)
+        };
+        let (queries, keys) = (view(product.inputs[1 - keys_side])?, view(product.inputs[keys_side])?);
         let (queries_letters, keys_letters) = (&sides[1 - keys_side], &sides[keys_side]);
         ensure!(!queries_letters.contains(&key_token), "the keys' tokens are in the queries");
 
@@ -120,7 +126,7 @@ impl Lowering<'_> {
                 push(&mut pieces, channel_of(&view.pieces, channel).context("a channel outside the map")?);
             }
             ensure!(depth.is_multiple_of(self.isa.lanes()), "a depth of {depth}");
-            self.planes(&pieces, &mut steps)
+            self.whole_planes(&pieces, &mut steps)
         };
         let heads_planes = (0..head_count)
             .map(|head| {
@@ -153,6 +159,22 @@ impl Lowering<'_> {
             view.axes.push(vec![factor]);
         }
         Ok(Some(super::viewed(view)))
+    }
+
+    /// `outlet` as a number times a map, seen through any axes.
+    fn scaled_view(&self, outlet: OutletId) -> TractResult<(View, f32)> {
+        if let Ok(view) = self.view(outlet) {
+            return Ok((view, 1.0));
+        }
+        let node = self.model.node(outlet.node);
+        if let Some(change) = node.op.downcast_ref::<AxisOp>() {
+            let (view, factor) = self.scaled_view(node.inputs[0])?;
+            return Ok((view.changed(change).context("axes that can't be followed")?, factor));
+        }
+        let (inner, factor) = self.scaled(outlet)?;
+        ensure!(inner != outlet, "an input that is no map");
+        let (view, other) = self.scaled_view(inner)?;
+        Ok((view, factor * other))
     }
 
     /// What `outlet` is the softmax of, and over which axis.

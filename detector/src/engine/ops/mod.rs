@@ -5,12 +5,14 @@
 //! [`PlaneId`], from any of their inputs in any order: so neither a concatenation nor a split of channels exists as work,
 //! only as a list of planes.
 
+mod activate;
 mod add;
 mod attention;
 mod convert;
 mod convolution;
 mod depthwise;
 mod max_pool;
+mod planar;
 mod upsample;
 
 use std::sync::Arc;
@@ -19,12 +21,14 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{Element, Isa, Precision};
+pub(super) use activate::Activate;
 pub(super) use add::Add;
 pub(super) use attention::{Attention, HeadPlanes};
 pub(super) use convert::{Narrow, Widen};
 pub(super) use convolution::{Convolve, InputLayout};
 pub(super) use depthwise::ConvolveDepthwise;
 pub(super) use max_pool::Pool;
+pub(super) use planar::{Block, Gather, Unblock};
 pub(super) use upsample::Upsample;
 
 /// One plane among an operator's inputs.
@@ -34,6 +38,13 @@ pub(super) struct PlaneId {
     pub(super) input: usize,
     /// Which block of it.
     pub(super) block: usize,
+}
+
+/// One channel among an operator's inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Channel {
+    pub(super) plane: PlaneId,
+    pub(super) lane: usize,
 }
 
 /// Values shared by all copies of an operator, and so by all plans of a model.

@@ -12,6 +12,9 @@ pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 
+use super::Kernel;
+use super::format::Format;
+
 /// A register of [`N`](Self::N) `f32`.
 ///
 /// # Safety
@@ -24,6 +27,8 @@ pub(crate) trait Lanes: Copy {
     /// How many pixels a convolution computes at once: as many as leave registers for the weights and one value.
     const PIXELS: usize;
 
+    /// [`Format::apart`], where the format's registers are these.
+    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K);
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);

@@ -1,0 +1,218 @@
+//! `yolo-worker check`: what a model is, how it is computed, and what it finds. For whoever deploys a model of their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use detector::{BoundingBox, Detection, Detector, LayoutName, Model, OperatorTime, Precision, photo};
+use serde::Deserialize;
+
+use crate::{Network, network, pipeline};
+
+/// Runs of which each operator's median is shown.
+const RUNS: usize = 5;
+
+/// The least that a detection has to overlap the reference's, and the most that its confidence may differ.
+const LEAST_IOU: f32 = 0.95;
+const MOST_DIFFERENCE: f32 = 0.02;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// A model of models.toml by name, or the path of an ONNX file
+    model: String,
+    /// An image, or a folder of images, to detect
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// What is to be found in each image, as another runtime finds it:
+    /// {"images": {"NAME": {"labels": [{"class", "confidence", "cx", "cy", "width", "height"}]}}}, relative to the image
+    #[arg(long, requires = "image")]
+    reference: Option<PathBuf>,
+    /// Show every operator, not only each kind
+    #[arg(long)]
+    operators: bool,
+    /// As in detect
+    #[arg(long, env, default_value = "f32")]
+    precision: Precision,
+    /// As in detect
+    #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
+    rectangular: bool,
+    /// As in detect
+    #[arg(long, env)]
+    model_layout: Option<LayoutName>,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    images: BTreeMap<String, Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    labels: Vec<Label>,
+}
+
+/// In parts of the image's width and height.
+#[derive(Deserialize)]
+struct Label {
+    class: String,
+    confidence: f32,
+    cx: f32,
+    cy: f32,
+    width: f32,
+    height: f32,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let network = Network {
+        model: args.model.clone(),
+        precision: args.precision,
+        rectangular: args.rectangular,
+        model_layout: args.model_layout,
+    };
+    let path = models::locate(&network.model, &|step| eprintln!("{step}"))?;
+    let reference = args.reference.as_deref().map(read_reference).transpose()?;
+    let started = Instant::now();
+    let detector = network.load_file(&path)?;
+    let load = started.elapsed();
+    let model = detector.model().context("no model")?;
+    let size = std::fs::metadata(&path).with_context(|| format!("can't read {}", path.display()))?.len();
+    println!("file          {} ({:.1} MB)", path.display(), size as f64 / 1e6);
+    for (what, words) in model.said() {
+        println!("  {what:<12}{words}");
+    }
+    describe(model, load);
+    if let Some(warning) = network::warning(&network, &detector) {
+        println!("warning       {warning}");
+    }
+    show_times(&model.profile(RUNS).map_err(anyhow::Error::msg)?, args.operators);
+    let mut wrong = 0;
+    for image in args.image.as_deref().map(images).transpose()?.unwrap_or_default() {
+        wrong += show_detections(&detector, &image, reference.as_ref())?;
+    }
+    if reference.is_some() {
+        anyhow::ensure!(wrong == 0, "{wrong} detections differ from the reference");
+        println!(
+            "\nall detections agree with the reference: the same classes, IoU of at least {LEAST_IOU}, confidences within {MOST_DIFFERENCE}"
+        );
+    }
+    Ok(())
+}
+
+fn describe(model: &Model, load: Duration) {
+    let (width, height) = model.input_size();
+    let layout = model.layout();
+    println!("input         {width} x {height}");
+    println!("output        {}: {} boxes, {} classes", layout.name(), layout.boxes(), layout.classes());
+    println!("head          {}", model.head().unwrap_or_else(|| "not recognised: run as it is, on every box".into()));
+    let instructions = model.isa().map_or_else(|| "tract's".into(), |isa| format!("{isa:?}"));
+    println!("instructions  {instructions}");
+    println!("on tract      {}", model.fallback_reason().unwrap_or("nothing"));
+    println!("load          {:.0} ms", load.as_secs_f64() * 1000.0);
+}
+
+fn show_times(operators: &[OperatorTime], all: bool) {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let total: Duration = operators.iter().map(|operator| operator.time).sum();
+    let share = |time: Duration| 100.0 * time.as_secs_f64() / total.as_secs_f64().max(1e-9);
+    println!("\n{:>9}  {:>5}  {:>5}  operator", "ms", "%", "count");
+    let mut kinds: BTreeMap<(bool, &str), (Duration, usize)> = BTreeMap::new();
+    for operator in operators {
+        let (time, count) = kinds.entry((operator.is_own, &operator.operator)).or_default();
+        *time += operator.time;
+        *count += 1;
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, (time, _))| std::cmp::Reverse(*time));
+    for ((is_own, operator), (time, count)) in kinds {
+        let whose = if is_own { "" } else { " (tract's)" };
+        println!("{:>9.2}  {:>5.1}  {count:>5}  {operator}{whose}", milliseconds(time), share(time));
+    }
+    println!("{:>9.2}  {:>5.1}  {:>5}  in all", milliseconds(total), 100.0, operators.len());
+    if all {
+        println!("\n{:>9}  {:<16} {:<24} node", "ms", "operator", "output");
+        for OperatorTime { name, operator, is_own, shape, time } in operators {
+            let whose = if *is_own { "" } else { "*" };
+            let (operator, shape) = (format!("{operator}{whose}"), format!("{shape:?}"));
+            println!("{:>9.3}  {operator:<16} {shape:<24} {name}", milliseconds(*time));
+        }
+        println!("* tract's");
+    }
+}
+
+/// Show what is found in an image; how many detections differ from the reference, if that has the image.
+fn show_detections(detector: &Detector, path: &Path, reference: Option<&Reference>) -> anyhow::Result<usize> {
+    let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let image = photo::decode(&bytes, &photo::Limits::default()).with_context(|| path.display().to_string())?;
+    let found = detector.detect(&image)?;
+    let labels = pipeline::labels(&found, &image);
+    let summary = if labels.is_empty() { "nothing that the model knows".into() } else { fleet::summary(&labels) };
+    println!("\n{}: {summary}", path.display());
+    for Detection { class, confidence, bounding_box, .. } in &found {
+        let BoundingBox { left, top, right, bottom } = bounding_box;
+        println!("  {confidence:.3}  {class}  {left:.0}, {top:.0} to {right:.0}, {bottom:.0}");
+    }
+    let Some(reference) = reference else { return Ok(0) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let expected = reference.images.get(&*name).with_context(|| format!("the reference has no image {name}"))?;
+    let differences = differences(&found, expected, image.width() as f32, image.height() as f32);
+    for difference in &differences {
+        println!("  differs: {difference}");
+    }
+    Ok(differences.len())
+}
+
+/// What the detections have that the reference has not, and the other way.
+fn differences(found: &[Detection], expected: &Expected, width: f32, height: f32) -> Vec<String> {
+    let mut left: Vec<&Detection> = found.iter().collect();
+    let mut differences = Vec::new();
+    for label in &expected.labels {
+        let there =
+            BoundingBox::from_centre(label.cx * width, label.cy * height, label.width * width, label.height * height);
+        let of_class = left.iter().enumerate().filter(|(_, detection)| *detection.class == *label.class);
+        let best = of_class
+            .map(|(index, detection)| (index, detection.bounding_box.iou(&there), detection.confidence))
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .filter(|&(_, iou, _)| iou > 0.5);
+        let Label { class, confidence, .. } = label;
+        match best {
+            None => differences.push(format!("a {class} of confidence {confidence:.3} is not found")),
+            Some((index, iou, found)) => {
+                left.swap_remove(index);
+                if iou < LEAST_IOU || (found - confidence).abs() > MOST_DIFFERENCE {
+                    differences
+                        .push(format!("a {class} has IoU {iou:.3}, confidence {found:.3} instead of {confidence:.3}"));
+                }
+            }
+        }
+    }
+    let more = |detection: &&Detection| {
+        format!("a {} of confidence {:.3} is not in the reference", detection.class, detection.confidence)
+    };
+    differences.extend(left.iter().map(more));
+    differences
+}
+
+fn read_reference(path: &Path) -> anyhow::Result<Reference> {
+    let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is no reference", path.display()))
+}
+
+/// The image, or all images of a folder by name.
+fn images(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.into()]);
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("can't read {}", path.display()))?;
+    let mut images = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("can't read {}", path.display()))?.path();
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if ["bmp", "gif", "jpeg", "jpg", "png", "webp"].contains(&&*ending) {
+            images.push(path);
+        }
+    }
+    images.sort();
+    anyhow::ensure!(!images.is_empty(), "{} has no images", path.display());
+    Ok(images)
+}
