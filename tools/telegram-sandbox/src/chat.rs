@@ -15,6 +15,28 @@ pub enum ChatKind {
     Supergroup,
 }
 
+/// What a bot may have no right to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// Texts.
+    Texts,
+    /// Photos.
+    Photos,
+    /// Files.
+    Documents,
+}
+
+impl Forbidden {
+    /// In Telegram's words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Texts => "text messages",
+            Self::Photos => "photos",
+            Self::Documents => "documents",
+        }
+    }
+}
+
 /// A person's, or the bot's own, account.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
@@ -46,11 +68,28 @@ pub(crate) struct Chat {
     pub(crate) username: Option<String>,
     /// The person of a private chat has told Telegram to let nothing through from the bot.
     pub(crate) bot_blocked: bool,
+    /// What the bot has no right to send here.
+    pub(crate) forbidden: Vec<Forbidden>,
+    /// The supergroup that this group has become.
+    pub(crate) migrated_to: Option<i64>,
     /// A supergroup numbers its messages itself; the others share the account's numbers.
     pub(crate) last_message_id: i32,
 }
 
 impl Chat {
+    pub(crate) fn new(id: i64, kind: ChatKind, title: String, username: Option<String>) -> Self {
+        Self {
+            id,
+            kind,
+            title,
+            username,
+            bot_blocked: false,
+            forbidden: Vec::new(),
+            migrated_to: None,
+            last_message_id: 0,
+        }
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         match self.kind {
             ChatKind::Private => {

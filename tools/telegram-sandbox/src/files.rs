@@ -110,6 +110,7 @@ impl Files {
             AttachmentKind::Document => "BQAC",
             AttachmentKind::Sticker => "CAAC",
             AttachmentKind::Voice => "AwAC",
+            AttachmentKind::Video => "BAAC",
         };
         let id = format!("{letter}Sandbox{number:08}");
         let unique_id = format!("{letter}{:016x}", fingerprint(&(bytes, scaled_to)));
@@ -119,6 +120,7 @@ impl Files {
             AttachmentKind::Document => format!("documents/file_{number}{extension}"),
             AttachmentKind::Sticker => format!("stickers/file_{number}.webp"),
             AttachmentKind::Voice => format!("voice/file_{number}.oga"),
+            AttachmentKind::Video => format!("videos/file_{number}.mp4"),
         };
         let reference = FileRef { id: id.clone(), unique_id, size };
         let stored = StoredFile {

@@ -31,7 +31,7 @@ mod user;
 mod webhook;
 
 pub use app::App;
-pub use chat::ChatKind;
+pub use chat::{ChatKind, Forbidden};
 pub use events::{Event, EventKind, Subscription, Timeout};
 pub use faults::Fault;
 pub use limits::RateLimits;

@@ -19,6 +19,10 @@ pub(crate) struct Message {
     /// The inline keyboard, as the bot gave it.
     pub(crate) markup: Option<Value>,
     pub(crate) media_group: Option<String>,
+    /// The forum topic it is in.
+    pub(crate) thread: Option<i32>,
+    /// Its picture is covered until it is tapped.
+    pub(crate) spoiler: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +32,7 @@ pub(crate) enum Content {
     Document { file: FileRef, name: Option<String>, mime: String, caption: Option<String> },
     Sticker { file: FileRef },
     Voice { file: FileRef },
+    Video { file: FileRef, caption: Option<String> },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +67,7 @@ impl PhotoSize {
 impl Content {
     pub(crate) fn caption_mut(&mut self) -> Option<&mut Option<String>> {
         match self {
-            Self::Photo { caption, .. } | Self::Document { caption, .. } => Some(caption),
+            Self::Photo { caption, .. } | Self::Document { caption, .. } | Self::Video { caption, .. } => Some(caption),
             Self::Text(_) | Self::Sticker { .. } | Self::Voice { .. } => None,
         }
     }
@@ -76,7 +81,9 @@ impl Content {
 
     pub(crate) fn caption(&self) -> Option<&str> {
         match self {
-            Self::Photo { caption, .. } | Self::Document { caption, .. } => caption.as_deref(),
+            Self::Photo { caption, .. } | Self::Document { caption, .. } | Self::Video { caption, .. } => {
+                caption.as_deref()
+            }
             _ => None,
         }
     }
@@ -93,7 +100,9 @@ impl Content {
             }
             Self::Document { file, name, mime, .. } => {
                 let mut document = file.to_json();
-                document["mime_type"] = json!(mime);
+                if !mime.is_empty() {
+                    document["mime_type"] = json!(mime);
+                }
                 if let Some(name) = name {
                     document["file_name"] = json!(name);
                 }
@@ -108,6 +117,14 @@ impl Content {
                 sticker["is_video"] = json!(false);
                 sticker["emoji"] = json!("🙂");
                 message["sticker"] = sticker;
+            }
+            Self::Video { file, .. } => {
+                let mut video = file.to_json();
+                video["width"] = json!(640);
+                video["height"] = json!(360);
+                video["duration"] = json!(3);
+                video["mime_type"] = json!("video/mp4");
+                message["video"] = video;
             }
             Self::Voice { file } => {
                 let mut voice = file.to_json();
@@ -157,6 +174,10 @@ pub struct ChatMessage {
     pub buttons: Vec<Vec<Button>>,
     /// Parts of one album share this.
     pub media_group: Option<String>,
+    /// The forum topic it is in.
+    pub thread: Option<i32>,
+    /// Its picture is covered until it is tapped.
+    pub spoiler: bool,
 }
 
 impl ChatMessage {
@@ -209,6 +230,8 @@ pub enum AttachmentKind {
     Sticker,
     /// As a voice message.
     Voice,
+    /// As a video.
+    Video,
 }
 
 /// A button of an inline keyboard.

@@ -55,7 +55,7 @@ pub(crate) fn call(world: &mut World, method: &str, params: &Params, now: Instan
 fn me(world: &World) -> Value {
     let mut me = world.bot.to_json();
     me["can_join_groups"] = json!(true);
-    me["can_read_all_group_messages"] = json!(true);
+    me["can_read_all_group_messages"] = json!(!world.quirks.privacy_mode);
     me["supports_inline_queries"] = json!(false);
     me["can_connect_to_business"] = json!(false);
     me["has_main_web_app"] = json!(false);
@@ -65,7 +65,11 @@ fn me(world: &World) -> Value {
 /// The chat a call names; a private chat whose person blocked the bot refuses.
 pub(crate) fn open_chat(world: &World, params: &Params) -> Result<i64, Refusal> {
     let chat_id = named_chat(world, params)?;
-    if world.chats.get(&chat_id).is_some_and(|chat| chat.bot_blocked) {
+    let Some(chat) = world.chats.get(&chat_id) else { return Ok(chat_id) };
+    if let Some(supergroup) = chat.migrated_to {
+        return Err(Refusal::migrated(supergroup));
+    }
+    if chat.bot_blocked {
         return Err(Refusal::new(403, "Forbidden: bot was blocked by the user"));
     }
     Ok(chat_id)
@@ -245,12 +249,16 @@ fn get_file(world: &World, params: &Params) -> Result<Value, Refusal> {
     if file.reference.size > MAX_DOWNLOAD {
         return Err(Refusal::bad_request("file is too big"));
     }
-    Ok(json!({
+    let mut shown = json!({
         "file_id": file.reference.id,
         "file_unique_id": file.reference.unique_id,
         "file_size": file.reference.size,
         "file_path": file.path,
-    }))
+    });
+    if world.quirks.no_file_sizes {
+        shown.as_object_mut().and_then(|fields| fields.remove("file_size"));
+    }
+    Ok(shown)
 }
 
 fn get_chat(world: &World, params: &Params) -> Result<Value, Refusal> {

@@ -13,6 +13,8 @@ pub struct SandboxOptions {
     pub bot_name: String,
     /// Sending faster than this is answered 429. Off by default, so that tests are not slowed.
     pub limits: Option<RateLimits>,
+    /// BotFather's privacy mode: groups show the bot only what speaks to it. `getMe` says so; what is brought is up to the test.
+    pub privacy_mode: bool,
     /// Post each update to the webhook twice at the same moment, as Telegram may after a lost answer.
     pub deliver_twice: bool,
 }
@@ -24,6 +26,7 @@ impl Default for SandboxOptions {
             bot_username: "polybot_sandbox_bot".into(),
             bot_name: "Polybot".into(),
             limits: None,
+            privacy_mode: false,
             deliver_twice: false,
         }
     }

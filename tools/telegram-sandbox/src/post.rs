@@ -12,6 +12,9 @@ pub struct Post {
     kind: Kind,
     caption: Option<String>,
     pub(crate) reply_to: Option<i32>,
+    pub(crate) thread: Option<i32>,
+    pub(crate) spoiler: bool,
+    mime: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,6 +24,7 @@ enum Kind {
     Document { bytes: Bytes, name: String },
     Sticker(Bytes),
     Voice(Bytes),
+    Video(Bytes),
 }
 
 impl Post {
@@ -49,6 +53,11 @@ impl Post {
         Self::new(Kind::Voice(ogg.into()))
     }
 
+    /// A video.
+    pub fn video(mp4: impl Into<Bytes>) -> Self {
+        Self::new(Kind::Video(mp4.into()))
+    }
+
     /// The text under a photo or document.
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = Some(caption.into());
@@ -61,8 +70,26 @@ impl Post {
         self
     }
 
+    /// In this topic of a forum.
+    pub fn in_topic(mut self, thread: i32) -> Self {
+        self.thread = Some(thread);
+        self
+    }
+
+    /// With its picture covered until it is tapped.
+    pub fn spoiler(mut self) -> Self {
+        self.spoiler = true;
+        self
+    }
+
+    /// With this media type, whatever the file is; an empty one is none.
+    pub fn mime_type(mut self, mime: impl Into<String>) -> Self {
+        self.mime = Some(mime.into());
+        self
+    }
+
     fn new(kind: Kind) -> Self {
-        Self { kind, caption: None, reply_to: None }
+        Self { kind, caption: None, reply_to: None, thread: None, spoiler: false, mime: None }
     }
 
     pub(crate) fn into_content(self, world: &mut World) -> Content {
@@ -75,9 +102,13 @@ impl Post {
             }
             Kind::Document { bytes, name } => {
                 let (file, mime) = world.files.add(AttachmentKind::Document, bytes, Some(&name));
+                let mime = self.mime.unwrap_or(mime);
                 Content::Document { file, name: Some(name), mime, caption }
             }
             Kind::Sticker(bytes) => Content::Sticker { file: world.files.add(AttachmentKind::Sticker, bytes, None).0 },
+            Kind::Video(bytes) => {
+                Content::Video { file: world.files.add(AttachmentKind::Video, bytes, None).0, caption }
+            }
             Kind::Voice(bytes) => Content::Voice { file: world.files.add(AttachmentKind::Voice, bytes, None).0 },
         }
     }

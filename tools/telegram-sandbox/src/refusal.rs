@@ -8,11 +8,21 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) description: String,
     pub(crate) retry_after: Option<u64>,
+    pub(crate) migrate_to: Option<i64>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, description: impl Into<String>) -> Self {
-        Self { status, description: description.into(), retry_after: None }
+        Self { status, description: description.into(), retry_after: None, migrate_to: None }
+    }
+
+    pub(crate) fn migrated(supergroup: i64) -> Self {
+        let migrate_to = Some(supergroup);
+        Self { migrate_to, ..Self::bad_request("group chat was upgraded to a supergroup chat") }
+    }
+
+    pub(crate) fn no_rights(what: &str) -> Self {
+        Self::bad_request(format!("not enough rights to send {what} to the chat"))
     }
 
     pub(crate) fn bad_request(reason: impl AsRef<str>) -> Self {
@@ -40,6 +50,7 @@ impl Refusal {
             status: 429,
             description: format!("Too Many Requests: retry after {retry_after}"),
             retry_after: Some(retry_after),
+            migrate_to: None,
         }
     }
 
@@ -47,6 +58,9 @@ impl Refusal {
         let mut answer = json!({ "ok": false, "error_code": self.status, "description": self.description });
         if let Some(seconds) = self.retry_after {
             answer["parameters"] = json!({ "retry_after": seconds });
+        }
+        if let Some(supergroup) = self.migrate_to {
+            answer["parameters"] = json!({ "migrate_to_chat_id": supergroup });
         }
         answer
     }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::chat::ChatKind;
+use crate::chat::{ChatKind, Forbidden};
 use crate::events::{Event, EventKind, Subscription, Timeout};
 use crate::faults::Fault;
 use crate::limits::RateLimits;
-use crate::message::ChatMessage;
+use crate::message::{AttachmentKind, ChatMessage};
 use crate::methods::BotCommand;
 use crate::options::SandboxOptions;
 use crate::server::{self, Shared};
@@ -174,6 +175,11 @@ impl Sandbox {
         WebhookStatus::of(&self.shared.world())
     }
 
+    /// How long each post to the webhook took so far.
+    pub fn webhook_times(&self) -> Vec<Duration> {
+        self.shared.world().webhook_times.clone()
+    }
+
     /// Waits until the webhook is as `wanted`: set, or with nothing pending.
     pub async fn wait_for_webhook(
         &self,
@@ -217,6 +223,56 @@ impl Sandbox {
     /// From now on sending faster is answered 429.
     pub fn limit(&self, limits: Option<RateLimits>) {
         self.shared.change(|world| world.limiter.limits = limits);
+    }
+
+    /// From now on the bot may send one message in so long into this chat (slow mode); more is answered 429.
+    pub fn slow_mode(&self, chat_id: i64, pause: Option<Duration>) {
+        self.shared.change(|world| world.limiter.slow_down(chat_id, pause));
+    }
+
+    /// How many messages into this chat were answered 429.
+    pub fn refused(&self, chat_id: i64) -> usize {
+        self.shared.world().limiter.refused.get(&chat_id).copied().unwrap_or_default()
+    }
+
+    /// From now on the bot has no right to send these into this chat, and all others.
+    pub fn forbid(&self, chat_id: i64, what: &[Forbidden]) {
+        self.shared.change(|world| {
+            if let Some(chat) = world.chats.get_mut(&chat_id) {
+                chat.forbidden = what.to_vec();
+            }
+        });
+    }
+
+    /// The group becomes a supergroup; gives its new id.
+    pub fn migrate(&self, group: i64) -> i64 {
+        self.shared.change(|world| world.migrate(group))
+    }
+
+    /// A topic of a forum is removed: nothing can be sent into it.
+    pub fn remove_topic(&self, chat_id: i64, thread: i32) {
+        self.shared.change(|world| world.closed_topics.insert((chat_id, thread)));
+    }
+
+    /// From now on Telegram does not say how large files are.
+    pub fn hide_file_sizes(&self, hidden: bool) {
+        self.shared.change(|world| world.quirks.no_file_sizes = hidden);
+    }
+
+    /// From now on messages have fields and entities that no library knows yet.
+    pub fn be_newer(&self, newer: bool) {
+        self.shared.change(|world| world.quirks.newer_api = newer);
+    }
+
+    /// Brings an update with this content, whatever it is; the number is the sandbox's own. Its chat is made if there is none.
+    pub fn bring(&self, update: Value) {
+        self.shared.change(|world| world.bring(update));
+    }
+
+    /// Keeps a file, for an update that is brought; gives its id.
+    pub fn keep_file(&self, bytes: impl Into<Bytes>) -> String {
+        let bytes = bytes.into();
+        self.shared.change(|world| world.files.add(AttachmentKind::Document, bytes, None).0.id)
     }
 
     /// The next `times` calls of a method (`"sendPhoto"`, in any case; `"download"` for files) go wrong this way.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::chat::Forbidden;
 use crate::events::EventKind;
 use crate::files::{MAX_PHOTO, MAX_UPLOAD, dimensions};
 use crate::message::{AttachmentKind, Content, Message, buttons};
@@ -61,16 +62,19 @@ pub(crate) fn media_group(world: &mut World, params: &Params, now: Instant) -> R
     for item in &media {
         contents.push(input_media(world, params, item)?);
     }
+    for content in &contents {
+        is_allowed(world, chat_id, content)?;
+    }
     world.limiter.take(chat_id, contents.len(), now).map_err(Refusal::too_many_requests)?;
     let album = world.new_album();
     let parse_mode = media[0]["parse_mode"].as_str().map(str::to_owned);
-    let sent: Vec<Value> = contents
-        .into_iter()
-        .map(|content| {
-            let draft = draft(world, chat_id, reply_to, content, None, Some(album.clone()));
-            add(world, draft, "sendMediaGroup", parse_mode.clone())
-        })
-        .collect();
+    let mut sent = Vec::new();
+    for (content, item) in contents.into_iter().zip(&media) {
+        let mut draft = draft(world, chat_id, reply_to, content, None, Some(album.clone()));
+        draft.thread = thread(world, params, &draft)?;
+        draft.spoiler = item["has_spoiler"] == true;
+        sent.push(add(world, draft, "sendMediaGroup", parse_mode.clone()));
+    }
     Ok(Value::Array(sent))
 }
 
@@ -92,10 +96,13 @@ fn send_one(
     now: Instant,
 ) -> Result<Value, Refusal> {
     let chat_id = open_chat(world, params)?;
+    is_allowed(world, chat_id, &content)?;
     let reply_to = reply_to(world, params, chat_id)?;
     let markup = markup(params)?;
     world.limiter.take(chat_id, 1, now).map_err(Refusal::too_many_requests)?;
-    let draft = draft(world, chat_id, reply_to, content, markup, None);
+    let mut draft = draft(world, chat_id, reply_to, content, markup, None);
+    draft.thread = thread(world, params, &draft)?;
+    draft.spoiler = params.flag("has_spoiler");
     Ok(add(world, draft, method, params.text("parse_mode")))
 }
 
@@ -118,7 +125,30 @@ fn draft(
         content,
         markup,
         media_group,
+        thread: None,
+        spoiler: false,
     }
+}
+
+/// Whether the bot may send that here.
+fn is_allowed(world: &World, chat_id: i64, content: &Content) -> Result<(), Refusal> {
+    let kind = match content {
+        Content::Text(_) => Forbidden::Texts,
+        Content::Photo { .. } => Forbidden::Photos,
+        _ => Forbidden::Documents,
+    };
+    let is_forbidden = world.chats.get(&chat_id).is_some_and(|chat| chat.forbidden.contains(&kind));
+    if is_forbidden { Err(Refusal::no_rights(kind.words())) } else { Ok(()) }
+}
+
+/// The topic that a message goes to: the one it names, else that of the message it replies to.
+fn thread(world: &World, params: &Params, draft: &Message) -> Result<Option<i32>, Refusal> {
+    let answered = draft.reply_to.and_then(|id| world.message(draft.chat_id, id));
+    let named = params.integer("message_thread_id").and_then(|id| i32::try_from(id).ok());
+    if named.is_some_and(|id| world.closed_topics.contains(&(draft.chat_id, id))) {
+        return Err(Refusal::bad_request("message thread not found"));
+    }
+    Ok(named.or_else(|| answered.and_then(|answered| answered.thread)))
 }
 
 fn add(world: &mut World, draft: Message, method: &str, parse_mode: Option<String>) -> Value {

@@ -99,7 +99,7 @@ async fn call(
     });
     match fault {
         Some(Fault::Refuse { status, description, retry_after }) => {
-            answer(Err(Refusal { status, description, retry_after }))
+            answer(Err(Refusal { status, description, retry_after, migrate_to: None }))
         }
         Some(Fault::Drop) => broken(),
         Some(Fault::LoseAnswer) => {
@@ -127,7 +127,7 @@ async fn download(State(shared): State<Arc<Shared>>, Path((bot, path)): Path<(St
     });
     match fault {
         Some(Fault::Refuse { status, description, retry_after }) => {
-            return answer(Err(Refusal { status, description, retry_after }));
+            return answer(Err(Refusal { status, description, retry_after, migrate_to: None }));
         }
         Some(Fault::Drop | Fault::LoseAnswer) => return broken(),
         None => {}

@@ -1,8 +1,8 @@
 //! All that the sandbox knows: a pure state that methods and people change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -28,6 +28,14 @@ pub(crate) struct Press {
     pub(crate) message_id: i32,
 }
 
+/// What Telegram may do, and mostly does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Quirks {
+    pub(crate) no_file_sizes: bool,
+    pub(crate) newer_api: bool,
+    pub(crate) privacy_mode: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) bot: Account,
@@ -46,6 +54,11 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) limiter: Limiter,
     pub(crate) calls: HashMap<String, usize>,
+    /// How long each post to the webhook took.
+    pub(crate) webhook_times: Vec<Duration>,
+    pub(crate) quirks: Quirks,
+    /// Topics of forums that are gone, by chat.
+    pub(crate) closed_topics: HashSet<(i64, i32)>,
     events: Vec<Arc<Event>>,
     last_message_id: i32,
     groups: i64,
@@ -76,6 +89,9 @@ impl World {
             faults: Faults::default(),
             limiter: Limiter::new(options.limits),
             calls: HashMap::new(),
+            webhook_times: Vec::new(),
+            quirks: Quirks { privacy_mode: options.privacy_mode, ..Quirks::default() },
+            closed_topics: HashSet::new(),
             events: Vec::new(),
             last_message_id: 0,
             groups: 0,
@@ -92,8 +108,7 @@ impl World {
         let user = Account { id, is_bot: false, first_name: name.to_owned(), username: username.clone() };
         self.users.insert(id, user);
         let kind = ChatKind::Private;
-        self.chats
-            .insert(id, Chat { id, kind, title: name.to_owned(), username, bot_blocked: false, last_message_id: 0 });
+        self.chats.insert(id, Chat::new(id, kind, name.to_owned(), username));
         id
     }
 
@@ -101,9 +116,71 @@ impl World {
         let first = if kind == ChatKind::Supergroup { FIRST_SUPERGROUP } else { FIRST_GROUP };
         let id = first - self.groups;
         self.groups += 1;
-        let chat = Chat { id, kind, title: title.to_owned(), username: None, bot_blocked: false, last_message_id: 0 };
-        self.chats.insert(id, chat);
+        self.chats.insert(id, Chat::new(id, kind, title.to_owned(), None));
         id
+    }
+
+    /// The group becomes a supergroup: with another id, and numbers of its own. Telegram tells the bot in both.
+    pub(crate) fn migrate(&mut self, group: i64) -> i64 {
+        let title = self.chats.get(&group).map(|chat| chat.title.clone()).unwrap_or_default();
+        let supergroup = self.add_group(&title, ChatKind::Supergroup);
+        if let Some(chat) = self.chats.get_mut(&group) {
+            chat.migrated_to = Some(supergroup);
+        }
+        for (chat_id, field, value) in
+            [(group, "migrate_to_chat_id", supergroup), (supergroup, "migrate_from_chat_id", group)]
+        {
+            let number = self.next_message_id(chat_id);
+            let mut told = json!({
+                "message_id": number,
+                "chat": self.chats.get(&chat_id).map(Chat::to_json),
+                "from": { "id": 1_087_968_824_i64, "is_bot": true, "first_name": "Group", "username": "GroupAnonymousBot" },
+                "sender_chat": self.chats.get(&chat_id).map(Chat::to_json),
+                "date": unix_seconds(),
+            });
+            told[field] = json!(value);
+            self.outbox.push(chat_id, "message", told);
+        }
+        supergroup
+    }
+
+    /// An update as it stands, whatever is in it. Its chat is made, and its message is there to be replied to.
+    pub(crate) fn bring(&mut self, update: Value) {
+        let Value::Object(fields) = update else { return };
+        for (kind, content) in fields.into_iter().filter(|(field, _)| field != "update_id") {
+            let message = if content.get("message").is_some() { &content["message"] } else { &content };
+            let message = if content.get("data").is_some() { &message["reply_to_message"] } else { message };
+            let chat = &message["chat"];
+            let chat_id = chat["id"].as_i64().unwrap_or_default();
+            if chat_id != 0 {
+                let chat_kind = match chat["type"].as_str() {
+                    Some("private") => ChatKind::Private,
+                    Some("group") => ChatKind::Group,
+                    _ => ChatKind::Supergroup,
+                };
+                let title = chat["title"].as_str().or(chat["first_name"].as_str()).unwrap_or_default().to_owned();
+                self.chats.entry(chat_id).or_insert_with(|| Chat::new(chat_id, chat_kind, title, None));
+            }
+            if let Some(id) = message["message_id"].as_i64().and_then(|id| i32::try_from(id).ok()) {
+                self.last_message_id = self.last_message_id.max(id);
+                let text = message["text"].as_str().or(message["caption"].as_str()).unwrap_or_default().to_owned();
+                self.messages.entry((chat_id, id)).or_insert(Message {
+                    id,
+                    chat_id,
+                    from: message["from"]["id"].as_i64().unwrap_or_default(),
+                    from_bot: false,
+                    date: unix_seconds(),
+                    edit_date: None,
+                    reply_to: None,
+                    content: Content::Text(text),
+                    markup: None,
+                    media_group: None,
+                    thread: None,
+                    spoiler: false,
+                });
+            }
+            self.outbox.push(chat_id, &kind, content);
+        }
     }
 
     pub(crate) fn new_album(&mut self) -> String {
@@ -185,7 +262,23 @@ impl World {
         if let Some(markup) = &message.markup {
             shown["reply_markup"] = markup.clone();
         }
+        if let Some(thread) = message.thread {
+            shown["message_thread_id"] = json!(thread);
+            shown["is_topic_message"] = json!(true);
+        }
+        if message.spoiler {
+            shown["has_media_spoiler"] = json!(true);
+        }
         message.content.fill(&mut shown);
+        if self.quirks.no_file_sizes {
+            forget_sizes(&mut shown);
+        }
+        if self.quirks.newer_api {
+            let offset = json!([{ "type": "of_a_version_to_come", "offset": 0, "length": 1 }]);
+            shown["entities"] = offset.clone();
+            shown["caption_entities"] = offset;
+            shown["of_a_version_to_come"] = json!({ "deep": [1, 2] });
+        }
         shown
     }
 
@@ -194,9 +287,10 @@ impl World {
         let attachment = match &message.content {
             Content::Text(_) => None,
             Content::Photo { sizes, .. } => sizes.last().and_then(|largest| self.attachment(&largest.file)),
-            Content::Document { file, .. } | Content::Sticker { file } | Content::Voice { file } => {
-                self.attachment(file)
-            }
+            Content::Document { file, .. }
+            | Content::Sticker { file }
+            | Content::Voice { file }
+            | Content::Video { file, .. } => self.attachment(file),
         };
         ChatMessage {
             method: method.to_owned(),
@@ -211,6 +305,8 @@ impl World {
             attachment,
             buttons: buttons(message.markup.as_ref()),
             media_group: message.media_group.clone(),
+            thread: message.thread,
+            spoiler: message.spoiler,
         }
     }
 
@@ -223,6 +319,18 @@ impl World {
             mime_type: stored.mime.clone(),
             bytes: stored.bytes.clone(),
         })
+    }
+}
+
+/// Telegram may leave the size of any file out.
+fn forget_sizes(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("file_size");
+            fields.values_mut().for_each(forget_sizes);
+        }
+        Value::Array(values) => values.iter_mut().for_each(forget_sizes),
+        _ => {}
     }
 }
 

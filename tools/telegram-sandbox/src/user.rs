@@ -133,6 +133,17 @@ impl User {
         })
     }
 
+    /// Somebody reacts to a message of theirs: Telegram says that it was edited, and nothing in it has changed.
+    pub fn react(&self, message_id: i32) -> Result<(), CannotPost> {
+        self.shared.change(|world| {
+            let mut message = self.own(world, message_id)?.clone();
+            message.edit_date = Some(unix_seconds());
+            let edited = world.message_json(&message);
+            world.outbox.push(self.chat_id, "edited_message", edited);
+            Ok(())
+        })
+    }
+
     /// Deletes a message of theirs. Telegram doesn't tell the bot.
     pub fn delete(&self, message_id: i32) -> Result<(), CannotPost> {
         self.shared.change(|world| {
@@ -193,7 +204,7 @@ impl User {
     }
 
     fn add(&self, world: &mut World, post: Post, media_group: Option<String>) -> i32 {
-        let reply_to = post.reply_to;
+        let (reply_to, thread, spoiler) = (post.reply_to, post.thread, post.spoiler);
         let content = post.into_content(world);
         let message = world.add_message(Message {
             id: 0,
@@ -206,6 +217,8 @@ impl User {
             content,
             markup: None,
             media_group,
+            thread,
+            spoiler,
         });
         let seen = world.chat_message(&message, "", None);
         world.log(EventKind::Posted(seen));

@@ -144,15 +144,19 @@ pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
 
 async fn deliver(shared: Arc<Shared>, client: reqwest::Client, delivery: Delivery) {
     let Delivery { lane, update_id, update, secret, url, echo } = delivery;
-    let first = post(&client, &url, secret.as_deref(), &update);
+    let begun = Instant::now();
+    let first = async {
+        let outcome = post(&client, &url, secret.as_deref(), &update).await;
+        (outcome, begun.elapsed())
+    };
     // The echo is what Telegram sends when it lost the answer to the first: what comes of it changes nothing.
     let again = async {
         if let Some(url) = &echo {
             let _ = post(&client, url, secret.as_deref(), &update).await;
         }
     };
-    let outcome = tokio::select! {
-        (outcome, ()) = async { tokio::join!(first, again) } => outcome,
+    let (outcome, took) = tokio::select! {
+        (posted, ()) = async { tokio::join!(first, again) } => posted,
         () = shared.stop.cancelled() => return,
     };
     shared.change(|world| {
@@ -160,6 +164,7 @@ async fn deliver(shared: Arc<Shared>, client: reqwest::Client, delivery: Deliver
             tracing::debug!(update_id, url, error, "the webhook did not take an update");
             world.webhook.last_error = Some((unix_seconds(), error.clone()));
         }
+        world.webhook_times.push(took);
         world.outbox.delivered(lane, update_id, outcome.is_ok(), Instant::now());
     });
 }
