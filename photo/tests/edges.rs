@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba};
+use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 use photo::{Limits, PhotoError, decode};
 
 const CMYK_JPEG: &[u8] = include_bytes!("photos/cmyk.jpg");
@@ -27,9 +27,26 @@ fn sixteen_bits_become_eight() {
 }
 
 #[test]
-fn transparency_is_dropped() {
-    let glass: ImageBuffer<Rgba<u8>, _> = ImageBuffer::from_pixel(8, 4, Rgba([10, 20, 30, 0]));
-    assert_eq!(read(&png(glass)).expect("read").get_pixel(0, 0), &Rgb([10, 20, 30]));
+fn what_is_transparent_lies_on_white() {
+    let read_one = |image: DynamicImage| *read(&png(image)).expect("read").get_pixel(0, 0);
+    let pixel = |pixel: [u8; 4]| ImageBuffer::<Rgba<u8>, _>::from_pixel(8, 4, Rgba(pixel)).into();
+    // Black on nothing, as silhouettes are drawn.
+    assert_eq!(read_one(pixel([0, 0, 0, 0])), Rgb([255, 255, 255]));
+    assert_eq!(read_one(pixel([0, 0, 0, 255])), Rgb([0, 0, 0]));
+    assert_eq!(read_one(pixel([200, 100, 0, 128])), Rgb([227, 177, 127]));
+    let grey: ImageBuffer<LumaA<u8>, _> = ImageBuffer::from_pixel(8, 4, LumaA([0, 0]));
+    assert_eq!(read_one(grey.into()), Rgb([255, 255, 255]));
+    let deep: ImageBuffer<Rgba<u16>, _> = ImageBuffer::from_pixel(8, 4, Rgba([0, 0, 0, 0]));
+    assert_eq!(read_one(deep.into()), Rgb([255, 255, 255]));
+}
+
+#[test]
+fn sentences_say_nothing_of_the_decoder() {
+    let mut cut = png(RgbImage::new(40, 30));
+    cut.truncate(60);
+    let refused = read(&cut).expect_err("cut");
+    assert_eq!(refused.to_string(), "the image can't be read: it is damaged, cut off, or of a rare kind");
+    assert!(refused.detail().is_some(), "for the log");
 }
 
 #[test]
@@ -103,5 +120,5 @@ fn a_decompression_bomb_is_refused() {
     let limits = Limits { max_decoder_bytes: 1 << 20, ..Limits::default() };
     let heavy = png(RgbImage::new(2_000, 2_000));
     let refused = decode(&heavy, &limits).map(|_| "read").expect_err("too much memory");
-    assert!(matches!(refused, PhotoError::Unreadable(_)), "{refused}");
+    assert!(matches!(refused, PhotoError::TooMuchMemory), "{refused}");
 }
