@@ -29,6 +29,7 @@ pub mod operators;
 mod profile;
 mod python;
 mod raw_map;
+pub mod redact;
 mod stand_in;
 
 pub use bounding_box::BoundingBox;

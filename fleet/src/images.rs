@@ -110,11 +110,29 @@ impl ImageStore {
         Ok(())
     }
 
+    /// Delete an object, if it is there.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn delete(&self, key: &str) -> Result<(), AwsError> {
+        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        deleted.map_err(|error| AwsError::new(format!("deleting {key} from {}", self.bucket), error))?;
+        Ok(())
+    }
+
     /// Read an object of at most `limit` bytes.
     ///
     /// # Errors
     /// [`GetError`].
     pub async fn get(&self, key: &str, limit: u64) -> Result<Bytes, GetError> {
+        Ok(self.open(key, limit).await?.read().await?)
+    }
+
+    /// Begin to read an object of at most `limit` bytes: its size is known before its content takes memory.
+    ///
+    /// # Errors
+    /// [`GetError`].
+    pub async fn open(&self, key: &str, limit: u64) -> Result<Opened, GetError> {
         let tried = || format!("reading {key} from {}", self.bucket);
         let response = self.client.get_object().bucket(&self.bucket).key(key).send().await;
         let object = response.map_err(|error| {
@@ -128,7 +146,32 @@ impl ImageStore {
         if bytes > limit {
             return Err(GetError::TooLarge { key: key.into(), bytes, limit });
         }
-        let body = object.body.collect().await.map_err(|error| AwsError::unexpected(tried(), error))?;
+        Ok(Opened { tried: tried(), bytes, body: object.body })
+    }
+}
+
+/// An object whose size is known and whose content is still to be read.
+#[derive(Debug)]
+pub struct Opened {
+    tried: String,
+    bytes: u64,
+    body: ByteStream,
+}
+
+impl Opened {
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its content.
+    ///
+    /// # Errors
+    /// [`AwsError`] if the rest of it does not come.
+    pub async fn read(self) -> Result<Bytes, AwsError> {
+        let Self { tried, body, .. } = self;
+        let body = body.collect().await.map_err(|error| AwsError::unexpected(tried, error))?;
         Ok(body.into_bytes())
     }
 }

@@ -19,6 +19,7 @@ pub mod settings;
 pub mod shutdown;
 mod summary;
 pub mod telemetry;
+mod wish;
 
 pub use build_info::BuildInfo;
 pub use error::{AwsError, in_words};
@@ -27,4 +28,5 @@ pub use job::Job;
 pub use prediction::{Label, Prediction, Status};
 pub use predictions::PredictionStore;
 pub use queue::JobQueue;
-pub use summary::summary;
+pub use summary::{plural, summary};
+pub use wish::{Deed, Wish};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Wish;
+
 /// How long a record is kept: 30 days, in seconds.
 pub const RETENTION: i64 = 30 * 24 * 3600;
 
@@ -74,6 +76,18 @@ pub struct Prediction {
     /// The album that the photo is part of; the album is answered as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub album: Option<String>,
+    /// The forum topic that the message is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_thread_id: Option<i32>,
+    /// The photo was covered until it is tapped; so is the picture of the answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spoiler: bool,
+    /// Who sent the photo, so that they can have it forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asker: Option<i64>,
+    /// What is wanted of what is found.
+    #[serde(default, skip_serializing_if = "Wish::is_usual")]
+    pub wish: Wish,
     /// The user wants to know how sure the detector is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confidences: bool,
@@ -114,6 +128,10 @@ impl Prediction {
             expires_at: now + RETENTION,
             status_message_id: None,
             album: None,
+            message_thread_id: None,
+            spoiler: false,
+            asker: None,
+            wish: Wish::default(),
             confidences: false,
             dead_letter: false,
             requeued: 0,

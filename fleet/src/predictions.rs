@@ -52,6 +52,22 @@ pub struct Standing {
 /// The most predictions that [`PredictionStore::standings`] looks at in one call.
 pub const MOST_STANDINGS: usize = 100;
 
+/// An item of the table that is about something that one person sent: a prediction, an album, an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Belonging {
+    /// Its key.
+    pub key: String,
+    /// The S3 key of the photo, if it has one.
+    pub original: Option<String>,
+    /// The S3 key of what was made of it, if it has one.
+    pub predicted: Option<String>,
+    /// Whether its job is on the queue: a worker will ask for it.
+    pub is_queued: bool,
+}
+
+/// How long a record without content is left for a job that is still on the queue, in seconds: longer than SQS keeps it.
+const TOMBSTONE: i64 = 15 * 24 * 3600;
+
 /// Whether a conditional write happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -384,6 +400,106 @@ impl PredictionStore {
         }
         let update = "SET delivered_at = :now REMOVE undelivered, lease_until";
         self.update(what, id, update, condition, [now, seen]).await
+    }
+
+    /// The message that says to wait, so that whoever tells the user removes it.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn note_status_message(&self, prediction_id: Uuid, message_id: i32) -> Result<Written, AwsError> {
+        self.update(
+            "noting the message that says to wait for",
+            prediction_id,
+            "SET status_message_id = :message",
+            "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at)",
+            [(":message", number(message_id.into()))],
+        )
+        .await
+    }
+
+    /// Its group has become a supergroup, and has another id.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn move_to(&self, prediction_id: Uuid, chat_id: i64) -> Result<Written, AwsError> {
+        self.update(
+            "moving",
+            prediction_id,
+            "SET chat_id = :chat",
+            "attribute_exists(prediction_id)",
+            [(":chat", number(chat_id))],
+        )
+        .await
+    }
+
+    /// All that is kept of what this person sent: in one group, or everywhere. By a scan of the whole table, as hardly anybody
+    /// asks for it.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn belongings(&self, person: i64, group: Option<i64>) -> Result<Vec<Belonging>, AwsError> {
+        let tried = || format!("looking for what somebody sent in {}", self.table);
+        // A private chat has its person's id, so what an older version kept without `asker` is found, too.
+        let filter =
+            if group.is_some() { "asker = :person AND chat_id = :chat" } else { "asker = :person OR chat_id = :chat" };
+        let mut items = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression(filter)
+            .expression_attribute_values(":person", number(person))
+            .expression_attribute_values(":chat", number(group.unwrap_or(person)))
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| AwsError::new(tried(), error))?;
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).filter(|text| !text.is_empty());
+            let key = text("prediction_id").ok_or_else(|| AwsError::unexpected(tried(), "an item has no key"))?;
+            found.push(Belonging {
+                key: key.clone(),
+                original: text("original_img_path").cloned(),
+                predicted: text("predicted_img_path").cloned(),
+                is_queued: text("status").is_some_and(|status| status == "queued"),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Delete it. Of one whose job is on the queue a record without content is left, which says that nothing is to be done: without
+    /// it a worker would begin anew.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn forget(&self, belonging: &Belonging, now: i64) -> Result<(), AwsError> {
+        let tried = || format!("forgetting {} in {}", belonging.key, self.table);
+        let key = || S(belonging.key.clone());
+        if belonging.is_queued {
+            let left = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .item("prediction_id", key())
+                .item("status", status_value(Status::Failed))
+                .item("chat_id", number(crate::job::NOBODY))
+                .item("message_id", number(0))
+                .item("original_img_path", S(String::new()))
+                .item("time", number(now))
+                .item("delivered_at", number(now))
+                .item("expires_at", number(now + TOMBSTONE))
+                .condition_expression("#status = :queued")
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":queued", status_value(Status::Queued))
+                .send()
+                .await;
+            if AwsError::unless_condition_failed(left, tried)?.is_some() {
+                return Ok(());
+            }
+        }
+        let deleted = self.client.delete_item().table_name(&self.table).key("prediction_id", key()).send().await;
+        deleted.map_err(|error| AwsError::new(tried(), error))?;
+        Ok(())
     }
 
     /// Predictions of this status, finished (or queued) at `until` or before, whose user was not told; at most `limit`, the

@@ -23,7 +23,8 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// The English plural, right for COCO's 80 names and regular nouns. "persons", as YOLO's own summaries say.
-fn plural(noun: &str) -> String {
+#[must_use]
+pub fn plural(noun: &str) -> String {
     const UNCHANGED: [&str; 4] = ["sheep", "scissors", "skis", "broccoli"];
     let ends_with_any = |endings: &[&str]| endings.iter().any(|ending| noun.ends_with(ending));
     if UNCHANGED.contains(&noun) {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use fleet::prediction::now;
-use fleet::{Prediction, Status};
+use fleet::{Prediction, Status, Wish};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde_json::json;
@@ -62,7 +62,7 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     let prediction_id = Uuid::now_v7();
     let original = format!("{PREFIX}{name}");
     // A request that was accepted is answered, also at shutdown.
-    let findings = match pipeline.detect(&original, prediction_id, &CancellationToken::new()).await {
+    let findings = match pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
         Ok(findings) => findings,
         Err(Failure::Gone) => return refuse(StatusCode::NOT_FOUND, "there is no such photo"),
         Err(Failure::Unreadable(reason)) => return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason),

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use detector::photo::{self, Limits};
-use detector::{Detection, Detector, RgbImage, annotate};
+use detector::{Detection, Detector, RgbImage, annotate, redact};
 use fleet::images::{self, GetError};
 use fleet::job::JobError;
 use fleet::prediction::now;
 use fleet::predictions::{Findings, Written};
-use fleet::{AwsError, ImageStore, Job, Label, Prediction, PredictionStore, Status};
+use fleet::{AwsError, Deed, ImageStore, Job, Label, Prediction, PredictionStore, Status, Wish};
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -152,17 +152,18 @@ impl Pipeline {
 
     /// The job's result made durable, if it is not yet.
     async fn finish(&self, job: &Job, shutdown: &CancellationToken) -> Result<Outcome, AwsError> {
-        match self.predictions.get(job.prediction_id).await? {
+        let wish = match self.predictions.get(job.prediction_id).await? {
             Some(Prediction { status: Status::Done | Status::Failed, .. }) => return Ok(Outcome::Repeated),
-            Some(_) => {}
+            Some(record) => record.wish,
             // A job put on the queue without a record, as load generators do.
             None => {
                 let record =
                     Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
                 let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
+                record.wish
             }
-        }
-        let (written, outcome) = match self.detect(&job.image_key, job.prediction_id, shutdown).await {
+        };
+        let (written, outcome) = match self.detect(&job.image_key, job.prediction_id, &wish, shutdown).await {
             Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, now()).await?, Outcome::Done),
             Err(Failure::Aws(error)) => return Err(error),
             Err(Failure::Stopping) => return Ok(Outcome::Released),
@@ -177,7 +178,7 @@ impl Pipeline {
         })
     }
 
-    /// Fetch the photo under `image_key`, detect, store the annotated photo as `prediction_id`'s.
+    /// Fetch the photo under `image_key`, detect what is wished, store the annotated photo as `prediction_id`'s.
     ///
     /// # Errors
     /// [`Failure`].
@@ -185,6 +186,7 @@ impl Pipeline {
         &self,
         image_key: &str,
         prediction_id: Uuid,
+        wish: &Wish,
         shutdown: &CancellationToken,
     ) -> Result<Findings, Failure> {
         let stage = Stage::start("fetch");
@@ -208,8 +210,8 @@ impl Pipeline {
         };
         stage.end();
         let stage = Stage::start("detect");
-        let (detector, limits) = (Arc::clone(&self.detector), self.limits);
-        let detected = self.inference.run(move || detect_and_annotate(&detector, &photo, &limits)).await;
+        let (detector, limits, wish) = (Arc::clone(&self.detector), self.limits, wish.clone());
+        let detected = self.inference.run(move || detect_and_annotate(&detector, &photo, &limits, &wish)).await;
         let detected = detected.unwrap_or_else(|Panicked| {
             Err(Failure::Broken("something in this photo breaks the detector; it was reported".into()))
         })?;
@@ -261,10 +263,15 @@ impl Pipeline {
     }
 }
 
-/// A photo's bytes to labels and the annotated JPEG. Heavy: not on the async runtime.
-fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits) -> Result<Detected, Failure> {
-    let mut image = photo::decode(photo, limits).map_err(|error| Failure::Unreadable(error.to_string()))?;
-    let (detections, timings) = detector.detect_timed(&image).map_err(|error| {
+/// A photo's bytes to labels and the JPEG that is wished. Heavy: not on the async runtime.
+fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits, wish: &Wish) -> Result<Detected, Failure> {
+    let mut image = photo::decode(photo, limits).map_err(|error| {
+        if let Some(detail) = error.detail() {
+            tracing::info!(detail, "a photo can't be read");
+        }
+        Failure::Unreadable(error.to_string())
+    })?;
+    let (mut detections, timings) = detector.detect_timed(&image).map_err(|error| {
         tracing::error!(%error, "the detector failed");
         Failure::Broken("the detector failed on this photo; it was reported".to_owned())
     })?;
@@ -273,8 +280,13 @@ fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits) -> R
     {
         metrics::histogram!("worker_stage_seconds", "stage" => stage).record(duration.as_secs_f64());
     }
+    detections.retain(|detection| wish.wants(&detection.class, detection.confidence));
     let labels = labels(&detections, &image);
-    annotate::annotate(&mut image, &detections);
+    match wish.deed {
+        Deed::Mark | Deed::Count => annotate::annotate(&mut image, &detections),
+        Deed::Blur { block } => redact::blur(&mut image, &detections, block),
+        Deed::Crop => image = redact::crop(image, &detections),
+    }
     Ok(Detected { labels, annotated_jpeg: to_jpeg(&image).map_err(Failure::Broken)? })
 }
 
@@ -295,11 +307,21 @@ pub(crate) fn labels(detections: &[Detection], image: &RgbImage) -> Vec<Label> {
     detections.iter().map(label).collect()
 }
 
-/// The image as JPEG.
+/// The longest side that a JPEG has room for.
+const MAX_SIDE: u32 = 65_535;
+
+/// The image as JPEG; made smaller, if it is longer than a JPEG may be.
 pub(crate) fn to_jpeg(image: &RgbImage) -> Result<Vec<u8>, String> {
+    let longer = image.width().max(image.height());
+    if longer > MAX_SIDE {
+        return to_jpeg(&photo::within(image.clone(), u64::MAX, MAX_SIDE));
+    }
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    image.write_with_encoder(encoder).map_err(|error| format!("the annotated photo can't be written: {error}"))?;
+    image.write_with_encoder(encoder).map_err(|error| {
+        tracing::error!(%error, "an annotated photo can't be written");
+        "the annotated photo can't be written; it was reported".to_owned()
+    })?;
     Ok(jpeg.into_inner())
 }
 
