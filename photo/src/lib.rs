@@ -1,5 +1,7 @@
 //! Bytes of a photo to an upright RGB image, within limits that are checked before decoding.
 
+pub mod filters;
+
 use std::io::Cursor;
 
 use image::metadata::Orientation;

@@ -7,14 +7,20 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue::{L, N, S};
+use aws_sdk_dynamodb::types::AttributeValue::{Bool, L, N, S};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use fleet::predictions::UNDELIVERED_INDEX;
 use fleet::{AwsError, prediction};
+use teloxide::types::FileId;
 use uuid::Uuid;
 
-/// The prefix of the attributes that hold a photo each; the message's id follows.
+use crate::incoming::{Attached, File, Incoming};
+
+/// The prefixes of the attributes that hold a part each, and its caption; the message's id follows.
 const PHOTO: &str = "photo_";
+const DOCUMENT: &str = "document_";
+const OTHER: &str = "other_";
+const CAPTION: &str = "caption_";
 /// The value of the sparse index's key while an album waits to be acted on.
 const WAITING: &str = "album";
 
@@ -48,9 +54,23 @@ pub struct Album {
     /// The chat it is in.
     pub chat_id: i64,
     /// Telegram's file of each photo, by message, in the order they were sent.
-    pub photos: Vec<(i32, String)>,
-    /// The caption of whichever photo has one.
-    pub caption: Option<String>,
+    pub photos: Vec<(i32, File)>,
+    /// What else is in it, by message, in words.
+    pub others: Vec<(i32, String)>,
+    /// The captions of all parts, in the order they were sent.
+    pub captions: Vec<String>,
+    /// Whether one of its parts speaks to the bot.
+    pub is_addressed: bool,
+    /// Who sent it.
+    pub asker: Option<i64>,
+    /// Whether one of its parts is covered.
+    pub spoiler: bool,
+    /// The forum topic it is in.
+    pub thread: Option<i32>,
+    /// How often it was taken over since it last was put off: each time whoever had it died, perhaps of it.
+    pub tries: i64,
+    /// Seconds since the epoch: when acting on it failed first, if it did.
+    pub failing_since: Option<i64>,
     /// The prediction of each photo, once it was acted on by detecting.
     pub parts: Vec<Uuid>,
     /// The message that says to wait.
@@ -61,6 +81,13 @@ pub struct Album {
     pub untold_since: Option<i64>,
     /// Seconds since the epoch: after that failure, telling is not tried again before.
     pub tell_after: Option<i64>,
+}
+
+impl Album {
+    fn has(&self, message_id: i32) -> bool {
+        let of_photos = self.photos.iter().map(|(id, _)| *id);
+        of_photos.chain(self.others.iter().map(|(id, _)| *id)).any(|id| id == message_id)
+    }
 }
 
 /// Whether a photo came in time.
@@ -86,43 +113,68 @@ impl AlbumStore {
         Self { client, table: table.into() }
     }
 
-    /// Put a photo into its album; `arrival` (milliseconds since the epoch) is remembered as the last one's.
+    /// Put a part into its album; `arrival` (milliseconds since the epoch) is remembered as the last one's.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn add(
         &self,
         album: &AlbumId,
-        chat_id: i64,
-        photo: (i32, &str),
-        caption: Option<&str>,
+        part: &Incoming,
+        attached: &Attached,
         arrival: i64,
     ) -> Result<Added, AwsError> {
-        let (message_id, file_id) = photo;
-        let mut update = "SET #photo = :photo, chat_id = :chat, last_arrival = :arrival, undelivered = :waiting, \
-                          #time = :now, expires_at = :expires"
-            .to_owned();
-        if caption.is_some() {
-            update.push_str(", caption = :caption");
-        }
+        let message_id = part.message_id;
+        let mut update =
+            "SET chat_id = :chat, asker = :asker, last_arrival = :arrival, undelivered = :waiting, #time = :now, \
+                          expires_at = :expires"
+                .to_owned();
         let now = arrival / 1000;
+        let mut values = vec![
+            (":chat", number(part.chat_id)),
+            (":asker", number(part.sender)),
+            (":arrival", number(arrival)),
+            (":waiting", S(WAITING.into())),
+            (":now", number(now)),
+            (":expires", number(now + prediction::RETENTION)),
+        ];
+        let mut names = vec![("#time", "time".to_owned())];
+        let mut set = |name: &'static str, attribute: String, placeholder: &'static str, value: AttributeValue| {
+            update.push_str(&format!(", {name} = {placeholder}"));
+            names.push((name, attribute));
+            values.push((placeholder, value));
+        };
+        match attached {
+            Attached::Photo(file) => {
+                let prefix = if file.is_document { DOCUMENT } else { PHOTO };
+                set("#photo", format!("{prefix}{message_id}"), ":photo", S(file.id.0.clone()));
+            }
+            Attached::Other(what) => set("#other", format!("{OTHER}{message_id}"), ":other", S(what.clone())),
+        }
+        if let Some(caption) = &part.words {
+            set("#caption", format!("{CAPTION}{message_id}"), ":caption", S(caption.clone()));
+        }
+        if part.is_addressed {
+            set("#addressed", "addressed".into(), ":addressed", Bool(true));
+        }
+        if part.spoiler {
+            set("#spoiler", "spoiler".into(), ":spoiler", Bool(true));
+        }
+        if let Some(thread) = part.thread {
+            set("#thread", "message_thread_id".into(), ":thread", number(thread.into()));
+        }
         let mut call = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("prediction_id", S(album.0.clone()))
             .update_expression(update)
-            .condition_expression("attribute_not_exists(closed)")
-            .expression_attribute_names("#photo", format!("{PHOTO}{message_id}"))
-            .expression_attribute_names("#time", "time")
-            .expression_attribute_values(":photo", S(file_id.into()))
-            .expression_attribute_values(":chat", number(chat_id))
-            .expression_attribute_values(":arrival", number(arrival))
-            .expression_attribute_values(":waiting", S(WAITING.into()))
-            .expression_attribute_values(":now", number(now))
-            .expression_attribute_values(":expires", number(now + prediction::RETENTION));
-        if let Some(caption) = caption {
-            call = call.expression_attribute_values(":caption", S(caption.into()));
+            .condition_expression("attribute_not_exists(closed)");
+        for (name, attribute) in names {
+            call = call.expression_attribute_names(name, attribute);
+        }
+        for (placeholder, value) in values {
+            call = call.expression_attribute_values(placeholder, value);
         }
         let answer = call.send().await;
         let written = AwsError::unless_condition_failed(answer, || self.tried("adding to", album))?;
@@ -130,7 +182,7 @@ impl AlbumStore {
             return Ok(Added::InTime);
         }
         // An update that Telegram brings again: the photo was in the album before it was closed.
-        let known = self.get(album).await?.is_some_and(|album| album.photos.iter().any(|&(id, _)| id == message_id));
+        let known = self.get(album).await?.is_some_and(|album| album.has(message_id));
         Ok(if known { Added::InTime } else { Added::TooLate })
     }
 
@@ -157,11 +209,39 @@ impl AlbumStore {
         self.update(
             "taking over",
             album,
-            "SET closed = :until, lease_until = :until",
+            "SET closed = :until, lease_until = :until, tries = if_not_exists(tries, :none) + :one",
             "undelivered = :waiting AND (attribute_not_exists(lease_until) OR lease_until < :now)",
-            &[(":until", number(until)), (":now", number(now)), (":waiting", S(WAITING.into()))],
+            &[
+                (":until", number(until)),
+                (":now", number(now)),
+                (":waiting", S(WAITING.into())),
+                (":none", number(0)),
+                (":one", number(1)),
+            ],
         )
         .await
+    }
+
+    /// Acting on it failed for a reason that will pass, `since` then; it is taken over at `after` or later. That was no try of
+    /// which an instance died.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn rest(&self, album: &AlbumId, since: i64, after: i64) -> Result<(), AwsError> {
+        self.update(
+            "putting off",
+            album,
+            "SET lease_until = :after, failing_since = :since, tries = :none",
+            "undelivered = :waiting",
+            &[
+                (":after", number(after)),
+                (":since", number(since)),
+                (":none", number(0)),
+                (":waiting", S(WAITING.into())),
+            ],
+        )
+        .await?;
+        Ok(())
     }
 
     /// Give the album's photos their predictions; the first call decides which. Answers the ones that stand.
@@ -319,16 +399,34 @@ impl AlbumStore {
 fn from_item(item: &HashMap<String, AttributeValue>) -> Album {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse::<i64>().ok());
-    let mut photos: Vec<(i32, String)> = item
-        .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix(PHOTO)?.parse().ok()?, value.as_s().ok()?.clone())))
-        .collect();
-    photos.sort_unstable();
+    let by_message = |prefix: &str| {
+        let found = item
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.parse().ok()?, value.as_s().ok()?.clone())));
+        let mut found: Vec<(i32, String)> = found.collect();
+        found.sort_unstable();
+        found
+    };
+    let file = |is_document| move |(message_id, id)| (message_id, File { id: FileId(id), bytes: None, is_document });
+    let mut photos: Vec<(i32, File)> = by_message(PHOTO).into_iter().map(file(false)).collect();
+    photos.extend(by_message(DOCUMENT).into_iter().map(file(true)));
+    photos.sort_unstable_by_key(|&(message_id, _)| message_id);
+    let mut captions: Vec<String> = by_message(CAPTION).into_iter().map(|(_, caption)| caption).collect();
+    // As an older version kept it.
+    captions.extend(text("caption"));
+    let is_set = |name: &str| item.get(name).is_some_and(|value| value.as_bool() == Ok(&true));
     let parts = item.get("parts").and_then(|parts| parts.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
     Album {
         chat_id: number("chat_id").unwrap_or_default(),
         photos,
-        caption: text("caption"),
+        others: by_message(OTHER),
+        captions,
+        is_addressed: is_set("addressed"),
+        asker: number("asker"),
+        spoiler: is_set("spoiler"),
+        thread: number("message_thread_id").and_then(|id| i32::try_from(id).ok()),
+        tries: number("tries").unwrap_or_default(),
+        failing_since: number("failing_since"),
         parts: parts.iter().filter_map(|id| Uuid::parse_str(id.as_s().ok()?).ok()).collect(),
         status_message_id: number("status_message_id").and_then(|id| i32::try_from(id).ok()),
         delivered: item.contains_key("delivered_at"),
@@ -352,10 +450,16 @@ mod tests {
             ("photo_12".to_owned(), S("c".into())),
             ("photo_9".to_owned(), S("a".into())),
             ("photo_10".to_owned(), S("b".into())),
+            ("document_11".to_owned(), S("d".into())),
+            ("other_8".to_owned(), S("a video".into())),
             ("caption".to_owned(), S("concat".into())),
+            ("caption_10".to_owned(), S("look".into())),
         ]);
         let album = from_item(&item);
-        assert_eq!(album.photos, [(9, "a".into()), (10, "b".into()), (12, "c".into())]);
-        assert_eq!((album.chat_id, album.caption.as_deref()), (-5, Some("concat")));
+        let photos: Vec<_> =
+            album.photos.iter().map(|(id, file)| (*id, file.id.0.as_str(), file.is_document)).collect();
+        assert_eq!(photos, [(9, "a", false), (10, "b", false), (11, "d", true), (12, "c", false)]);
+        assert_eq!((album.chat_id, album.captions.as_slice()), (-5, ["look".into(), "concat".into()].as_slice()));
+        assert!(album.has(8) && !album.has(7));
     }
 }

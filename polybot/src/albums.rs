@@ -8,22 +8,28 @@ use std::time::Duration;
 
 use fleet::AwsError;
 use fleet::prediction::now;
-use teloxide::types::FileId;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::album_store::{Added, Album, AlbumId, AlbumStore};
-use crate::command::{self, Command};
+use crate::command::{self, CaptionError, Command, Wanted};
 use crate::darkroom::Darkroom;
 use crate::detection::{Detection, HandleError, Request};
-use crate::filters::Filter;
-use crate::incoming::{Incoming, names};
-use crate::{lease, reply};
+use crate::incoming::{Attached, File, Incoming};
+use crate::memory::Memory;
+use crate::patience::Patience;
+use crate::telegram::{Picture, Place};
+use crate::{TelegramError, lease, reply};
+use photo::filters::Filter;
 
 /// What is silent for this long, in seconds, was left behind by an instance that died.
 const ABANDONED: i64 = 20;
+/// After so many instances died under it, an album is not tried any more.
+const MOST_TRIES: i64 = 3;
+/// The most bytes that the pictures of one album may have; Telegram takes no larger request.
+const MAX_PICTURES: u64 = 45 << 20;
 /// The most albums that one look of the sweep takes over.
 const BATCH: i32 = 50;
 
@@ -36,8 +42,10 @@ pub struct Albums {
     pub detection: Detection,
     /// For `concat` and the filters.
     pub darkroom: Darkroom,
-    /// The bot's own name, for captions in groups.
-    pub bot: String,
+    /// What pictures take until they are sent.
+    pub memory: Memory,
+    /// When an album that failed is tried again.
+    pub patience: Patience,
     /// An album is complete when nothing came for this long.
     pub quiet: Duration,
     /// How long acting on an album may take, in seconds, before another instance may try.
@@ -49,15 +57,14 @@ pub struct Albums {
 }
 
 impl Albums {
-    /// Put a photo into its album. When it returns, it is durable there, and somebody will act on the album.
+    /// Put a part into its album. When it returns, it is durable there, and somebody will act on the album.
     ///
     /// # Errors
     /// [`AwsError`] if it has to be tried again.
-    pub async fn add(&self, photo: &Incoming, media_group: &str, file_id: &FileId) -> Result<Added, AwsError> {
-        let album = AlbumId::new(photo.chat_id, media_group);
+    pub async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
+        let album = AlbumId::new(part.chat_id, media_group);
         let arrival = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
-        let entry = (photo.message_id, file_id.0.as_str());
-        let added = self.store.add(&album, photo.chat_id, entry, photo.words.as_deref(), arrival).await?;
+        let added = self.store.add(&album, part, attached, arrival).await?;
         if added == Added::InTime {
             let albums = self.clone();
             self.waiting.spawn(async move { albums.when_quiet(album, arrival).await });
@@ -94,7 +101,9 @@ impl Albums {
             match self.store.take_over(&album, now(), now() + self.lease).await {
                 Ok(Some(taken)) => {
                     tracing::info!(album = album.as_str(), "the sweep takes over an album");
-                    self.act(&album, &taken).await;
+                    // Beside the others: one that takes long holds none of them.
+                    let albums = self.clone();
+                    self.waiting.spawn(async move { albums.act(&album, &taken).await });
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(album = album.as_str(), %error, "an album was not taken over"),
@@ -103,101 +112,165 @@ impl Albums {
     }
 
     async fn act(&self, id: &AlbumId, album: &Album) {
-        let outcome = self.act_in_time(id, album).await;
+        let outcome = if album.tries > MOST_TRIES {
+            tracing::error!(album = id.as_str(), "an album was given up: each instance that acted on it died");
+            self.give_up(id, album, reply::KEPT_FAILING).await
+        } else {
+            self.act_in_time(id, album).await
+        };
         match outcome {
             Ok(()) => tracing::info!(album = id.as_str(), photos = album.photos.len(), "album acted on"),
-            Err(HandleError::Telegram(error)) if error.is_final() => {
-                if error.is_too_large()
-                    && let Some(&(first, _)) = album.photos.first()
-                    && let Err(error) = self.tell(album.chat_id, first, reply::TOO_LARGE).await
-                {
-                    tracing::warn!(album = id.as_str(), %error, "the user was not told");
-                }
-                tracing::warn!(album = id.as_str(), %error, "Telegram refuses the album's answer for good");
-                if let Err(error) = self.store.delivered(id, now()).await {
-                    tracing::warn!(album = id.as_str(), %error, "not marked as delivered");
+            Err(error) => {
+                if let Err(error) = self.failed(id, album, error).await {
+                    tracing::warn!(album = id.as_str(), %error, "the album failed; the sweep tries again");
                 }
             }
-            Err(error) => tracing::warn!(album = id.as_str(), %error, "the album failed; the sweep tries again"),
         }
     }
 
-    async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        let Some(&(first, _)) = album.photos.first() else { return Ok(()) };
-        let caption = album.caption.as_deref();
-        // Groups and channels have negative ids. What is not for the bot is passed over in silence.
-        if album.chat_id < 0 && !caption.is_some_and(|caption| names(caption, &self.bot)) {
+    /// Put it off, or give it up and say so.
+    async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), HandleError> {
+        if error.telegram().is_some_and(TelegramError::is_unreachable) {
+            tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
             return Ok(self.store.delivered(id, now()).await?);
         }
-        let told = match command::caption(caption) {
-            Ok(Command::Detect { confidences }) => return self.detect(id, album, confidences).await,
-            Ok(Command::Concat(order)) => {
-                self.detection.telegram.show_uploading(album.chat_id).await;
-                self.darkroom.join(&files(album), order).await?.map(|jpeg| vec![jpeg])
+        let now = now();
+        let since = album.failing_since.unwrap_or(now);
+        let wait = error.telegram().and_then(TelegramError::retry_after);
+        if let Some(after) = self.patience.next_try_after(since, now, wait) {
+            tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
+            return Ok(self.store.rest(id, since, after).await?);
+        }
+        tracing::error!(album = id.as_str(), %error, "an album was given up");
+        self.give_up(id, album, reply::KEPT_FAILING).await
+    }
+
+    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &str) -> Result<(), HandleError> {
+        metrics::counter!("polybot_updates_given_up_total").increment(1);
+        self.tell(album, &reply::failed(reason)).await?;
+        Ok(self.store.delivered(id, now()).await?)
+    }
+
+    async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
+        // Groups and channels have negative ids. What is not for the bot is passed over in silence.
+        if album.chat_id < 0 && !album.is_addressed {
+            return Ok(self.store.delivered(id, now()).await?);
+        }
+        let place = place_of(album);
+        self.detection.telegram.ready(place.chat_id).await?;
+        if !album.others.is_empty() {
+            let what: Vec<String> = album.others.iter().map(|(_, what)| what.clone()).collect();
+            self.tell(album, &reply::left_out(&what)).await?;
+        }
+        if album.photos.is_empty() {
+            return Ok(self.store.delivered(id, now()).await?);
+        }
+        let (pictures, caption) = match command_of(album) {
+            Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
+            Ok(command @ Command::Concat(order)) => {
+                self.detection.telegram.show_uploading(&place).await;
+                (self.darkroom.join(&files(album), order).await, command.to_string())
             }
-            Ok(Command::Filter(filter)) => self.filter(album, filter).await?,
+            Ok(command @ Command::Filter(filter)) => {
+                self.detection.telegram.show_uploading(&place).await;
+                return self.filter(id, album, filter, &command.to_string()).await;
+            }
             Err(error) => {
-                self.tell(album.chat_id, first, &error.to_string()).await?;
+                self.tell(album, &error.to_string()).await?;
                 return Ok(self.store.delivered(id, now()).await?);
             }
         };
-        let telegram = &self.detection.telegram;
-        match told {
-            Ok(mut jpegs) if jpegs.len() == 1 => {
-                telegram.send_photo(album.chat_id, first, jpegs.remove(0), "", Vec::new()).await?;
+        match self.told_if_gone(album, pictures)? {
+            Ok(jpeg) => {
+                let picture = Picture { jpeg, spoiler: album.spoiler };
+                let words = reply::without_picture(&caption);
+                self.detection.telegram.send_picture(&place, &picture, "", Vec::new(), &words).await?;
             }
-            Ok(jpegs) => telegram.send_album(album.chat_id, first, jpegs, "").await?,
-            Err(sentence) => self.tell(album.chat_id, first, &reply::failed(&sentence)).await?,
+            Err(sentence) => self.tell(album, &reply::failed(&sentence)).await?,
         }
         Ok(self.store.delivered(id, now()).await?)
     }
 
-    async fn filter(&self, album: &Album, filter: Filter) -> Result<Result<Vec<bytes::Bytes>, String>, HandleError> {
-        self.detection.telegram.show_uploading(album.chat_id).await;
-        let mut jpegs = Vec::with_capacity(album.photos.len());
+    /// The same filter on each photo. What comes of them lies in memory until it is sent.
+    async fn filter(&self, id: &AlbumId, album: &Album, filter: Filter, caption: &str) -> Result<(), HandleError> {
+        let _alone = self.memory.for_an_album().await;
+        let _room = self.memory.for_file(MAX_PICTURES).await;
+        let mut pictures = Vec::with_capacity(album.photos.len());
+        let mut left = MAX_PICTURES;
         for file in files(album) {
-            match self.darkroom.develop(&file, filter).await? {
-                Ok(jpeg) => jpegs.push(jpeg),
-                Err(sentence) => return Ok(Err(sentence)),
+            let developed = self.darkroom.develop(&file, filter).await;
+            match self.told_if_gone(album, developed)? {
+                Ok(jpeg) => {
+                    let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
+                        self.tell(album, &reply::failed(reply::ALBUM_TOO_LARGE_REASON)).await?;
+                        return Ok(self.store.delivered(id, now()).await?);
+                    };
+                    left = rest;
+                    pictures.push(Picture { jpeg, spoiler: album.spoiler });
+                }
+                Err(sentence) => {
+                    self.tell(album, &reply::failed(&sentence)).await?;
+                    return Ok(self.store.delivered(id, now()).await?);
+                }
             }
         }
-        Ok(Ok(jpegs))
+        let words = reply::without_picture(caption);
+        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", &words).await?;
+        Ok(self.store.delivered(id, now()).await?)
+    }
+
+    /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
+    fn told_if_gone<T>(
+        &self,
+        album: &Album,
+        made: Result<Result<T, String>, HandleError>,
+    ) -> Result<Result<T, String>, HandleError> {
+        match made {
+            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_long_ago(album) => {
+                tracing::warn!(%error, "a photo was not given");
+                Ok(Err(reply::GONE_REASON.into()))
+            }
+            made => made,
+        }
+    }
+
+    fn is_long_ago(&self, album: &Album) -> bool {
+        album.failing_since.is_some_and(|since| now() - since >= self.patience.for_a_file())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.
-    async fn detect(&self, id: &AlbumId, album: &Album, confidences: bool) -> Result<(), HandleError> {
+    async fn detect(&self, id: &AlbumId, album: &Album, wanted: Wanted) -> Result<(), HandleError> {
         let fresh: Vec<Uuid> = album.photos.iter().map(|_| Uuid::now_v7()).collect();
         let parts = self.store.name_parts(id, &fresh).await?;
-        let first = album.photos.first().map_or(0, |&(message_id, _)| message_id);
-        let telegram = &self.detection.telegram;
-        let told = telegram.send_text(album.chat_id, first, reply::ALBUM_BEING_PROCESSED).await;
-        let status_message_id = told.inspect_err(|error| tracing::warn!(%error, "the user was not told to wait")).ok();
-        for (&prediction_id, (message_id, file_id)) in parts.iter().zip(&album.photos) {
+        let place = place_of(album);
+        for (&prediction_id, (message_id, file)) in parts.iter().zip(&album.photos) {
             let request = Request {
                 prediction_id,
-                chat_id: album.chat_id,
-                message_id: *message_id,
-                file_id: FileId(file_id.clone()),
-                confidences,
+                place: Place { message_id: *message_id, ..place },
+                file: file.clone(),
+                spoiler: album.spoiler,
+                asker: album.asker,
+                wanted,
                 album: Some(id.as_str().to_owned()),
             };
-            let accepted = match self.detection.accept_part(&request).await {
-                Err(HandleError::Telegram(error)) if error.is_too_large() => {
-                    self.detection.refuse_part(&request, reply::TOO_LARGE_REASON).await
+            match self.detection.accept_part(&request).await {
+                Err(HandleError::Telegram(error)) if error.is_gone() && self.is_long_ago(album) => {
+                    self.detection.refuse_part(&request, reply::GONE_REASON).await?;
                 }
-                Err(HandleError::Telegram(error)) if error.is_gone() => {
-                    self.detection.refuse_part(&request, reply::GONE_REASON).await
-                }
-                accepted => accepted,
-            };
-            if let Err(error) = accepted {
-                if let Some(status_message_id) = status_message_id {
-                    self.detection.withdraw(album.chat_id, status_message_id).await;
-                }
-                return Err(error);
+                accepted => accepted?,
             }
         }
-        Ok(self.store.acted(id, status_message_id).await?)
+        // Said when nothing can fail any more, so that it is said once.
+        let told = self.detection.telegram.send_status(&place, reply::ALBUM_BEING_PROCESSED).await;
+        let told = told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok();
+        self.store.acted(id, told.map(|told| told.message_id)).await?;
+        if let Some(told) = told
+            && self.store.get(id).await?.is_some_and(|album| album.delivered)
+        {
+            // The workers were faster.
+            self.detection.telegram.remove(told.chat_id, told.message_id).await;
+        }
+        Ok(())
     }
 
     /// Act, unless it takes almost as long as the lease: then another instance may.
@@ -206,12 +279,31 @@ impl Albums {
         tokio::time::timeout(time, self.act_on(id, album)).await.unwrap_or(Err(HandleError::TooSlow))
     }
 
-    async fn tell(&self, chat_id: i64, message_id: i32, sentence: &str) -> Result<(), HandleError> {
-        self.detection.telegram.send_text(chat_id, message_id, sentence).await?;
+    async fn tell(&self, album: &Album, sentence: &str) -> Result<(), HandleError> {
+        self.detection.telegram.send_text(&place_of(album), sentence).await?;
         Ok(())
     }
 }
 
-fn files(album: &Album) -> Vec<FileId> {
-    album.photos.iter().map(|(_, file)| FileId(file.clone())).collect()
+/// Where it is answered: its first part.
+fn place_of(album: &Album) -> Place {
+    let of_photos = album.photos.iter().map(|(id, _)| *id);
+    let first = of_photos.chain(album.others.iter().map(|(id, _)| *id)).min().unwrap_or_default();
+    Place { chat_id: album.chat_id, message_id: first, thread: album.thread }
+}
+
+/// What the album asks for: the first of its captions that is a command; if none is, what is wrong with the first.
+fn command_of(album: &Album) -> Result<Command, CaptionError> {
+    let mut first_error = None;
+    for caption in &album.captions {
+        match command::caption(Some(caption)) {
+            Ok(command) => return Ok(command),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    first_error.map_or_else(|| command::caption(None), Err)
+}
+
+fn files(album: &Album) -> Vec<File> {
+    album.photos.iter().map(|(_, file)| file.clone()).collect()
 }

@@ -1,9 +1,9 @@
 //! The buttons under a result, and what their press means. A button brings back only what it is; the photo is the one
 //! that the result replies to, so any instance can serve it.
 
-use crate::command::{self, Command, TABLE};
-use crate::filters::Filter;
+use crate::command::{self, Command, TABLE, Wanted};
 use crate::telegram::Buttons;
+use photo::filters::Filter;
 
 /// How many buttons stand in a row of the menu.
 const ROW: usize = 3;
@@ -24,7 +24,7 @@ pub enum Press {
     /// Another filter on the same photo.
     Filter(Filter),
     /// Find the objects in the same photo.
-    Detect,
+    Detect(Wanted),
 }
 
 /// Under each result.
@@ -52,7 +52,7 @@ pub fn press(data: &str) -> Option<Press> {
         MENU => Some(Press::Menu),
         _ => match command::caption(Some(data.strip_prefix(FILTER)?)) {
             Ok(Command::Filter(filter)) => Some(Press::Filter(filter)),
-            Ok(Command::Detect { .. }) => Some(Press::Detect),
+            Ok(Command::Detect(wanted)) => Some(Press::Detect(wanted)),
             Ok(Command::Concat(_)) | Err(_) => None,
         },
     }

@@ -6,23 +6,32 @@ use std::sync::Arc;
 use bytes::Bytes;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
-use photo::Limits;
-use teloxide::types::FileId;
+use photo::{Header, Limits, PhotoError};
 use tokio::sync::Semaphore;
 
 use crate::detection::HandleError;
-use crate::filters::{self, Concat, Filter};
-use crate::{Telegram, buttons, reply};
+use crate::incoming::{File, Incoming};
+use crate::memory::{Memory, PIXELS, Room};
+use crate::telegram::{Fetched, Picture};
+use crate::{Telegram, buttons, content, reply};
+use photo::filters::{self, Concat, Filter, Join, MAX_SIDE};
 
 /// JPEG quality of what is sent; Telegram recompresses it anyway.
 const QUALITY: u8 = 90;
+/// The most pixels that a filter works on. A larger photo is made smaller first; a phone's has 12 million.
+pub const MAX_PIXELS: u64 = 16_000_000;
+/// What a filter takes at most, in sizes of its photo: the photo, the result, and marks.
+const FILTER_MEMORY: u64 = 4;
+/// Files of an album that is joined are kept between the look at their sizes and the work, up to so many bytes; others are
+/// downloaded again.
+const KEPT_FILES: u64 = 40 << 20;
 
-/// Changes photos; at most one on each core at a time.
+/// Changes photos; at most one on each core at a time, and as many as there is memory for.
 #[derive(Clone, Debug)]
 pub struct Darkroom {
     telegram: Telegram,
-    /// A photo decoded is up to 150 MB: no more at once than there are cores.
     cores: Arc<Semaphore>,
+    memory: Memory,
 }
 
 /// What came out: a JPEG, or a sentence for the user.
@@ -31,30 +40,29 @@ type Developed = Result<Bytes, String>;
 impl Darkroom {
     /// With this bot.
     #[must_use]
-    pub fn new(telegram: Telegram) -> Self {
+    pub fn new(telegram: Telegram, memory: Memory) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { telegram, cores: Arc::new(Semaphore::new(cores)) }
+        Self { telegram, cores: Arc::new(Semaphore::new(cores)), memory }
     }
 
     /// Apply a filter to the photo of a message and reply with the result.
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn filter(
-        &self,
-        chat_id: i64,
-        message_id: i32,
-        file_id: &FileId,
-        filter: Filter,
-    ) -> Result<(), HandleError> {
-        let ((), developed) = tokio::join!(self.telegram.show_uploading(chat_id), self.develop(file_id, filter));
+    pub async fn filter(&self, incoming: &Incoming, file: &File, filter: Filter) -> Result<(), HandleError> {
+        let place = incoming.place();
+        // Nothing is made for a chat that has to wait long.
+        self.telegram.ready(place.chat_id).await?;
+        let ((), developed) = tokio::join!(self.telegram.show_uploading(&place), self.develop(file, filter));
         match developed? {
             Ok(jpeg) => {
-                let buttons = buttons::under_result();
-                self.telegram.send_photo(chat_id, message_id, jpeg, &reply::filtered(&filter), buttons).await?;
+                let (caption, buttons) = (reply::filtered(&filter), buttons::under_result());
+                let words = reply::without_picture(&caption);
+                let picture = Picture { jpeg, spoiler: incoming.spoiler };
+                self.telegram.send_picture(&place, &picture, &caption, buttons, &words).await?;
             }
             Err(sentence) => {
-                self.telegram.send_text(chat_id, message_id, &reply::failed(&sentence)).await?;
+                self.telegram.send_text(&place, &reply::failed(&sentence)).await?;
             }
         }
         Ok(())
@@ -64,64 +72,132 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn develop(&self, file_id: &FileId, filter: Filter) -> Result<Developed, HandleError> {
-        let bytes = match self.download(file_id).await? {
-            Ok(bytes) => bytes,
+    pub async fn develop(&self, file: &File, filter: Filter) -> Result<Developed, HandleError> {
+        let (file, header) = match self.download(file).await? {
+            Ok(file) => file,
             Err(sentence) => return Ok(Err(sentence)),
         };
-        Ok(self.work(move || Ok(filters::apply(&filter, decode(&bytes)?))).await)
+        let smaller = 3 * pixels(&header).min(MAX_PIXELS);
+        let needed = (header.memory + smaller).max(FILTER_MEMORY * smaller);
+        if needed > PIXELS {
+            return Ok(Err(PhotoError::TooMuchMemory.to_string()));
+        }
+        let room = self.memory.for_pixels(needed).await;
+        Ok(self.work(room, move || to_jpeg(&filters::apply(&filter, decode(&file.bytes)?))).await)
     }
 
-    /// Download the photos and join them.
+    /// Download the photos and join them, one after another.
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn join(&self, file_ids: &[FileId], order: Concat) -> Result<Developed, HandleError> {
-        let mut photos = Vec::with_capacity(file_ids.len());
-        for file_id in file_ids {
-            match self.download(file_id).await? {
-                Ok(bytes) => photos.push(bytes),
+    pub async fn join(&self, files: &[File], order: Concat) -> Result<Developed, HandleError> {
+        let _alone = self.memory.for_an_album().await;
+        let (mut sizes, mut kept, mut bytes, mut most) = (Vec::new(), Vec::new(), 0, 0);
+        for file in files {
+            let (fetched, header) = match self.download(file).await? {
+                Ok(file) => file,
                 Err(sentence) => return Ok(Err(sentence)),
-            }
+            };
+            sizes.push((header.width, header.height));
+            most = header.memory.max(most);
+            bytes += fetched.bytes.len() as u64;
+            kept.push((bytes <= KEPT_FILES).then_some(fetched));
         }
-        let join = move || {
-            let photos = photos.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-            filters::concat(&photos, order).map_err(|error| error.to_string())
+        let mut join = match Join::new(&sizes, order) {
+            Ok(join) => join,
+            Err(error) => return Ok(Err(error.to_string())),
         };
-        Ok(self.work(join).await)
+        let needed = most + 3 * (filters::MAX_PIXELS + MAX_PIXELS);
+        if needed > PIXELS {
+            return Ok(Err(PhotoError::TooMuchMemory.to_string()));
+        }
+        let room = self.memory.for_pixels(needed).await;
+        for (number, (file, kept)) in files.iter().zip(kept).enumerate() {
+            let fetched = match kept {
+                Some(fetched) => fetched,
+                None => self.telegram.download(&file.id).await?,
+            };
+            let put = self.on_a_thread(move || {
+                join.put(number, &decode(&fetched.bytes)?);
+                Ok(join)
+            });
+            join = match put.await {
+                Ok(join) => join,
+                Err(sentence) => return Ok(Err(sentence)),
+            };
+        }
+        Ok(self.work(room, move || to_jpeg(&join.joined())).await)
     }
 
-    async fn download(&self, file_id: &FileId) -> Result<Result<Bytes, String>, HandleError> {
-        match self.telegram.download(file_id).await {
-            Ok(bytes) => Ok(Ok(bytes)),
-            Err(error) if error.is_too_large() => Ok(Err(reply::TOO_LARGE_REASON.into())),
-            Err(error) if error.is_gone() => {
-                tracing::warn!(%error, "a photo was not given");
-                Ok(Err(reply::GONE_REASON.into()))
-            }
-            Err(error) => Err(error.into()),
+    async fn download(&self, file: &File) -> Result<Result<(Fetched, Header), String>, HandleError> {
+        let fetched = match self.telegram.download(&file.id).await {
+            Ok(fetched) => fetched,
+            Err(error) if error.is_too_large() => return Ok(Err(reply::TOO_LARGE_REASON.into())),
+            Err(error) => return Err(error.into()),
+        };
+        if file.is_document
+            && let Some(what) = content::not_an_image(&fetched.bytes)
+        {
+            return Ok(Err(reply::no_image_reason(what)));
+        }
+        match photo::header(&fetched.bytes, &limits()) {
+            Ok(header) => Ok(Ok((fetched, header))),
+            Err(error) => Ok(Err(sentence(&error))),
         }
     }
 
-    /// Run it on a thread where it may take its time, and encode what comes out.
-    async fn work(&self, work: impl FnOnce() -> Result<RgbImage, String> + Send + 'static) -> Developed {
+    /// Run it on a thread where it may take its time; `room` is held until then.
+    async fn work(&self, room: Room, work: impl FnOnce() -> Developed + Send + 'static) -> Developed {
+        let worked = self.on_a_thread(work).await;
+        drop(room);
+        worked
+    }
+
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
         // The semaphore is never closed.
-        let _core = self.cores.acquire().await.map_err(|error| error.to_string())?;
-        let worked = tokio::task::spawn_blocking(move || to_jpeg(&work()?)).await;
-        worked.unwrap_or_else(|error| {
+        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(|error| error.to_string())?;
+        let worked = tokio::task::spawn_blocking(move || {
+            let _core = core;
+            work()
+        });
+        worked.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a filter panicked");
             Err("something in this photo breaks the filter; it was reported".into())
         })
     }
 }
 
+fn limits() -> Limits {
+    Limits { max_decoder_bytes: PIXELS, ..Limits::default() }
+}
+
+fn pixels(header: &Header) -> u64 {
+    u64::from(header.width) * u64::from(header.height)
+}
+
+/// The photo upright, and no larger than filters and JPEG take.
 fn decode(bytes: &Bytes) -> Result<RgbImage, String> {
-    photo::decode(bytes, &Limits::default()).map_err(|error| error.to_string())
+    let photo = photo::decode_unturned(bytes, &limits()).map_err(|error| sentence(&error))?;
+    // Smaller before it is turned, which takes as much memory again.
+    Ok(photo.within(MAX_PIXELS, MAX_SIDE).upright())
+}
+
+fn sentence(error: &PhotoError) -> String {
+    if let Some(detail) = error.detail() {
+        tracing::info!(detail, "a photo can't be read");
+    }
+    error.to_string()
 }
 
 fn to_jpeg(image: &RgbImage) -> Developed {
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    image.write_with_encoder(encoder).map_err(|error| format!("the result can't be written: {error}"))?;
+    image.write_with_encoder(encoder).map_err(|error| {
+        tracing::error!(%error, "a result can't be written");
+        "the result can't be written; it was reported"
+    })?;
     Ok(jpeg.into_inner().into())
 }

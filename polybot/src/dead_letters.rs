@@ -98,7 +98,7 @@ impl DeadLetters {
         }
         // Finished after all, by a worker that died before deleting: then that is told.
         match self.delivery.deliver(job.prediction_id).await {
-            Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Refused) => Ok(()),
+            Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Unreachable) => Ok(()),
             // It was redriven since; its new message decides.
             Err(DeliverError::NotFinished(_)) => Ok(()),
             // Whoever is telling may die; the sweep looks after that.

@@ -1,21 +1,32 @@
 //! A finished prediction to its user, once; and one look for those that nobody called back.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use fleet::images::GetError;
 use fleet::job::NOBODY;
 use fleet::prediction::now;
 use fleet::predictions::Written;
-use fleet::{AwsError, ImageStore, Prediction, PredictionStore, Status};
+use fleet::{AwsError, Deed, ImageStore, Prediction, PredictionStore, Status};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::album_store::{Album, AlbumId, AlbumStore};
+use crate::memory::{Memory, Room};
 use crate::patience::Patience;
+use crate::telegram::{Picture, Place, Sent};
 use crate::{Telegram, TelegramError, buttons, lease, reply};
 
 /// The most that one look of the sweep delivers.
 const SWEEP_BATCH: i32 = 1000;
-/// The largest annotated photo, in bytes.
-const MAX_PHOTO: u64 = 50_000_000;
+/// The largest annotated photo that is sent, in bytes; of a larger one the words are.
+const MAX_PHOTO: u64 = 25 << 20;
+/// The largest album: what is beyond is told in words.
+const MAX_ALBUM: u64 = 45 << 20;
+/// So many answers are sent side by side by one look of the sweep: a chat that has to wait holds its own.
+const SIDE_BY_SIDE: usize = 32;
 
 /// What delivers.
 #[derive(Clone, Debug)]
@@ -30,6 +41,10 @@ pub struct Delivery {
     pub albums: AlbumStore,
     /// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
     pub lease: i64,
+    /// Those who remove messages that say to wait; finished before the service ends.
+    pub working: TaskTracker,
+    /// What pictures take while they are sent.
+    pub memory: Memory,
     /// How long an answer is tried that Telegram does not take for a reason that may pass.
     pub patience: Patience,
 }
@@ -49,8 +64,8 @@ pub enum Delivered {
     WithItsAlbum,
     /// Nobody waits for it, as for a load generator's jobs; recorded as delivered.
     ToNobody,
-    /// Telegram will never take it, as when the user blocked the bot; recorded as delivered.
-    Refused,
+    /// Nobody is there to be told, as when the user blocked the bot; recorded as delivered.
+    Unreachable,
 }
 
 /// Why the user was not told.
@@ -102,56 +117,90 @@ impl Delivery {
             return Ok(Delivered::InProgress);
         }
         let outcome = match self.within_lease(self.tell(&prediction)).await {
-            Ok(()) => Delivered::Now,
-            Err(DeliverError::Telegram(error)) if error.is_final() => {
-                tracing::warn!(%prediction_id, %error, "Telegram refuses the answer for good");
-                Delivered::Refused
+            Ok(sent) => {
+                self.keep_up_with(&prediction, sent).await;
+                Delivered::Now
+            }
+            Err(DeliverError::Telegram(error)) if error.is_unreachable() => {
+                tracing::warn!(%prediction_id, %error, "nobody is there who could be told");
+                Delivered::Unreachable
             }
             Err(error) => {
                 if let Err(error) = self.put_off(&prediction, leased_until, &error).await {
                     tracing::warn!(%prediction_id, %error, "the lease was not given back; it ends by itself");
                 }
-                return Err(error);
+                return later_or(error);
             }
         };
         self.mark(&prediction).await?;
         metrics::counter!("polybot_delivered_total").increment(1);
         tracing::info!(%prediction_id, chat_id = prediction.chat_id, ?outcome, "delivered");
-        if let Some(status_message_id) = prediction.status_message_id
-            && let Err(error) = self.telegram.delete_message(prediction.chat_id, status_message_id).await
-        {
-            tracing::warn!(%prediction_id, %error, "the message that says to wait was left behind");
+        // It may have been sent since the record was read. After the mark nobody adds one.
+        let status_message_id = match prediction.status_message_id {
+            Some(id) => Some(id),
+            None => match self.predictions.get(prediction_id).await {
+                Ok(marked) => marked.and_then(|prediction| prediction.status_message_id),
+                Err(error) => {
+                    tracing::warn!(%prediction_id, %error, "a message that says to wait may be left behind");
+                    None
+                }
+            },
+        };
+        if let Some(status_message_id) = status_message_id {
+            self.remove(prediction.chat_id, status_message_id);
         }
         Ok(outcome)
     }
 
     /// Stop before the lease ends: then somebody else may tell.
-    async fn within_lease(&self, tell: impl Future<Output = Result<(), DeliverError>>) -> Result<(), DeliverError> {
+    async fn within_lease<T>(&self, tell: impl Future<Output = Result<T, DeliverError>>) -> Result<T, DeliverError> {
         tokio::time::timeout(lease::working_time(self.lease), tell).await.unwrap_or(Err(DeliverError::TooSlow))
     }
 
-    async fn tell(&self, prediction: &Prediction) -> Result<(), DeliverError> {
-        let (chat_id, message_id) = (prediction.chat_id, prediction.message_id);
+    async fn tell(&self, prediction: &Prediction) -> Result<Sent, DeliverError> {
+        let place = place_of(prediction);
         let answer = reply::answer(prediction);
-        if let Some(key) = prediction.predicted_img_path.as_deref().filter(|_| prediction.status == Status::Done) {
-            let (photo, ()) = tokio::join!(self.images.get(key, MAX_PHOTO), self.telegram.show_uploading(chat_id));
-            match photo {
-                Ok(photo) => {
-                    let buttons = buttons::under_result();
-                    match self.telegram.send_photo(chat_id, message_id, photo, &answer, buttons).await {
-                        Ok(()) => return Ok(()),
-                        // The words may be taken where the picture is not.
-                        Err(error) if error.is_final() => tracing::warn!(%error, "Telegram refuses the picture"),
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Err(GetError::Aws(error)) => return Err(error.into()),
-                // The photo has expired; the summary is worth telling all the same.
-                Err(error) => tracing::error!(%error, "the annotated photo can't be sent"),
+        // A chat that can't be written to for an hour should cost no picture.
+        self.telegram.ready(place.chat_id).await?;
+        if let Some(key) = picture_of(prediction) {
+            let (photo, ()) = tokio::join!(self.picture(key, MAX_PHOTO), self.telegram.show_uploading(&place));
+            if let Some((jpeg, _room)) = photo? {
+                let picture = Picture { jpeg, spoiler: prediction.spoiler };
+                let buttons = buttons::under_result();
+                return Ok(self.telegram.send_picture(&place, &picture, &answer, buttons, &answer).await?);
             }
         }
-        self.telegram.send_text(chat_id, message_id, &answer).await?;
-        Ok(())
+        Ok(self.telegram.send_text(&place, &answer).await?)
+    }
+
+    /// A picture from the bucket, when there is memory for it. Nothing, if it can't be had: the words are worth telling all the
+    /// same.
+    async fn picture(&self, key: &str, limit: u64) -> Result<Option<(Bytes, Room)>, DeliverError> {
+        let opened = match self.images.open(key, limit).await {
+            Ok(opened) => opened,
+            Err(GetError::Aws(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "the annotated photo can't be sent");
+                return Ok(None);
+            }
+        };
+        let room = self.memory.for_file(opened.bytes()).await;
+        Ok(Some((opened.read().await?, room)))
+    }
+
+    /// The group may have become a supergroup: what else is sent for this record goes there.
+    async fn keep_up_with(&self, prediction: &Prediction, sent: Sent) {
+        if sent.chat_id != prediction.chat_id
+            && let Err(error) = self.predictions.move_to(prediction.prediction_id, sent.chat_id).await
+        {
+            tracing::warn!(prediction_id = %prediction.prediction_id, %error, "the chat's new id was not recorded");
+        }
+    }
+
+    /// Remove the message that says to wait. Nothing waits for it.
+    fn remove(&self, chat_id: i64, message_id: i32) {
+        let telegram = self.telegram.clone();
+        self.working.spawn(async move { telegram.remove(chat_id, message_id).await });
     }
 
     /// Tell the user of an album, if all its photos are finished.
@@ -177,27 +226,30 @@ impl Delivery {
         let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
             return Ok(Delivered::InProgress);
         };
-        let outcome = match self.within_lease(self.tell_album(album.chat_id, &parts)).await {
-            Ok(()) => Delivered::Now,
-            Err(DeliverError::Telegram(error)) if error.is_final() => {
-                tracing::warn!(album = id.as_str(), %error, "Telegram refuses the answer for good");
-                Delivered::Refused
+        let outcome = match self.within_lease(self.tell_album(&parts)).await {
+            Ok(sent) => {
+                for part in &parts {
+                    self.keep_up_with(part, sent).await;
+                }
+                Delivered::Now
+            }
+            Err(DeliverError::Telegram(error)) if error.is_unreachable() => {
+                tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
+                Delivered::Unreachable
             }
             Err(error) => {
                 if let Err(error) = self.put_album_off(id, &album, &parts, leased_until, &error).await {
                     tracing::warn!(album = id.as_str(), %error, "the lease was not given back; it ends by itself");
                 }
-                return Err(error);
+                return later_or(error);
             }
         };
         self.albums.delivered(id, now()).await?;
         self.mark_all(&parts).await?;
         metrics::counter!("polybot_delivered_total").increment(parts.len() as u64);
         tracing::info!(album = id.as_str(), photos = parts.len(), ?outcome, "album delivered");
-        if let Some(status_message_id) = album.status_message_id
-            && let Err(error) = self.telegram.delete_message(album.chat_id, status_message_id).await
-        {
-            tracing::warn!(album = id.as_str(), %error, "the message that says to wait was left behind");
+        if let Some(status_message_id) = album.status_message_id {
+            self.remove(album.chat_id, status_message_id);
         }
         Ok(outcome)
     }
@@ -206,7 +258,7 @@ impl Delivery {
     async fn put_off(&self, prediction: &Prediction, leased_until: i64, error: &DeliverError) -> Result<(), AwsError> {
         let now = now();
         let since = prediction.untold_since.unwrap_or(now);
-        match self.patience.next_try(since, now) {
+        match self.patience.next_try_after(since, now, wait_of(error)) {
             Some(after) => {
                 let place = self.patience.place(after);
                 let written = self.predictions.put_off(prediction, leased_until, since, after, place).await?;
@@ -228,7 +280,7 @@ impl Delivery {
     ) -> Result<(), AwsError> {
         let now = now();
         let since = album.untold_since.unwrap_or(now);
-        match self.patience.next_try(since, now) {
+        match self.patience.next_try_after(since, now, wait_of(error)) {
             Some(after) => {
                 // The album decides; its parts are only moved so that the sweep does not find them all the time.
                 self.albums.put_off(id, leased_until, since, after).await?;
@@ -278,34 +330,26 @@ impl Delivery {
         Ok(())
     }
 
-    async fn tell_album(&self, chat_id: i64, parts: &[Prediction]) -> Result<(), DeliverError> {
-        let Some(first) = parts.first() else { return Ok(()) };
-        let mut photos = Vec::with_capacity(parts.len());
-        for part in parts.iter().filter(|part| part.status == Status::Done) {
-            match self.images.get(part.predicted_img_path.as_deref().unwrap_or_default(), MAX_PHOTO).await {
-                Ok(photo) => photos.push(photo),
+    async fn tell_album(&self, parts: &[Prediction]) -> Result<Sent, DeliverError> {
+        let Some(first) = parts.first() else { return Ok(Sent { chat_id: NOBODY, message_id: 0 }) };
+        let place = place_of(first);
+        self.telegram.ready(place.chat_id).await?;
+        let (mut pictures, mut left) = (Vec::with_capacity(parts.len()), MAX_ALBUM);
+        // Room for all at once: albums that hold some of it and wait for more would wait for each other.
+        let _room = self.memory.for_file(MAX_ALBUM).await;
+        for part in parts {
+            let Some(key) = picture_of(part) else { continue };
+            match self.images.open(key, left.min(MAX_PHOTO)).await {
+                Ok(opened) => {
+                    left -= opened.bytes();
+                    pictures.push(Picture { jpeg: opened.read().await?, spoiler: part.spoiler });
+                }
                 Err(GetError::Aws(error)) => return Err(error.into()),
                 Err(error) => tracing::error!(%error, "an annotated photo can't be sent"),
             }
         }
         let answer = reply::album_answer(parts);
-        let sent = match photos.len() {
-            0 => Ok(false),
-            1 => {
-                let photo = photos.remove(0);
-                self.telegram.send_photo(chat_id, first.message_id, photo, &answer, Vec::new()).await.map(|()| true)
-            }
-            _ => self.telegram.send_album(chat_id, first.message_id, photos, &answer).await.map(|()| true),
-        };
-        match sent {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            // The words may be taken where one of the pictures is not.
-            Err(error) if error.is_final() => tracing::warn!(%error, "Telegram refuses the pictures"),
-            Err(error) => return Err(error.into()),
-        }
-        self.telegram.send_text(chat_id, first.message_id, &answer).await?;
-        Ok(())
+        Ok(self.telegram.send_pictures(&place, &pictures, &answer, &answer).await?)
     }
 
     /// One look for what was finished an interval ago or earlier and nobody called back for, and for what failed before and is
@@ -321,19 +365,56 @@ impl Delivery {
                     continue;
                 }
             };
+            let mut running = JoinSet::new();
             for prediction_id in found {
                 if shutdown.is_cancelled() {
-                    return;
+                    break;
                 }
-                match self.deliver(prediction_id).await {
-                    Ok(Delivered::Now) => {
-                        metrics::counter!("polybot_swept_total").increment(1);
-                        tracing::info!(%prediction_id, "the sweep delivered what was not called back");
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%prediction_id, %error, "the sweep could not deliver"),
+                if running.len() >= SIDE_BY_SIDE {
+                    running.join_next().await;
                 }
+                let delivery = self.clone();
+                running.spawn(async move { delivery.sweep_one(prediction_id).await });
             }
+            while running.join_next().await.is_some() {}
         }
     }
+
+    async fn sweep_one(&self, prediction_id: Uuid) {
+        match self.deliver(prediction_id).await {
+            Ok(Delivered::Now) => {
+                metrics::counter!("polybot_swept_total").increment(1);
+                tracing::info!(%prediction_id, "the sweep delivered what was not called back");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%prediction_id, %error, "the sweep could not deliver"),
+        }
+    }
+}
+
+/// The picture that goes with an answer, if one does: not where only the number is asked for, nor where there was nothing to
+/// blur or cut out.
+fn picture_of(prediction: &Prediction) -> Option<&str> {
+    let is_worth_it = match prediction.wish.deed {
+        Deed::Mark => true,
+        Deed::Count => false,
+        Deed::Blur { .. } | Deed::Crop => !prediction.labels.is_empty(),
+    };
+    prediction.predicted_img_path.as_deref().filter(|_| prediction.status == Status::Done && is_worth_it)
+}
+
+/// Where a prediction is answered.
+fn place_of(prediction: &Prediction) -> Place {
+    let &Prediction { chat_id, message_id, message_thread_id, .. } = prediction;
+    Place { chat_id, message_id, thread: message_thread_id }
+}
+
+/// What Telegram, or the chat's queue, says of when to try again.
+fn wait_of(error: &DeliverError) -> Option<Duration> {
+    if let DeliverError::Telegram(error) = error { error.retry_after() } else { None }
+}
+
+/// What was put off because its chat has to wait did not fail.
+fn later_or(error: DeliverError) -> Result<Delivered, DeliverError> {
+    if wait_of(&error).is_some() { Ok(Delivered::Later) } else { Err(error) }
 }

@@ -4,10 +4,13 @@ use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::{AwsError, ImageStore, Job, JobQueue, Prediction, PredictionStore, Status, images};
 use image::ImageFormat;
-use teloxide::types::FileId;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::{Telegram, TelegramError, reply};
+use crate::command::Wanted;
+use crate::incoming::File;
+use crate::telegram::Place;
+use crate::{Telegram, TelegramError, content, reply};
 
 /// What the way onto the queue needs.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Detection {
     pub predictions: PredictionStore,
     /// The jobs.
     pub queue: JobQueue,
+    /// Those who tell users to wait; finished before the service ends.
+    pub working: TaskTracker,
 }
 
 /// One photo to detect.
@@ -28,13 +33,15 @@ pub struct Request {
     /// The same at every try.
     pub prediction_id: Uuid,
     /// Where it was sent.
-    pub chat_id: i64,
-    /// The message with the photo.
-    pub message_id: i32,
+    pub place: Place,
     /// Telegram's file.
-    pub file_id: FileId,
-    /// The answer says how sure the detector is.
-    pub confidences: bool,
+    pub file: File,
+    /// Who sent it.
+    pub asker: Option<i64>,
+    /// The picture of the answer is covered, too.
+    pub spoiler: bool,
+    /// What is wanted of what is found.
+    pub wanted: Wanted,
     /// The album it is part of.
     pub album: Option<String>,
 }
@@ -53,6 +60,44 @@ pub enum HandleError {
     Aws(#[from] AwsError),
 }
 
+impl HandleError {
+    /// The call of Telegram's that failed, if it was one.
+    #[must_use]
+    pub fn telegram(&self) -> Option<&TelegramError> {
+        if let Self::Telegram(error) = self { Some(error) } else { None }
+    }
+
+    /// Whether another try a moment later may do better.
+    #[must_use]
+    pub(crate) fn may_pass_soon(&self) -> bool {
+        match self {
+            Self::TooSlow => false,
+            Self::Telegram(error) => error.may_pass() && error.retry_after().is_none(),
+            Self::Aws(_) => true,
+        }
+    }
+}
+
+/// Why a photo is not stored.
+enum NotStored {
+    /// It can't be; a sentence for its sender.
+    Told(String),
+    /// Another try may help.
+    Failed(HandleError),
+}
+
+impl From<TelegramError> for NotStored {
+    fn from(error: TelegramError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<AwsError> for NotStored {
+    fn from(error: AwsError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl Detection {
     /// Take a photo that is answered by itself. When it returns, the job is durable, or its sender knows why there is
     /// none.
@@ -60,31 +105,18 @@ impl Detection {
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
     pub async fn accept(&self, request: &Request) -> Result<(), HandleError> {
-        let (chat_id, message_id) = (request.chat_id, request.message_id);
-        // The user reads it while the photo is under way. It is no part of the promise, so its failure is none either.
-        let (stored, told) = tokio::join!(
-            self.store(request.prediction_id, &request.file_id),
-            self.telegram.send_text(chat_id, message_id, reply::BEING_PROCESSED)
-        );
-        let status_message_id = told.inspect_err(|error| tracing::warn!(%error, "the user was not told to wait")).ok();
-        let outcome = match stored {
-            Ok(key) => self.enqueue(request, key, status_message_id).await,
-            Err(error) => Err(error),
-        };
-        if let (Err(_), Some(status_message_id)) = (&outcome, status_message_id) {
-            self.withdraw(chat_id, status_message_id).await;
-        }
-        match outcome {
-            Err(HandleError::Telegram(error)) if error.is_too_large() => {
-                self.telegram.send_text(chat_id, message_id, reply::TOO_LARGE).await?;
+        match self.store(request).await {
+            Ok(key) => {
+                if self.enqueue(request, key).await? == Written::Now {
+                    self.tell_to_wait(request);
+                }
                 Ok(())
             }
-            Err(HandleError::Telegram(error)) if error.is_gone() => {
-                tracing::warn!(%error, "a photo was not given");
-                self.telegram.send_text(chat_id, message_id, &reply::failed(reply::GONE_REASON)).await?;
+            Err(NotStored::Told(sentence)) => {
+                self.telegram.send_text(&request.place, &sentence).await?;
                 Ok(())
             }
-            outcome => outcome,
+            Err(NotStored::Failed(error)) => Err(error),
         }
     }
 
@@ -93,8 +125,14 @@ impl Detection {
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
     pub async fn accept_part(&self, request: &Request) -> Result<(), HandleError> {
-        let key = self.store(request.prediction_id, &request.file_id).await?;
-        self.enqueue(request, key, None).await
+        match self.store(request).await {
+            Ok(key) => {
+                let (Written::Now | Written::NotAsExpected) = self.enqueue(request, key).await?;
+                Ok(())
+            }
+            Err(NotStored::Told(sentence)) => self.refuse_part(request, &sentence).await,
+            Err(NotStored::Failed(error)) => Err(error),
+        }
     }
 
     /// A photo of an album that Telegram does not give: a part that has failed, so that the others are answered.
@@ -102,11 +140,13 @@ impl Detection {
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
     pub async fn refuse_part(&self, request: &Request, failure: &str) -> Result<(), HandleError> {
-        let &Request { prediction_id, chat_id, message_id, .. } = request;
+        let &Request { prediction_id, place: Place { chat_id, message_id, thread }, .. } = request;
         let record = Prediction {
             status: Status::Failed,
             failure: Some(failure.to_owned()),
             album: request.album.clone(),
+            message_thread_id: thread,
+            asker: request.asker,
             ..Prediction::queued(prediction_id, chat_id, message_id, String::new(), now())
         };
         let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
@@ -114,46 +154,72 @@ impl Detection {
     }
 
     /// From Telegram into the bucket; answers the key.
-    async fn store(&self, prediction_id: Uuid, file_id: &FileId) -> Result<String, HandleError> {
-        let photo = self.telegram.download(file_id).await?;
-        let format = image::guess_format(&photo).ok();
+    async fn store(&self, request: &Request) -> Result<String, NotStored> {
+        let photo = match self.telegram.download(&request.file.id).await {
+            Ok(photo) => photo,
+            Err(error) if error.is_too_large() => {
+                let is_part = request.album.is_some();
+                return Err(NotStored::Told(if is_part { reply::TOO_LARGE_REASON } else { reply::TOO_LARGE }.into()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // What was sent as a photo is one; a file may be anything.
+        if request.file.is_document
+            && let Some(what) = content::not_an_image(&photo.bytes)
+        {
+            let is_part = request.album.is_some();
+            return Err(NotStored::Told(if is_part {
+                reply::no_image_reason(what)
+            } else {
+                reply::not_an_image(what)
+            }));
+        }
+        let format = image::guess_format(&photo.bytes).ok();
         let extension = format.and_then(|format| format.extensions_str().first()).unwrap_or(&"img");
         let content_type = format.as_ref().map_or("application/octet-stream", ImageFormat::to_mime_type);
-        let key = images::original_key(prediction_id, extension);
-        self.images.put(&key, photo, content_type).await?;
+        let key = images::original_key(request.prediction_id, extension);
+        self.images.put(&key, photo.bytes, content_type).await?;
         Ok(key)
     }
 
-    /// Recorded, then queued: a worker that is faster than the record would find none.
-    async fn enqueue(
-        &self,
-        request: &Request,
-        image_key: String,
-        status_message_id: Option<i32>,
-    ) -> Result<(), HandleError> {
-        let &Request { prediction_id, chat_id, message_id, confidences, .. } = request;
+    /// Recorded, then queued: a worker that is faster than the record would find none. Answers whether it was recorded now.
+    async fn enqueue(&self, request: &Request, image_key: String) -> Result<Written, HandleError> {
+        let &Request { prediction_id, place: Place { chat_id, message_id, thread }, wanted, spoiler, asker, .. } =
+            request;
         let record = Prediction {
-            status_message_id,
-            confidences,
+            confidences: wanted.confidences,
+            asker,
+            wish: wanted.wish(),
+            spoiler,
             album: request.album.clone(),
+            message_thread_id: thread,
             ..Prediction::queued(prediction_id, chat_id, message_id, image_key, now())
         };
-        // If there is one, an earlier try wrote it; it stands, and so does the message that says to wait which it names.
-        if self.predictions.insert(&record).await? == Written::NotAsExpected
-            && let Some(status_message_id) = status_message_id
-        {
-            self.withdraw(chat_id, status_message_id).await;
-        }
+        // If there is one, an earlier try wrote it; it stands.
+        let written = self.predictions.insert(&record).await?;
         self.queue.send(&Job::of(&record)).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
         tracing::info!(%prediction_id, chat_id, message_id, "job queued");
-        Ok(())
+        Ok(written)
     }
 
-    /// Remove a message that says to wait.
-    pub(crate) async fn withdraw(&self, chat_id: i64, status_message_id: i32) {
-        if let Err(error) = self.telegram.delete_message(chat_id, status_message_id).await {
-            tracing::warn!(%error, "a message that says to wait was left behind");
-        }
+    /// The user reads it while the photo is under way. It is no part of the promise: nothing waits for it, and where it would
+    /// come late it does not come.
+    fn tell_to_wait(&self, request: &Request) {
+        let (detection, place, prediction_id) = (self.clone(), request.place, request.prediction_id);
+        self.working.spawn(async move {
+            let told = match detection.telegram.send_status(&place, reply::BEING_PROCESSED).await {
+                Ok(told) => told,
+                Err(error) => {
+                    tracing::info!(%prediction_id, %error, "the user was not told to wait");
+                    return;
+                }
+            };
+            // Whoever answers removes it; unless that was before it could know.
+            let noted = detection.predictions.note_status_message(prediction_id, told.message_id).await;
+            if !matches!(noted, Ok(Written::Now)) {
+                detection.telegram.remove(told.chat_id, told.message_id).await;
+            }
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! Every route in one screen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -10,11 +11,12 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
-use teloxide::types::{Message, Update};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::updates::Handled;
-use crate::{DeliverError, Delivered, Delivery, Updates, secret};
+use crate::inbox::{Inbox, NotKept};
+use crate::incoming::Incoming;
+use crate::{DeliverError, Delivered, Delivery, secret};
 
 const WEBHOOK: &str = "/webhook";
 const RESULTS: &str = "/results";
@@ -23,8 +25,10 @@ const LOAD_TEST: &str = "/loadTest";
 /// What the routes need.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) updates: Updates,
+    pub(crate) inbox: Inbox,
     pub(crate) delivery: Delivery,
+    /// Whether all is settled with Telegram.
+    pub(crate) ready: Arc<AtomicBool>,
     pub(crate) webhook_secret: String,
     pub(crate) results_secret: String,
     /// Set where load tests are allowed.
@@ -58,6 +62,7 @@ impl Context {
 }
 
 pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router {
+    let ready = Arc::clone(&context.ready);
     let mut routes = Router::new().route(WEBHOOK, post(webhook)).route(RESULTS, get(results).post(results));
     if context.load_test_secret.is_some() {
         routes = routes.route(LOAD_TEST, post(load_test));
@@ -65,28 +70,38 @@ pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router
     routes
         .with_state(context)
         .route("/", get(|| async { "ok" }))
-        .route("/healthz", get(|| async { "ok" }))
+        .route("/healthz", get(move || healthz(ready)))
         .route("/metrics", get(move || async move { metrics.render() }))
 }
 
-/// An update from Telegram. 200 only after what it asks for is durable; anything else and Telegram sends it again.
+/// Whether updates are taken. A load balancer asks `/` instead: it should not replace an instance because Telegram is slow.
+async fn healthz(ready: Arc<AtomicBool>) -> (StatusCode, &'static str) {
+    if ready.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: Telegram has not answered yet")
+    }
+}
+
+/// An update from Telegram. 200 when what it asks is kept, and before anything is done about it; anything else and Telegram
+/// sends it again.
 async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
     if !context.is_telegram(&headers) {
         return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
     }
-    let update: Update = match serde_json::from_slice(&body) {
+    let update: Value = match serde_json::from_slice(&body) {
         Ok(update) => update,
         Err(error) => {
             tracing::warn!(%error, "an update can't be read");
             return (StatusCode::BAD_REQUEST, "this is no update".into());
         }
     };
-    let update_id = update.id.0;
-    match context.updates.handle(update).await {
-        Ok(Handled::Done) => (StatusCode::OK, String::new()),
-        Ok(Handled::Busy) => (StatusCode::CONFLICT, "being handled; try again".into()),
-        Err(error) => {
-            tracing::error!(%error, update_id, "an update failed; Telegram will deliver it again");
+    match context.inbox.keep(&update).await {
+        Ok(()) => (StatusCode::OK, String::new()),
+        Err(NotKept::NoUpdate(error)) => (StatusCode::BAD_REQUEST, format!("this is no update: {error}")),
+        Err(NotKept::Busy) => (StatusCode::CONFLICT, "being handled; try again".into()),
+        Err(error @ (NotKept::NotReady | NotKept::Full | NotKept::Aws(_))) => {
+            tracing::error!(%error, "an update failed; Telegram will deliver it again");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
         }
     }
@@ -97,12 +112,21 @@ async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body
     if !context.is_load_generator(&headers) {
         return (StatusCode::FORBIDDEN, "the secret is missing or wrong".into());
     }
-    let message: Message = match serde_json::from_slice(&body) {
+    let message: Value = match serde_json::from_slice(&body) {
         Ok(message) => message,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("this is no Telegram message: {error}")),
     };
+    let Some(me) = context.inbox.me.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: Telegram has not answered yet".into());
+    };
+    let Some(incoming) = Incoming::read(&message, me) else {
+        return (
+            StatusCode::BAD_REQUEST,
+            "this is no Telegram message of a person: it needs chat, from and message_id".into(),
+        );
+    };
     let prediction_id = Uuid::now_v7();
-    match context.updates.message(&message, prediction_id).await {
+    match context.inbox.updates.message(&incoming, prediction_id).await {
         Ok(()) => (StatusCode::OK, serde_json::json!({"prediction_id": prediction_id}).to_string()),
         Err(error) => {
             tracing::error!(%error, "a message of a load test failed");
@@ -140,7 +164,7 @@ async fn results(
         Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
         Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),
         Ok(Delivered::ToNobody) => (StatusCode::OK, "nobody waits for it".into()),
-        Ok(Delivered::Refused) => (StatusCode::OK, "refused by Telegram".into()),
+        Ok(Delivered::Unreachable) => (StatusCode::OK, "nobody is there to be told".into()),
         Ok(Delivered::WithItsAlbum) => (StatusCode::ACCEPTED, "delivered with its album".into()),
         Ok(Delivered::Later) => (StatusCode::ACCEPTED, "failed before; it will be tried again".into()),
         Ok(Delivered::InProgress) => (StatusCode::ACCEPTED, "being delivered".into()),

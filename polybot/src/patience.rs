@@ -1,5 +1,10 @@
 //! When an answer that could not be sent is tried again, and when no more.
 
+use std::time::Duration;
+
+/// A file that Telegram does not give is asked for during this many looks of the sweep.
+const LOOKS_FOR_A_FILE: i64 = 8;
+
 /// The longest wait between two tries, in seconds: so late comes the last answer after an outage of Telegram.
 const LONGEST_WAIT: i64 = 15 * 60;
 
@@ -20,6 +25,18 @@ impl Patience {
         let failing = now.saturating_sub(since);
         let wait = failing.clamp(0, LONGEST_WAIT);
         (failing < self.give_up_after).then_some(now + wait)
+    }
+
+    /// The same where something says how long it will fail at least, as Telegram does with 429: that wait, and no other. It
+    /// is known to end, so it is no reason to wait longer each time.
+    pub(crate) fn next_try_after(&self, since: i64, now: i64, wait: Option<Duration>) -> Option<i64> {
+        let next = self.next_try(since, now)?;
+        Some(wait.map_or(next, |wait| now + i64::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT) + 1))
+    }
+
+    /// For how long, in seconds, a file is asked for that Telegram does not give.
+    pub(crate) fn for_a_file(&self) -> i64 {
+        LOOKS_FOR_A_FILE * self.interval
     }
 
     /// Where an answer stands in the index, whose sort key is a time, so that the sweep finds it at `next_try`: the sweep looks
@@ -56,6 +73,15 @@ mod tests {
         // Every 15 seconds would be 40 320.
         assert_eq!(waits.len(), 678);
         assert!((7 * DAY - 15..7 * DAY + LONGEST_WAIT).contains(&waits.iter().sum()));
+    }
+
+    #[test]
+    fn a_wait_that_is_known_is_kept_and_does_not_grow() {
+        let hour = Some(Duration::from_secs(3600));
+        assert_eq!(PATIENCE.next_try_after(1000, 1000, hour), Some(4601));
+        assert_eq!(PATIENCE.next_try_after(1000, 8000, Some(Duration::from_secs(3))), Some(8004));
+        assert_eq!(PATIENCE.next_try_after(1000, 1000 + 7 * DAY, hour), None);
+        assert_eq!(PATIENCE.next_try_after(1000, 1060, None), Some(1120));
     }
 
     #[test]

@@ -1,20 +1,81 @@
 //! Every sentence that a user reads, but those that say what is wrong with a caption: they are the `Display` of
-//! [`command::CaptionError`] and [`filters::ConcatError`](crate::filters::ConcatError), beside what they speak of.
+//! [`command::CaptionError`] and [`filters::ConcatError`](photo::filters::ConcatError), beside what they speak of.
 
-use fleet::{Label, Prediction, Status, summary};
+use fleet::{Deed, Label, Prediction, Status, Wish, summary};
 
 use crate::command::{self, Command};
-use crate::filters::Filter;
+use crate::forgetting::Forgotten;
+use photo::filters::Filter;
 
 /// How to use the bot, from the same table as the grammar.
 #[must_use]
-pub fn help() -> String {
+pub fn help(reads_groups: bool) -> String {
+    let groups = if reads_groups { "" } else { PRIVACY_MODE };
     format!(
         "Hello! Send me a photo and I find the objects in it: you get the photo back with a box around each and a \
-         summary.\n\nWith one of these captions I do something else. What is in brackets may be left out:\n\n{}",
+         summary.\n\nWith one of these captions I do something else. What is in brackets may be left out:\n\n{}{groups}",
         command::help()
     )
 }
+
+/// What is kept and for how long, as far as settings say it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The region of AWS where it lies.
+    pub region: String,
+    /// Days after which the bucket removes photos and results.
+    pub image_days: Option<u32>,
+}
+
+/// What is kept, where and for how long.
+#[must_use]
+pub fn privacy(kept: &Kept) -> String {
+    let days = |seconds: i64| seconds / (24 * 3600);
+    let images = match kept.image_days {
+        Some(days) => format!("for {days} days"),
+        None => "until whoever runs me removes them".into(),
+    };
+    format!(
+        "What I keep of what you send me, in the AWS region {}:\n\
+         • photos that I look for objects in, and the pictures that I make of them: {images};\n\
+         • a record of each: who sent it and in which chat, what was found, the caption of an album: for {} days;\n\
+         • what a message asks: until it is answered; that it was, for a day, and a fingerprint of a photo's caption for three.\n\
+         Photos that I only filter, and texts, are not kept. Telegram keeps our chat itself.\n\
+         /forget deletes all of yours at once; in a group, what you sent there.",
+        kept.region,
+        days(fleet::prediction::RETENTION),
+    )
+}
+
+/// What was deleted.
+#[must_use]
+pub fn forgotten(forgotten: &Forgotten, is_group: bool) -> String {
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let &Forgotten { photos, results, records } = forgotten;
+    let place = if is_group { " in this group" } else { "" };
+    format!(
+        "I forgot what you sent me{place}: {}, {} and {} are deleted. What Telegram shows in this chat is Telegram's; delete \
+         it there.",
+        counted(photos, "photo"),
+        counted(results, "result"),
+        counted(records, "record"),
+    )
+}
+
+/// What the help ends with while BotFather's privacy mode is on: groups then show the bot commands and replies to it only.
+pub const PRIVACY_MODE: &str = "\nIn groups Telegram shows me only commands such as /predict@me and replies to me. To speak to \
+    me by name there, make me an administrator, or have my owner send /setprivacy to @BotFather.\n";
+
+/// Where Telegram takes no picture from the bot, or not this one.
+pub const PICTURE_REFUSED: &str = "Telegram does not let me send this file here.";
+
+/// Why the pictures of an album are not sent, as part of a sentence.
+pub const ALBUM_TOO_LARGE_REASON: &str =
+    "together the results are larger than Telegram takes; please send fewer or smaller photos";
+
+/// A caption of an album that was changed.
+pub const ALBUM_IS_CLOSED: &str =
+    "An album is done once, with the caption it was sent with. To have it done with another one, please send it again.";
 
 /// Why there is no result when trying again and again did not help, as part of a sentence.
 pub const KEPT_FAILING: &str = "something on my side kept failing; it was reported, please try again later";
@@ -26,7 +87,7 @@ pub const BEING_PROCESSED: &str = "Your photo is being processed…";
 pub const ALBUM_BEING_PROCESSED: &str = "Your photos are being processed…";
 
 /// Why a photo was not processed, as part of a sentence.
-pub const TOO_LARGE_REASON: &str = "it is larger than the 20 MB that Telegram lets me download";
+pub const TOO_LARGE_REASON: &str = "it is larger than the 20 MiB that Telegram lets me download";
 
 /// Telegram does not give the photo, as part of a sentence.
 pub const GONE_REASON: &str = "Telegram does not give me the file; please send it again";
@@ -42,10 +103,7 @@ pub const ORIGINAL_IS_GONE: &str = "The original photo is gone. Please send it a
 pub const OLD_BUTTON: &str = "This button does not work any more. Please send the photo again.";
 
 /// The photo can't be downloaded from Telegram because of its size.
-pub const TOO_LARGE: &str = "Your photo is too large: Telegram lets me download at most 20 MB.";
-
-/// A message with neither text nor photo.
-pub const NO_PHOTO: &str = "I can read photos and texts only. Send me a photo and I find the objects in it.";
+pub const TOO_LARGE: &str = "Your photo is too large: Telegram lets me download at most 20 MiB.";
 
 /// The answer to a finished prediction.
 #[must_use]
@@ -53,7 +111,7 @@ pub fn answer(prediction: &Prediction) -> String {
     match prediction.status {
         Status::Failed => failed(prediction.failure.as_deref().unwrap_or("something went wrong; please try again")),
         Status::Queued => BEING_PROCESSED.into(),
-        Status::Done => format!("{}{}", found(&prediction.labels), confidences(prediction)),
+        Status::Done => format!("{}{}", found(&prediction.labels, &prediction.wish), confidences(prediction)),
     }
 }
 
@@ -85,9 +143,50 @@ pub fn not_an_image(what: &str) -> String {
     format!("This is {what}; I can read JPEG, PNG, WebP, GIF and BMP images. Please send it as one of these.")
 }
 
+/// The same, as part of a sentence.
+#[must_use]
+pub fn no_image_reason(what: &str) -> String {
+    format!("it is {what}, not a JPEG, PNG, WebP, GIF or BMP image")
+}
+
+/// Parts of an album that can't be read, told once.
+#[must_use]
+pub fn left_out(parts: &[String]) -> String {
+    let what = match parts {
+        [part] => part.clone(),
+        parts => format!("{} parts of your album ({})", parts.len(), parts.join(", ")),
+    };
+    format!("I left out {what}: I can read JPEG, PNG, WebP, GIF and BMP images only.")
+}
+
+/// In place of a picture that Telegram does not take; `caption` says what it was.
+#[must_use]
+pub fn without_picture(caption: &str) -> String {
+    format!("\"{caption}\" is done, but Telegram does not let me send pictures here.")
+}
+
 /// What was found.
-fn found(labels: &[Label]) -> String {
-    if labels.is_empty() { "I see nothing I know in this photo.".into() } else { format!("I see {}.", summary(labels)) }
+fn found(labels: &[Label], wish: &Wish) -> String {
+    if labels.is_empty() {
+        let what = match wish.classes.as_slice() {
+            [] => "nothing I know".to_owned(),
+            [class] => format!("no {class}"),
+            [classes @ .., last] => format!("no {} or {last}", classes.join(", ")),
+        };
+        let sure = wish.percent.map(|percent| format!(" that I am {percent} % sure of")).unwrap_or_default();
+        let done = match wish.deed {
+            Deed::Mark | Deed::Count => "",
+            Deed::Blur { .. } => ", so nothing is blurred",
+            Deed::Crop => ", so nothing is cut out",
+        };
+        return format!("I see {what} in this photo{sure}{done}.");
+    }
+    let summary = summary(labels);
+    match wish.deed {
+        Deed::Mark | Deed::Count => format!("I see {summary}."),
+        Deed::Blur { .. } => format!("I blurred {summary}."),
+        Deed::Crop => format!("I cut out {summary}."),
+    }
 }
 
 /// Why there is no result.
@@ -128,6 +227,11 @@ mod tests {
         let bus = Label { class: "bus".into(), cx: 0.5, cy: 0.5, width: 1.0, height: 1.0, confidence: 0.9 };
         prediction.labels = vec![bus];
         assert_eq!(answer(&prediction), "I see 1 bus.");
+        prediction.wish.deed = Deed::Blur { block: None };
+        assert_eq!(answer(&prediction), "I blurred 1 bus.");
+        prediction.labels.clear();
+        prediction.wish.classes = vec!["person".into(), "dog".into()];
+        assert_eq!(answer(&prediction), "I see no person or dog in this photo, so nothing is blurred.");
         prediction.status = Status::Failed;
         prediction.failure = Some("this is not an image.".into());
         assert_eq!(answer(&prediction), "Sorry, I could not process your photo: this is not an image.");
@@ -135,7 +239,7 @@ mod tests {
 
     #[test]
     fn help_fits_into_a_message() {
-        let help = help();
+        let help = help(false);
         assert!(help.contains("predict") && help.contains("median"));
         assert!(help.chars().count() <= 4096, "{}", help.chars().count());
     }

@@ -1,6 +1,7 @@
 //! The service put together.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,13 +15,21 @@ use crate::album_store::AlbumStore;
 use crate::albums::Albums;
 use crate::darkroom::Darkroom;
 use crate::dead_letters::DeadLetters;
+use crate::forgetting::Forgetting;
 use crate::http::{self, Context};
+use crate::inbox::{Inbox, Queues};
 use crate::ledger::Ledger;
 use crate::lost_jobs::LostJobs;
+use crate::memory::Memory;
 use crate::patience::Patience;
+use crate::reply::Kept;
+use crate::startup::{until_answered, watch_webhook};
 use crate::sweep::Sweep;
 use crate::telegram::Webhook;
 use crate::{Delivery, Detection, Settings, Telegram, Updates, command, polling, secret};
+
+/// The longest that what is sent waits for its chat's turn, before it is put off.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Run the service on this socket until `shutdown`, then finish the requests that run.
 ///
@@ -35,45 +44,80 @@ pub async fn run(
     let metrics = fleet::telemetry::collect_metrics(build)?;
     let config = fleet::aws::config().await;
     let token = secret::telegram_token(&settings, &config).await?;
-    let telegram = Telegram::new(&token, settings.telegram_api_url.clone())?;
-    let bot = telegram.name().await?;
+    let memory = Memory::default();
+    // An answer may wait twice, for its picture and for its turn: less than a lease lasts, and than a worker waits for an answer
+    // to its call.
+    let patience = Duration::from_secs(settings.lease.unsigned_abs()).div_f64(4.0).min(LONGEST_WAIT);
+    let telegram = Telegram::new(&token, settings.telegram_api_url.clone(), patience, memory.clone())?
+        .with_local_files(settings.telegram_api_local_files.clone());
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     let images = ImageStore::new(aws_sdk_s3::Client::new(&config), &settings.bucket_name);
     let predictions = PredictionStore::new(dynamodb.clone(), &settings.dynamodb_table);
     let album_store = AlbumStore::new(dynamodb.clone(), &settings.dynamodb_table);
     let sqs = aws_sdk_sqs::Client::new(&config);
     let queue = JobQueue::new(sqs.clone(), &settings.sqs_queue_url);
+    let patience = Patience {
+        interval: i64::try_from(settings.sweep_interval).unwrap_or(i64::MAX),
+        give_up_after: settings.give_up_after,
+    };
+    let working = TaskTracker::new();
     let delivery = Delivery {
         telegram: telegram.clone(),
         images: images.clone(),
         predictions: predictions.clone(),
         albums: album_store.clone(),
         lease: settings.lease,
-        patience: Patience {
-            interval: i64::try_from(settings.sweep_interval).unwrap_or(i64::MAX),
-            give_up_after: settings.give_up_after,
-        },
+        working: working.clone(),
+        memory: memory.clone(),
+        patience,
     };
-    let detection =
-        Detection { telegram: telegram.clone(), images, predictions: predictions.clone(), queue: queue.clone() };
-    let darkroom = Darkroom::new(telegram.clone());
-    let waiting = TaskTracker::new();
+    let forgetting = Forgetting { images: images.clone(), predictions: predictions.clone() };
+    let region = config.region().map_or_else(|| "that its settings name".to_owned(), ToString::to_string);
+    let kept = Kept { region, image_days: settings.image_days };
+    let detection = Detection {
+        telegram: telegram.clone(),
+        images,
+        predictions: predictions.clone(),
+        queue: queue.clone(),
+        working: working.clone(),
+    };
+    let darkroom = Darkroom::new(telegram.clone(), memory.clone());
     let albums = Albums {
         store: album_store,
         detection: detection.clone(),
         darkroom: darkroom.clone(),
-        bot: bot.clone(),
+        memory,
+        patience,
         quiet: Duration::from_secs_f64(settings.album_quiet),
         lease: settings.lease,
-        waiting: waiting.clone(),
+        waiting: working.clone(),
         shutdown: shutdown.clone(),
     };
     let ledger = Ledger::new(dynamodb, &settings.dynamodb_table, settings.lease);
-    let updates = Updates { ledger, detection, darkroom, albums: albums.clone(), bot };
+    let (me, is_ready) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
+    let updates = Updates {
+        ledger: ledger.clone(),
+        detection,
+        darkroom,
+        albums: albums.clone(),
+        forgetting,
+        kept,
+        me: Arc::clone(&me),
+    };
+    let inbox = Inbox {
+        ledger,
+        updates,
+        me: Arc::clone(&me),
+        patience,
+        working: working.clone(),
+        shutdown: shutdown.clone(),
+        queues: Queues::default(),
+    };
     let webhook_secret = secret::webhook_secret(&token);
     let context = Arc::new(Context {
-        updates: updates.clone(),
+        inbox: inbox.clone(),
         delivery: delivery.clone(),
+        ready: Arc::clone(&is_ready),
         webhook_secret: webhook_secret.clone(),
         results_secret: settings.results_secret.clone(),
         load_test_secret: settings.load_test_secret.clone().filter(|_| settings.load_test),
@@ -83,6 +127,7 @@ pub async fn run(
     let listen_addr = listener.local_addr()?;
     let limits = Limits { grace: Duration::from_secs(settings.drain_timeout), ..Limits::default() };
     let sweep = Sweep {
+        inbox: inbox.clone(),
         delivery: delivery.clone(),
         albums,
         lost_jobs: LostJobs {
@@ -101,8 +146,19 @@ pub async fn run(
     if dead_letters.is_none() {
         tracing::warn!("DEAD_LETTER_QUEUE_URL is not set: users of jobs that keep failing are not told");
     }
+    let webhook_interval = 2 * Duration::from_secs(settings.sweep_interval);
     let receive = async {
-        telegram.set_menu(command::menu()).await?;
+        let Some(who) = until_answered(|| telegram.me(), &shutdown).await? else { return anyhow::Ok(()) };
+        if !who.reads_groups {
+            tracing::info!(
+                "BotFather's privacy mode is on: groups show the bot commands and replies to it only (/setprivacy)"
+            );
+        }
+        // It is set once.
+        let _ = me.set(who);
+        if until_answered(|| telegram.set_menu(command::menu()), &shutdown).await?.is_none() {
+            return Ok(());
+        }
         // Set only when the routes are being served: Telegram begins to deliver at once.
         match &settings.telegram_app_url {
             Some(app_url) => {
@@ -110,15 +166,21 @@ pub async fn run(
                 let certificate = settings.telegram_certificate.as_ref().map(|path| {
                     std::fs::read(path).with_context(|| format!("can't read {} (TELEGRAM_CERTIFICATE)", path.display()))
                 });
-                let certificate = certificate.transpose()?;
-                telegram.ensure_webhook(Webhook { url, secret: webhook_secret, certificate }).await?;
+                let webhook = Webhook { url, secret: webhook_secret, certificate: certificate.transpose()? };
+                if until_answered(|| telegram.set_webhook(&webhook), &shutdown).await?.is_none() {
+                    return Ok(());
+                }
+                is_ready.store(true, Ordering::Relaxed);
                 tracing::info!(%listen_addr, version = build.version, commit = build.commit, "ready; Telegram delivers updates");
-                shutdown.cancelled().await;
+                watch_webhook(&telegram, &webhook, webhook_interval, &shutdown).await;
             }
             None => {
-                telegram.delete_webhook().await?;
+                if until_answered(|| telegram.delete_webhook(), &shutdown).await?.is_none() {
+                    return Ok(());
+                }
+                is_ready.store(true, Ordering::Relaxed);
                 tracing::info!(%listen_addr, version = build.version, commit = build.commit, "ready; asking Telegram for updates");
-                polling::run(&telegram, &updates, &shutdown).await;
+                polling::run(&telegram, &inbox, &shutdown).await;
             }
         }
         anyhow::Ok(())
@@ -134,8 +196,8 @@ pub async fn run(
                 }
             }),
         )?;
-        waiting.close();
-        waiting.wait().await;
+        working.close();
+        working.wait().await;
         anyhow::Ok(())
     };
     let too_late = async {

@@ -38,6 +38,12 @@ pub struct Settings {
     /// The Bot API's address
     #[arg(long, env, default_value = "https://api.telegram.org")]
     pub telegram_api_url: Url,
+    /// The folder in which a Bot API server on this machine (--local) keeps files; it answers with paths in it
+    #[arg(long, env)]
+    pub telegram_api_local_files: Option<PathBuf>,
+    /// Days after which the bucket removes photos; said by /privacy, done by the bucket
+    #[arg(long, env)]
+    pub image_days: Option<u32>,
     /// Seconds without a new photo after which an album is complete
     #[arg(long, env, default_value_t = 2.0, value_parser = quiet)]
     pub album_quiet: f64,

@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::albums::Albums;
 use crate::delivery::Delivery;
+use crate::inbox::Inbox;
 use crate::lost_jobs::LostJobs;
 
 /// The loop.
 #[derive(Clone, Debug)]
 pub struct Sweep {
+    /// Updates.
+    pub inbox: Inbox,
     /// Finished predictions.
     pub delivery: Delivery,
     /// Albums.
@@ -33,9 +36,13 @@ impl Sweep {
                 _ = ticks.tick() => {}
                 () = shutdown.cancelled() => return,
             }
-            self.albums.sweep().await;
-            self.delivery.sweep(&shutdown).await;
-            self.lost_jobs.sweep(&shutdown).await;
+            // Side by side: answers that wait for their chats hold no updates.
+            tokio::join!(
+                self.inbox.sweep(),
+                self.albums.sweep(),
+                self.delivery.sweep(&shutdown),
+                self.lost_jobs.sweep(&shutdown),
+            );
         }
     }
 }

@@ -111,7 +111,7 @@ async fn in_a_group_only_who_speaks_to_the_bot_is_answered() {
         [ada.post_text("hello"), ada.post_photo(photo("chelsea.png"), Some("blur")), ada.post_text("/help@other_bot")];
     let spoken = ada.post_text("/help@polybot_sandbox_bot");
     // Updates of one chat come in order: when this is answered, the others were passed over.
-    assert_eq!(answer(&stack, &ada, spoken).await.words(), reply::help());
+    assert_eq!(answer(&stack, &ada, spoken).await.words(), reply::help(true));
     for message_id in silent {
         assert!(stack.telegram.replies_to(group, message_id).is_empty());
     }
@@ -263,7 +263,7 @@ async fn telegrams_limits_are_kept() {
     stack.telegram.fail_next("sendMessage", 1, Fault::too_many_requests(1));
     let ben = stack.telegram.user("Ben");
     let message_id = ben.post_text("hello");
-    assert_eq!(answer(&stack, &ben, message_id).await.words(), reply::help());
+    assert_eq!(answer(&stack, &ben, message_id).await.words(), reply::help(true));
     // More than a bot may download.
     let cleo = stack.telegram.user("Cleo");
     let mut huge = photo("chelsea.png");
@@ -304,7 +304,7 @@ async fn load_tests_are_for_those_who_know_the_secret() {
     assert_eq!(post(&open, "load", "{}".into()).await, 400);
     assert_eq!(post(&open, "load", message.to_string()).await, 200);
     let chat_id = ada.chat_id();
-    let is_help = |message: &ChatMessage| message.chat_id == chat_id && message.words() == reply::help();
+    let is_help = |message: &ChatMessage| message.chat_id == chat_id && message.words() == reply::help(true);
     open.telegram.wait_for_message(is_help, PATIENCE).await.expect("answered");
     closed.stop().await;
     open.stop().await;

@@ -90,7 +90,7 @@ async fn long_polling_serves_as_the_webhook_does() {
     let message_id = user.post_photo(photo("chelsea.png"), None);
     assert_eq!(answer(&stack, &user, message_id).await.words(), "I see 1 cat.");
     let message_id = user.post_text("/help");
-    assert_eq!(answer(&stack, &user, message_id).await.words(), reply::help());
+    assert_eq!(answer(&stack, &user, message_id).await.words(), reply::help(true));
     assert!(stack.telegram.calls("getUpdates") > 0);
     stack.stop().await;
 }
@@ -101,7 +101,7 @@ async fn texts_and_captions_are_answered() {
     let user = stack.telegram.user("Ada");
     for asked in ["/start", "/help", "Hello"] {
         let message_id = user.post_text(asked);
-        assert_eq!(answer(&stack, &user, message_id).await.words(), reply::help(), "{asked}");
+        assert_eq!(answer(&stack, &user, message_id).await.words(), reply::help(true), "{asked}");
     }
     let message_id = user.post_text("good morning");
     assert_eq!(answer(&stack, &user, message_id).await.words(), reply::unknown_text("good morning"));

@@ -1,6 +1,7 @@
 //! The arguments that a caption gives.
 
 use super::caption_error::CaptionError;
+use super::classes::Classes;
 use super::table::{Argument, Entry, Kind};
 use super::usage;
 use super::words::{is_filler, is_name, longest, number};
@@ -24,6 +25,7 @@ struct Value {
 enum Meaning {
     Number(f64),
     Choice(&'static str),
+    Classes(Classes),
     Flag,
 }
 
@@ -42,7 +44,10 @@ impl Given {
             if is_filler(word) {
                 continue;
             }
-            let place = entry.arguments.iter().position(|argument| argument.kind.is_number());
+            // Where things can be named, a word without a digit is meant for one of them.
+            let names_things = entry.arguments.iter().any(|argument| matches!(argument.kind, Kind::Classes));
+            let may_be_number = !names_things || word.contains(|c: char| c.is_numeric());
+            let place = entry.arguments.iter().position(|argument| argument.kind.is_number() && may_be_number);
             let place = place.ok_or_else(|| not_understood(entry, word))?;
             given.put(place, Meaning::Number(ranged(entry, &entry.arguments[place], word)?), word)?;
         }
@@ -51,6 +56,10 @@ impl Given {
 
     fn put(&mut self, place: usize, meaning: Meaning, written: &str) -> Result<(), CaptionError> {
         let written = short(written);
+        if let (Meaning::Classes(more), Some(Meaning::Classes(before))) = (meaning, self.meaning(place)) {
+            self.values[place] = Some(Value { meaning: Meaning::Classes(before.and(more)), written });
+            return Ok(());
+        }
         match &self.values[place] {
             // To ask twice for the same thing is no contradiction where there is only one thing to ask for.
             Some(first) if !matches!(meaning, Meaning::Flag) => Err(CaptionError::Twice {
@@ -81,7 +90,23 @@ impl Given {
             (Some(Meaning::Number(number)), _) => number as f32,
             (_, Kind::Whole { default, .. }) => default as f32,
             (_, Kind::Fraction { default, .. }) => default,
-            (_, Kind::Choice { .. } | Kind::Flag { .. }) => 0.0,
+            (_, Kind::Choice { .. } | Kind::Flag { .. } | Kind::Classes) => 0.0,
+        }
+    }
+
+    /// A whole number, if one was given.
+    pub(super) fn whole_if_given(&self, place: usize) -> Option<u32> {
+        match self.meaning(place) {
+            Some(Meaning::Number(number)) => Some(number as u32),
+            _ => None,
+        }
+    }
+
+    /// What was named.
+    pub(super) fn classes(&self, place: usize) -> Classes {
+        match self.meaning(place) {
+            Some(Meaning::Classes(classes)) => classes,
+            _ => Classes::NONE,
         }
     }
 
@@ -119,6 +144,7 @@ fn chosen(entry: &'static Entry, joined: &str) -> Option<(usize, Meaning)> {
         Kind::Flag { aliases } => {
             (same(argument.name) || aliases.iter().any(|word| same(word))).then_some((place, Meaning::Flag))
         }
+        Kind::Classes => Classes::named(joined).map(|classes| (place, Meaning::Classes(classes))),
         Kind::Whole { .. } | Kind::Fraction { .. } => None,
     })
 }
@@ -129,7 +155,7 @@ fn ranged(entry: &Entry, argument: &Argument, word: &str) -> Result<f64, Caption
     let (from, to, is_whole) = match argument.kind {
         Kind::Whole { from, to, .. } => (from, to, true),
         Kind::Fraction { from, to, .. } => (from, to, false),
-        Kind::Choice { .. } | Kind::Flag { .. } => return Err(not_understood(entry, word)),
+        Kind::Choice { .. } | Kind::Flag { .. } | Kind::Classes => return Err(not_understood(entry, word)),
     };
     match number(word) {
         Some(number) if is_whole && (word.contains(',') || (number.is_finite() && number.fract() != 0.0)) => {

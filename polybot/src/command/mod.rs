@@ -4,6 +4,7 @@
 //! `docs/CONVERSATION.md`.
 
 mod caption_error;
+mod classes;
 mod given;
 mod nearest;
 mod table;
@@ -12,11 +13,14 @@ mod words;
 
 use std::fmt;
 
-pub use crate::filters::{Axis, Concat, Direction, Filter, Turn};
 pub use caption_error::CaptionError;
+pub use classes::Classes;
+pub use fleet::Deed;
+pub use photo::filters::{Axis, Concat, Direction, Filter, Turn};
 pub use table::{Argument, Entry, Kind, TABLE, Word};
 pub use usage::{help, markdown, menu};
 
+use fleet::Wish;
 use given::Given;
 use words::words;
 
@@ -24,14 +28,45 @@ use words::words;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
     /// Find the objects in the photo.
-    Detect {
-        /// Say how sure the detector is of each.
-        confidences: bool,
-    },
+    Detect(Wanted),
     /// Change the photo.
     Filter(Filter),
     /// Join the photos of an album.
     Concat(Concat),
+}
+
+/// What is wanted of what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Say how sure the detector is of each.
+    pub confidences: bool,
+    /// Only what the detector is so sure of, in percent; [`LEAST_PERCENT`] is all of it.
+    pub percent: u8,
+    /// Only these; all, if there are none.
+    pub classes: Classes,
+    /// What is done with them.
+    pub deed: Deed,
+}
+
+/// What the detector is at least sure of all that it finds, in percent.
+pub const LEAST_PERCENT: u8 = 25;
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { confidences: false, percent: LEAST_PERCENT, classes: Classes::default(), deed: Deed::Mark }
+    }
+}
+
+impl Wanted {
+    /// As a record keeps it.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        Wish {
+            classes: self.classes.names().map(str::to_owned).collect(),
+            percent: Some(self.percent).filter(|percent| *percent > LEAST_PERCENT),
+            deed: self.deed,
+        }
+    }
 }
 
 /// What a text message asks for.
@@ -39,12 +74,22 @@ pub enum Command {
 pub enum Text {
     /// How to use the bot.
     Help,
+    /// What is kept of what people send.
+    Privacy,
+    /// Delete what is kept of the asker.
+    Forget,
     /// Anything else; the text as it was written.
     Other(String),
 }
 
 /// Words that ask for help, with or without a slash before them.
 pub const HELP: [&str; 3] = ["start", "help", "hello"];
+
+/// The word that asks what is kept.
+pub const PRIVACY: &str = "privacy";
+
+/// The command that deletes what is kept.
+pub const FORGET: &str = "forget";
 
 /// What a caption asks for. None at all means detection, and so does one that only addresses somebody. Case, spaces,
 /// hyphens and the order of words do not matter, nor does a slash before or `@somebot` after the first.
@@ -53,8 +98,9 @@ pub const HELP: [&str; 3] = ["start", "help", "hello"];
 /// [`CaptionError`], a sentence for the user, if it is no command or its arguments are not.
 pub fn caption(caption: Option<&str>) -> Result<Command, CaptionError> {
     let text = caption.unwrap_or_default();
-    if text.split_whitespace().all(|word| word.starts_with('@')) {
-        return Ok(Command::Detect { confidences: false });
+    let only_addresses = || text.contains('@') && !words::without_names(text).contains(char::is_alphanumeric);
+    if text.trim().is_empty() || only_addresses() {
+        return Ok(Command::Detect(Wanted::default()));
     }
     let words = words(text);
     let (entry, rest) = name(&words)?.ok_or_else(|| CaptionError::unknown(text, &words))?;
@@ -73,7 +119,28 @@ pub fn text(text: &str) -> Text {
         // Telegram's links to a bot send "/start something".
         [word, ..] => text.trim_start().starts_with('/') && asks(word),
     };
-    if is_help { Text::Help } else { Text::Other(text.trim().to_owned()) }
+    match words.as_slice() {
+        _ if is_help => Text::Help,
+        [word] if word == PRIVACY => Text::Privacy,
+        // What can't be undone needs its slash.
+        [word] if word == FORGET && text.trim_start().starts_with('/') => Text::Forget,
+        _ => Text::Other(text.trim().to_owned()),
+    }
+}
+
+/// Whether a text begins with a word or a command of ours, be its arguments right or not.
+#[must_use]
+pub fn is_ours(text: &str) -> bool {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let first = words(first.split('@').next().unwrap_or_default());
+    let is_text = |word: &str| HELP.contains(&word) || word == PRIVACY || word == FORGET;
+    let is_help = matches!(first.as_slice(), [word] if is_text(word));
+    let names = words::longest(&first, |joined| TABLE.iter().find(|entry| entry.is_called(joined)));
+    // "/salt and pepper" has its name in several words.
+    let all = words(text);
+    is_help
+        || names.is_some()
+        || words::longest(&all, |joined| TABLE.iter().find(|entry| entry.is_called(joined))).is_some()
 }
 
 /// The command that is named, wherever its name stands, and the other words.
@@ -105,8 +172,22 @@ fn name(words: &[String]) -> Result<Option<(&'static Entry, Vec<&str>)>, Caption
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Detect { confidences: false } => f.write_str("predict"),
-            Self::Detect { confidences: true } => f.write_str("predict confidence"),
+            Self::Detect(Wanted { confidences, percent, classes, deed }) => {
+                match deed {
+                    Deed::Mark => f.write_str("predict")?,
+                    Deed::Count => f.write_str("count")?,
+                    Deed::Blur { block: None } => f.write_str("blur")?,
+                    Deed::Blur { block: Some(block) } => write!(f, "blur {block}")?,
+                    Deed::Crop => f.write_str("crop")?,
+                }
+                if confidences {
+                    f.write_str(" confidence")?;
+                }
+                if percent > LEAST_PERCENT {
+                    write!(f, " {percent}")?;
+                }
+                if classes.is_empty() { Ok(()) } else { write!(f, " {classes}") }
+            }
             Self::Filter(filter) => match filter {
                 Filter::Blur { level } => write!(f, "blur {level}"),
                 Filter::Contour => f.write_str("contour"),

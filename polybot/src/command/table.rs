@@ -2,8 +2,8 @@
 
 use super::given::Given;
 use super::words::is_name;
-use super::{CaptionError, Command};
-use crate::filters::{Concat, Direction, Filter, Turn};
+use super::{CaptionError, Classes, Command, Deed, LEAST_PERCENT, Wanted};
+use photo::filters::{Concat, Direction, Filter, Turn};
 
 /// A command.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub enum Kind {
         /// Where none is given.
         default: &'static str,
     },
+    /// Names of things that the detector knows, as many as there are.
+    Classes,
     /// Its name, or nothing.
     Flag {
         /// Other words for it.
@@ -98,23 +100,63 @@ const fn word(word: &'static str, aliases: &'static [&'static str]) -> Word {
     Word { word, aliases }
 }
 
+/// How sure the detector has to be.
+const PERCENT: Argument = Argument {
+    name: "percent",
+    kind: Kind::Whole { from: LEAST_PERCENT as u32, to: 100, default: LEAST_PERCENT as u32 },
+};
+/// What to look for.
+const CLASSES: Argument = Argument { name: "things", kind: Kind::Classes };
+/// All that is found, marked.
+const USUAL: Wanted = Wanted { confidences: false, percent: LEAST_PERCENT, classes: Classes::NONE, deed: Deed::Mark };
+
 /// Every command. Hyphens and spaces in names may be left out, or be written as one another.
 pub const TABLE: &[Entry] = &[
     Entry {
         name: "predict",
         aliases: &["detect"],
-        arguments: &[Argument { name: "confidence", kind: Kind::Flag { aliases: &["confidences"] } }],
-        description: "Find the objects in the photo, if you like with how sure I am of each. The same as no caption.",
-        example: ("predict with confidence", Command::Detect { confidences: true }),
-        command: |given| Ok(Command::Detect { confidences: given.flag(0) }),
+        arguments: &[Argument { name: "confidence", kind: Kind::Flag { aliases: &["confidences"] } }, PERCENT, CLASSES],
+        description: "Find the objects in the photo, if you like only some, or only those I am so sure of, and with how sure \
+                      I am of each. The same as no caption.",
+        example: ("predict with confidence", Command::Detect(Wanted { confidences: true, ..USUAL })),
+        command: |given| {
+            let (percent, classes) = (given.whole(1) as u8, given.classes(2));
+            Ok(Command::Detect(Wanted { confidences: given.flag(0), percent, classes, deed: Deed::Mark }))
+        },
+    },
+    Entry {
+        name: "count",
+        aliases: &[],
+        arguments: &[PERCENT, CLASSES],
+        description: "Say how many there are of each object, without a picture.",
+        example: ("count", Command::Detect(Wanted { deed: Deed::Count, ..USUAL })),
+        command: |given| {
+            let (percent, classes) = (given.whole(0) as u8, given.classes(1));
+            Ok(Command::Detect(Wanted { percent, classes, deed: Deed::Count, ..USUAL }))
+        },
     },
     Entry {
         name: "blur",
         aliases: &[],
-        arguments: &[Argument { name: "level", kind: Kind::Whole { from: 1, to: 100, default: 16 } }],
-        description: "Blur the photo.",
+        arguments: &[Argument { name: "level", kind: Kind::Whole { from: 1, to: 100, default: 16 } }, CLASSES],
+        description: "Blur the photo; or only what you name in it, as in \"blur person\", so that it can't be recognised.",
         example: ("blur 30", Command::Filter(Filter::Blur { level: 30 })),
-        command: |given| Ok(Command::Filter(Filter::Blur { level: given.whole(0) })),
+        command: |given| {
+            let classes = given.classes(1);
+            if classes.is_empty() {
+                return Ok(Command::Filter(Filter::Blur { level: given.whole(0) }));
+            }
+            let deed = Deed::Blur { block: given.whole_if_given(0) };
+            Ok(Command::Detect(Wanted { classes, deed, ..USUAL }))
+        },
+    },
+    Entry {
+        name: "crop",
+        aliases: &["cut out"],
+        arguments: &[CLASSES],
+        description: "Cut the photo down to the objects in it, or to what you name, as in \"crop dog\".",
+        example: ("crop", Command::Detect(Wanted { deed: Deed::Crop, ..USUAL })),
+        command: |given| Ok(Command::Detect(Wanted { classes: given.classes(0), deed: Deed::Crop, ..USUAL })),
     },
     Entry {
         name: "contour",

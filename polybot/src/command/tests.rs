@@ -4,7 +4,13 @@ use std::path::Path;
 
 use super::*;
 
-const DETECT: Command = Command::Detect { confidences: false };
+const DETECT: Command =
+    Command::Detect(Wanted { confidences: false, percent: LEAST_PERCENT, classes: Classes::NONE, deed: Deed::Mark });
+
+fn things(names: &[&str]) -> Classes {
+    let named = names.iter().map(|name| Classes::named(name).expect("a thing"));
+    named.fold(Classes::NONE, Classes::and)
+}
 
 fn blur(level: u32) -> Command {
     Command::Filter(Filter::Blur { level })
@@ -34,10 +40,40 @@ fn refused(text: &str, sentence: &str) {
 fn captions_that_mean_detection() {
     assert_eq!(caption(None), Ok(DETECT));
     means(&["", "  \n", "predict", "PREDICT", " Predict \n", "detect", "/predict", "/detect@a_bot", "@a_bot"], DETECT);
-    let confidences = Command::Detect { confidences: true };
+    let confidences = Command::Detect(Wanted { confidences: true, ..Wanted::default() });
     means(
         &["predict confidence", "Predict with confidence!", "confidences predict", "confidence predict confidence"],
         confidences,
+    );
+}
+
+#[test]
+fn less_can_be_asked_for() {
+    let wanted = |classes: &[&str], percent, deed| {
+        Command::Detect(Wanted { classes: things(classes), percent, deed, ..Wanted::default() })
+    };
+    means(
+        &["predict person dog", "predict dogs and persons", "/predict only the people and dog!", "predict dog, person"],
+        wanted(&["person", "dog"], LEAST_PERCENT, Deed::Mark),
+    );
+    means(&["predict 60%", "predict 60", "60 % predict", "predict 60 percent"], wanted(&[], 60, Deed::Mark));
+    means(&["predict cell phones 60%"], wanted(&["cellphone"], 60, Deed::Mark));
+    means(&["count"], wanted(&[], LEAST_PERCENT, Deed::Count));
+    means(&["count people", "/count persons"], wanted(&["person"], LEAST_PERCENT, Deed::Count));
+    means(&["blur person", "blur all people", "/blur person"], wanted(&["person"], 25, Deed::Blur { block: None }));
+    means(&["blur cars 40", "blur 40 cars"], wanted(&["car"], 25, Deed::Blur { block: Some(40) }));
+    means(&["crop dog", "cut out the dog"], wanted(&["dog"], 25, Deed::Crop));
+    means(&["crop"], wanted(&[], 25, Deed::Crop));
+    refused("predict 10%", "The percent of \"predict\" goes from 25 to 100; 10 is outside.");
+    refused(
+        "predict unicorns",
+        "\"predict\" can be followed by \"confidence\", a number from 25 to 100 or names of things such as person, car or \
+         dog, not by \"unicorns\".",
+    );
+    refused(
+        "blur faces",
+        "\"blur\" can be followed by a number from 1 to 100 or names of things such as person, car or dog, not by \
+         \"faces\".",
     );
 }
 
@@ -132,8 +168,8 @@ fn what_is_out_of_range_or_no_number() {
     refused("salt and pepper 1.5", "The level of \"salt and pepper\" goes from 0 to 1; 1.5 is outside.");
     refused("blur 16.5", "The level of \"blur\" is a whole number from 1 to 100, not \"16.5\".");
     refused("blur 1,000", "The level of \"blur\" is a whole number from 1 to 100, not \"1,000\".");
-    refused("blur lots", "The level of \"blur\" is a whole number from 1 to 100, not \"lots\".");
-    refused("blur NaN", "The level of \"blur\" is a whole number from 1 to 100, not \"nan\".");
+    refused("median lots", "The radius of \"median\" is a whole number from 1 to 10, not \"lots\".");
+    refused("median NaN", "The radius of \"median\" is a whole number from 1 to 10, not \"nan\".");
     refused("salt and pepper infinity", "The level of \"salt and pepper\" is a number from 0 to 1, not \"infinity\".");
     refused("salt and pepper 1.2.3", "The level of \"salt and pepper\" is a number from 0 to 1, not \"1.2.3\".");
 }
@@ -155,7 +191,6 @@ fn what_is_too_much() {
     refused("blur and rotate", "I can do one thing at a time: \"blur\" or \"rotate\", not both.");
     refused("rotate 45", "\"rotate\" can be followed by clockwise, anti-clockwise, 90, 180 or 270, not by \"45\".");
     refused("rotate fast", "\"rotate\" can be followed by clockwise, anti-clockwise, 90, 180 or 270, not by \"fast\".");
-    refused("predict cats", "\"predict\" can be followed by \"confidence\", not by \"cats\".");
 }
 
 #[test]
@@ -164,8 +199,7 @@ fn what_is_no_command() {
     refused("blurr 5", "I do not know what to do with \"blurr 5\". Did you mean \"blur\"?");
     refused("sal and peper", "I do not know what to do with \"sal and peper\". Did you mean \"salt and pepper\"?");
     refused("greyscal", "I do not know what to do with \"greyscal\". Did you mean \"grayscale\"?");
-    let list =
-        "predict, blur, contour, rotate, salt and pepper, segment, concat, grayscale, sharpen, edges, invert, median";
+    let list = "predict, count, blur, crop, contour, rotate, salt and pepper, segment, concat, grayscale, sharpen, edges, invert, median";
     for text in ["my holiday", "🙂", "...", "90", "/"] {
         refused(text, &format!("I do not know what to do with \"{text}\". I know these captions: {list}."));
     }
@@ -178,6 +212,9 @@ fn texts_that_ask_for_help() {
     for asked in ["/start", "/help", "Hello", " HELP ", "start", "hello!", "/help@polybot", "/start from_a_link"] {
         assert_eq!(text(asked), Text::Help, "{asked}");
     }
+    assert_eq!(text("/privacy"), Text::Privacy);
+    assert_eq!(text("/forget@polybot"), Text::Forget);
+    assert_eq!(text("forget"), Text::Other("forget".into()), "what can't be undone needs its slash");
     assert_eq!(text(" good morning "), Text::Other("good morning".into()));
     assert_eq!(text("start the engine"), Text::Other("start the engine".into()));
     assert_eq!(text(""), Text::Other(String::new()));
@@ -211,7 +248,7 @@ fn examples_and_names_mean_what_the_table_says() {
                     assert!((from as f32..=to as f32).contains(&default));
                     means(&[&format!("{} {default}", entry.name)], bare);
                 }
-                Kind::Flag { .. } => {}
+                Kind::Flag { .. } | Kind::Classes => {}
             }
         }
     }
@@ -223,20 +260,23 @@ fn telegram_takes_the_menu() {
     let menu = menu();
     assert_eq!(menu[0].0, "start");
     assert_eq!(menu[1].0, "help");
-    assert_eq!(menu.len(), 2 + TABLE.len());
+    assert_eq!(menu.len(), 4 + TABLE.len());
     for (name, description) in &menu {
         assert!((1..=32).contains(&name.len()));
         assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
         assert!((1..=256).contains(&description.chars().count()));
     }
-    for (name, _) in &menu[2..] {
+    for (name, _) in &menu[4..] {
         assert!(caption(Some(&format!("/{name}@a_bot"))).is_ok(), "{name}");
     }
 }
 
 #[test]
 fn commands_written_back_are_the_same() {
-    let mut commands = vec![DETECT, Command::Detect { confidences: true }];
+    let deeds = [Deed::Mark, Deed::Count, Deed::Blur { block: None }, Deed::Blur { block: Some(9) }, Deed::Crop];
+    let classes = things(&["person", "cellphone", "teddybear"]);
+    let mut commands = vec![DETECT, Command::Detect(Wanted { confidences: true, percent: 61, ..Wanted::default() })];
+    commands.extend(deeds.map(|deed| Command::Detect(Wanted { classes, deed, ..Wanted::default() })));
     commands.extend((1..=100).map(blur));
     commands.extend((1..=10).map(|radius| Command::Filter(Filter::Median { radius })));
     for direction in [Direction::Clockwise, Direction::AntiClockwise] {
@@ -257,6 +297,7 @@ fn commands_written_back_are_the_same() {
 fn any_text_is_a_command_or_a_sentence() {
     let mut random = fastrand::Rng::with_seed(2);
     let mut bits: Vec<&str> = TABLE.iter().flat_map(Entry::names).collect();
+    bits.extend(["person", "cell", "phones", "dog", "hot", "60%", "and"]);
     bits.extend(["clockwise", "anti", "left", "to", "right", "top-to-bottom", "vertical", "horizontal", "confidence"]);
     bits.extend([
         "90", "0", "-1", "1e999", "-1e-999", "NaN", "inf", "0,5", ".", ",", "-", "--5", "1.2.3", "½", "٣", "٣.٥",

@@ -2,7 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Entry, HELP, Kind, TABLE};
+use super::{Entry, FORGET, HELP, Kind, PRIVACY, TABLE};
+
+/// What can be asked without a photo, beside help.
+const TEXTS: [(&str, &str); 2] = [
+    (PRIVACY, "Say what is kept of what you send, where and for how long."),
+    (FORGET, "Delete what is kept of what you sent, at once."),
+];
 
 /// A line for each command, with its arguments and what it does.
 #[must_use]
@@ -16,6 +22,9 @@ pub fn help() -> String {
         }
         lines.push('\n');
     }
+    for (name, description) in TEXTS {
+        let _ = writeln!(lines, "• /{name} – {description}");
+    }
     lines
 }
 
@@ -26,7 +35,8 @@ pub fn menu() -> Vec<(String, String)> {
     let help = [("start", "Say hello and show what I can do."), ("help", "Show what I can do.")];
     let help = help.map(|(name, description)| (name.to_owned(), description.to_owned()));
     let commands = TABLE.iter().map(|entry| (entry.name.replace([' ', '-'], "_"), entry.description.to_owned()));
-    help.into_iter().chain(commands).collect()
+    let texts = TEXTS.map(|(name, description)| (name.to_owned(), description.to_owned()));
+    help.into_iter().chain(texts).chain(commands).collect()
 }
 
 /// The table of `docs/CONVERSATION.md`.
@@ -49,6 +59,9 @@ pub fn markdown() -> String {
     }
     let texts: Vec<String> = HELP.iter().map(|word| code(word)).collect();
     let _ = writeln!(table, "\nTexts that ask for help, also with a slash: {}.", texts.join(", "));
+    for (name, description) in TEXTS {
+        let _ = writeln!(table, "\n{}: {description}", code(&format!("/{name}")));
+    }
     table
 }
 
@@ -62,6 +75,7 @@ pub(super) fn choices(entry: &Entry) -> String {
     let words = entry.arguments.iter().flat_map(|argument| match argument.kind {
         Kind::Choice { options, .. } => options.iter().map(|option| option.word.to_owned()).collect(),
         Kind::Flag { .. } => vec![format!("\"{}\"", argument.name)],
+        Kind::Classes => vec!["names of things such as person, car or dog".to_owned()],
         Kind::Whole { from, to, .. } | Kind::Fraction { from, to, .. } => vec![format!("a number from {from} to {to}")],
     });
     let words: Vec<String> = words.collect();
@@ -77,6 +91,7 @@ fn syntax(entry: &Entry) -> String {
     for argument in entry.arguments {
         let inside = match argument.kind {
             Kind::Choice { options, .. } => options.iter().map(|option| option.word).collect::<Vec<_>>().join("|"),
+            Kind::Classes => format!("{}…", argument.name),
             _ => argument.name.to_owned(),
         };
         let _ = write!(syntax, " [{inside}]");
@@ -94,6 +109,7 @@ fn arguments(entry: &Entry) -> String {
             Some(format!("{}: a number from {from} to {to}, default {default}", argument.name))
         }
         Kind::Choice { default, .. } => Some(format!("{}: default {default}", argument.name)),
+        Kind::Classes => Some(format!("{}: such as person, car or dog", argument.name)),
         Kind::Flag { .. } => None,
     });
     told.collect::<Vec<_>>().join("; ")

@@ -1,8 +1,10 @@
 //! A text as words.
 
 /// Words that say nothing that their neighbours do not.
-const FILLERS: [&str; 12] =
-    ["a", "by", "deg", "degree", "degrees", "from", "level", "of", "please", "radius", "the", "with"];
+const FILLERS: [&str; 17] = [
+    "a", "all", "and", "by", "deg", "degree", "degrees", "from", "level", "of", "only", "out", "percent", "please",
+    "radius", "the", "with",
+];
 
 /// The most words that one name has.
 const LONGEST: usize = 4;
@@ -10,14 +12,10 @@ const LONGEST: usize = 4;
 /// Lower-case words and numbers. Names of users are left out; what joins words or surrounds them separates them, and so
 /// does the step from a letter to a digit. A number keeps its sign, and its point or comma.
 pub(super) fn words(text: &str) -> Vec<String> {
-    let text = text.to_lowercase().replace('&', " and ").replace(['−', '‐', '‑', '‒', '–', '—'], "-");
+    let text = without_names(text).to_lowercase();
+    let text = text.replace('&', " and ").replace(['−', '‐', '‑', '‒', '–', '—'], "-");
     let mut words = Vec::new();
-    for token in text.split_whitespace().filter(|token| !token.starts_with('@')) {
-        // "/blur@somebot"
-        let token = match token.strip_prefix('/') {
-            Some(command) => command.split('@').next().unwrap_or_default(),
-            None => token,
-        };
+    for token in text.split_whitespace() {
         let bare = token
             .trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '-' | '+' | '.'))
             .trim_end_matches(|c: char| !c.is_alphanumeric());
@@ -28,6 +26,18 @@ pub(super) fn words(text: &str) -> Vec<String> {
         }
     }
     words
+}
+
+/// The text without names of users, whatever surrounds them; "/blur@somebot" is "/blur".
+pub(super) fn without_names(text: &str) -> String {
+    let mut pieces = text.split('@');
+    let mut left = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let name = piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(piece.len());
+        left.push(' ');
+        left.push_str(&piece[name..]);
+    }
+    left
 }
 
 /// Runs of letters and runs of digits.
@@ -88,6 +98,8 @@ mod tests {
             ("salt_and-pepper 0,1", vec!["salt", "and", "pepper", "0,1"]),
             ("/rotate@some_bot 90°", vec!["rotate", "90"]),
             ("@some_bot blur: -5!", vec!["blur", "-5"]),
+            ("(@some_bot) blur", vec!["blur"]),
+            ("@some_bot😀 blur,@some_bot;", vec!["blur"]),
             ("blur16", vec!["blur", "16"]),
             ("blur=1e-3", vec!["blur", "1", "e", "3"]),
             ("blur 1e-3", vec!["blur", "1e-3"]),

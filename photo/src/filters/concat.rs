@@ -11,8 +11,8 @@ use super::{CHANNELS, stride};
 pub const MIN_PHOTOS: usize = 2;
 /// The most photos that are joined, as many as Telegram puts in an album.
 pub const MAX_PHOTOS: usize = 10;
-/// The most pixels of the result.
-pub const MAX_PIXELS: u64 = 50_000_000;
+/// The most pixels of the result: Telegram shows far less, and it lies in memory beside the largest photo.
+pub const MAX_PIXELS: u64 = 15_000_000;
 /// The longest side of the result: a JPEG has no room for more.
 pub const MAX_SIDE: u32 = 65_535;
 
@@ -70,44 +70,92 @@ pub enum ConcatError {
     Empty(usize),
 }
 
-/// Join the photos, scaled to the first one's height in a row, or to its width in a column. Where the result would have
-/// more than [`MAX_PIXELS`] or a side over [`MAX_SIDE`], all are scaled down so far that it does not.
+/// Photos that are being joined, one after another: only one of them needs to be in memory.
+#[derive(Debug)]
+pub struct Join {
+    order: Concat,
+    /// The size that each photo gets.
+    sizes: Vec<(u32, u32)>,
+    canvas: RgbImage,
+}
+
+impl Join {
+    /// For photos of these sizes, scaled to the first one's height in a row, or to its width in a column. Where the result would
+    /// have more than [`MAX_PIXELS`] or a side over [`MAX_SIDE`], all are scaled down so far that it does not.
+    ///
+    /// # Errors
+    /// [`ConcatError`] if there are too few or too many, or one of them has no pixels.
+    pub fn new(photos: &[(u32, u32)], order: Concat) -> Result<Self, ConcatError> {
+        match photos.len() {
+            ..MIN_PHOTOS => return Err(ConcatError::TooFew),
+            MIN_PHOTOS..=MAX_PHOTOS => {}
+            count => return Err(ConcatError::TooMany(count)),
+        }
+        if let Some(index) = photos.iter().position(|&(width, height)| width == 0 || height == 0) {
+            return Err(ConcatError::Empty(index + 1));
+        }
+        let sizes = sizes(photos, order.axis());
+        let (width, height) = match order.axis() {
+            Axis::Horizontal => (sizes.iter().map(|size| size.0).sum(), sizes[0].1),
+            Axis::Vertical => (sizes[0].0, sizes.iter().map(|size| size.1).sum()),
+        };
+        Ok(Self { order, sizes, canvas: RgbImage::new(width, height) })
+    }
+
+    /// The size that the photo of this number gets, counted from 0.
+    #[must_use]
+    pub fn size(&self, number: usize) -> (u32, u32) {
+        self.sizes[number]
+    }
+
+    /// Put the photo of this number in its place, counted from 0.
+    pub fn put(&mut self, number: usize, photo: &RgbImage) {
+        let (width, height) = self.sizes[number];
+        // In the order in which they lie, those before it.
+        let before = if self.order.is_reversed() { number + 1..self.sizes.len() } else { 0..number };
+        let before = self.sizes[before].iter();
+        let (left, top) = match self.order.axis() {
+            Axis::Horizontal => (before.map(|size| size.0).sum(), 0),
+            Axis::Vertical => (0, before.map(|size| size.1).sum::<u32>()),
+        };
+        if photo.dimensions() == (width, height) {
+            paste(&mut self.canvas, photo, left, top);
+        } else {
+            paste(&mut self.canvas, &scaled(photo, width, height), left, top);
+        }
+    }
+
+    /// All photos side by side.
+    #[must_use]
+    pub fn joined(self) -> RgbImage {
+        self.canvas
+    }
+}
+
+/// Join photos that are all in memory, as [`Join`] does.
 ///
 /// # Errors
 /// [`ConcatError`] if there are too few or too many, or one of them has no pixels.
 pub fn concat(photos: &[RgbImage], order: Concat) -> Result<RgbImage, ConcatError> {
-    match photos.len() {
-        ..MIN_PHOTOS => return Err(ConcatError::TooFew),
-        MIN_PHOTOS..=MAX_PHOTOS => {}
-        count => return Err(ConcatError::TooMany(count)),
+    let sizes: Vec<_> = photos.iter().map(RgbImage::dimensions).collect();
+    let mut join = Join::new(&sizes, order)?;
+    for (number, photo) in photos.iter().enumerate() {
+        join.put(number, photo);
     }
-    if let Some(index) = photos.iter().position(|photo| photo.is_empty()) {
-        return Err(ConcatError::Empty(index + 1));
-    }
-    let sizes = sizes(photos, order.axis());
-    // Each is scaled once, from its own size to its last one.
-    let mut parts: Vec<RgbImage> =
-        photos.iter().zip(sizes).map(|(photo, (width, height))| scaled(photo, width, height)).collect();
-    if order.is_reversed() {
-        parts.reverse();
-    }
-    Ok(match order.axis() {
-        Axis::Horizontal => in_a_row(&parts),
-        Axis::Vertical => in_a_column(&parts),
-    })
+    Ok(join.joined())
 }
 
 /// The size that each photo gets.
-fn sizes(photos: &[RgbImage], axis: Axis) -> Vec<(u32, u32)> {
+fn sizes(photos: &[(u32, u32)], axis: Axis) -> Vec<(u32, u32)> {
     // As (across, along): `across` is what they will have in common, `along` what is summed up.
     let turned = |(width, height)| match axis {
         Axis::Horizontal => (height, width),
         Axis::Vertical => (width, height),
     };
-    let common = turned(photos[0].dimensions()).0;
+    let common = turned(photos[0]).0;
     let at = |common: u32| -> Vec<(u32, u32)> {
-        let along = |photo: &RgbImage| {
-            let (across, along) = turned(photo.dimensions());
+        let along = |&photo: &(u32, u32)| {
+            let (across, along) = turned(photo);
             // At most 2^32 squared, which fits; cut, since nothing longer than `MAX_SIDE` is kept anyway.
             let exact = (u64::from(along) * u64::from(common) + u64::from(across) / 2) / u64::from(across);
             exact.clamp(1, u64::from(u32::MAX)) as u32
@@ -134,11 +182,8 @@ fn sizes(photos: &[RgbImage], axis: Axis) -> Vec<(u32, u32)> {
     at(fitting).into_iter().map(|(across, along)| turned((across, limit(along)))).collect()
 }
 
-/// The photo in another size, each pixel from all that it covers.
+/// The photo in another size than its own, each pixel from all that it covers.
 fn scaled(photo: &RgbImage, width: u32, height: u32) -> RgbImage {
-    if photo.dimensions() == (width, height) {
-        return photo.clone();
-    }
     let from = ImageRef::new(photo.width(), photo.height(), photo.as_raw(), PixelType::U8x3)
         .expect("an image's buffer has the image's size");
     let mut to = Image::new(width, height, PixelType::U8x3);
@@ -147,26 +192,14 @@ fn scaled(photo: &RgbImage, width: u32, height: u32) -> RgbImage {
     RgbImage::from_raw(width, height, to.into_vec()).expect("the buffer was made for this size")
 }
 
-/// From left to right; all have the same height.
-fn in_a_row(parts: &[RgbImage]) -> RgbImage {
-    let mut row = RgbImage::new(parts.iter().map(RgbImage::width).sum(), parts[0].height());
-    let out_stride = stride(&row);
-    let mut left = 0;
-    for part in parts {
-        let stride = part.width() as usize * CHANNELS;
-        for (out, line) in row.chunks_exact_mut(out_stride).zip(part.chunks_exact(stride)) {
-            out[left..left + stride].copy_from_slice(line);
-        }
-        left += stride;
+/// Copy a photo to this place of a canvas that has room for it there.
+fn paste(canvas: &mut RgbImage, photo: &RgbImage, left: u32, top: u32) {
+    let (out_stride, line_stride) = (stride(canvas), stride(photo));
+    let left = left as usize * CHANNELS;
+    let rows = canvas.chunks_exact_mut(out_stride).skip(top as usize);
+    for (out, line) in rows.zip(photo.chunks_exact(line_stride)) {
+        out[left..left + line_stride].copy_from_slice(line);
     }
-    row
-}
-
-/// From top to bottom; all have the same width.
-fn in_a_column(parts: &[RgbImage]) -> RgbImage {
-    let (width, height) = (parts[0].width(), parts.iter().map(RgbImage::height).sum());
-    let pixels: Vec<u8> = parts.iter().flat_map(|part| part.as_raw()).copied().collect();
-    RgbImage::from_raw(width, height, pixels).expect("all parts have the same width")
 }
 
 #[cfg(test)]
@@ -205,11 +238,11 @@ mod tests {
 
     #[test]
     fn large_results_are_scaled_down() {
-        let photos = vec![RgbImage::new(4000, 3000); MAX_PHOTOS];
+        let photos = [(4000, 3000); MAX_PHOTOS];
         for order in [Concat::LeftToRight, Concat::TopToBottom] {
             let sizes = sizes(&photos, order.axis());
             let pixels: u64 = sizes.iter().map(|&(width, height)| u64::from(width) * u64::from(height)).sum();
-            assert!((49_900_000..=MAX_PIXELS).contains(&pixels), "{pixels}");
+            assert!((14_900_000..=MAX_PIXELS).contains(&pixels), "{pixels}");
             let (width, height) = sizes[0];
             assert!((f64::from(width) / f64::from(height) - 4.0 / 3.0).abs() < 0.001);
         }

@@ -19,7 +19,7 @@ mod sharpen;
 use image::RgbImage;
 
 pub use blur::blur;
-pub use concat::{Axis, Concat, ConcatError, MAX_PHOTOS, MAX_PIXELS, MAX_SIDE, MIN_PHOTOS, concat};
+pub use concat::{Axis, Concat, ConcatError, Join, MAX_PHOTOS, MAX_PIXELS, MAX_SIDE, MIN_PHOTOS, concat};
 pub use contour::contour;
 pub use edges::edges;
 pub use grayscale::grayscale;

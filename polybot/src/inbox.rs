@@ -1,0 +1,275 @@
+//! Updates between Telegram's "ok" and their end: kept, handled one chat after another, tried again, given up.
+//!
+//! Telegram is told "ok" as soon as an update is kept, so no chat, file or answer can hold the webhook, or the polling, for the
+//! others. Each chat has a queue here, as Telegram itself brings one chat's updates one after another; chats go side by side.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use fleet::AwsError;
+use fleet::prediction::now;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::detection::HandleError;
+use crate::incoming::{self, Update};
+use crate::ledger::{Entry, Ledger, Taken};
+use crate::patience::Patience;
+use crate::telegram::Me;
+use crate::updates::Updates;
+use crate::{TelegramError, reply};
+
+/// So many updates may be under way here; more are left to Telegram, which brings them again.
+const MOST: usize = 2000;
+/// The most that one look of the sweep takes over.
+const BATCH: i32 = 200;
+/// After so many instances died under it, an update is not tried any more.
+const MOST_DEATHS: i64 = 3;
+/// Waits before an update that failed for a passing reason is tried again here, before it is put off.
+const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// The updates that are under way. Clones share.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    /// Where they are kept.
+    pub ledger: Ledger,
+    /// What is done about them.
+    pub updates: Updates,
+    /// Who the bot is, once Telegram has said it; until then nothing is taken.
+    pub me: Arc<OnceLock<Me>>,
+    /// When they are tried again.
+    pub patience: Patience,
+    /// Those at work; finished before the service ends.
+    pub working: TaskTracker,
+    /// At shutdown what is not begun is given back.
+    pub shutdown: CancellationToken,
+    /// Those that wait for others of their chat.
+    pub queues: Queues,
+}
+
+/// Updates that wait for others of their chat. Clones share.
+#[derive(Clone, Debug, Default)]
+pub struct Queues(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// A chat that has a queue, be it an empty one, has a task that works on it.
+    by_lane: HashMap<i64, VecDeque<Entry>>,
+    /// Waiting, or being handled.
+    count: usize,
+}
+
+/// Why Telegram has to bring an update again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    /// It is none.
+    #[error(transparent)]
+    NoUpdate(#[from] incoming::NoUpdate),
+    /// Telegram has not said yet who the bot is.
+    #[error("not ready: Telegram has not answered yet")]
+    NotReady,
+    /// Another instance is at it.
+    #[error("another instance is at it")]
+    Busy,
+    /// Too many are under way here.
+    #[error("{MOST} updates are under way here")]
+    Full,
+    /// It was not kept.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl Inbox {
+    /// Keep an update, to be handled soon. After that Telegram may forget it.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    pub async fn keep(&self, update: &Value) -> Result<(), NotKept> {
+        if let Some((group, supergroup)) = incoming::migration(update) {
+            self.updates.detection.telegram.moved_to(group, supergroup);
+        }
+        let update = Update::read(update, self.me.get().ok_or(NotKept::NotReady)?)?;
+        let Some(asked) = update.asked else { return Ok(()) };
+        if self.queues.state().count >= MOST {
+            return Err(NotKept::Full);
+        }
+        match self.ledger.take(update.id, &asked, now()).await? {
+            Taken::Now(entry) => self.enqueue(*entry),
+            Taken::Before => {}
+            Taken::Busy => return Err(NotKept::Busy),
+        }
+        Ok(())
+    }
+
+    /// Take over what is due.
+    pub async fn sweep(&self) {
+        let due = match self.ledger.due(now(), BATCH).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "the sweep can't look for updates");
+                return;
+            }
+        };
+        for update_id in due {
+            if self.shutdown.is_cancelled() || self.queues.state().count >= MOST {
+                return;
+            }
+            match self.ledger.take_over(update_id, now()).await {
+                Ok(Some(entry)) => self.enqueue(entry),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, update_id, "an update was not taken over"),
+            }
+        }
+    }
+
+    fn enqueue(&self, entry: Entry) {
+        let lane = entry.asked.lane();
+        if let Some(first) = self.queues.push(lane, entry) {
+            let inbox = self.clone();
+            self.working.spawn(async move { inbox.work_on(lane, first).await });
+        }
+    }
+
+    /// Handle a chat's updates until none is left.
+    async fn work_on(&self, lane: i64, first: Entry) {
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            self.work(entry).await;
+            next = self.queues.next(lane);
+        }
+    }
+
+    async fn work(&self, mut entry: Entry) {
+        let update_id = entry.update_id;
+        if self.shutdown.is_cancelled() {
+            if let Err(error) = self.ledger.give_back(&entry).await {
+                tracing::warn!(%error, update_id, "the next try has to wait");
+            }
+            return;
+        }
+        // It may have waited for others of its chat.
+        let left = entry.leased_until - now();
+        if left < self.ledger.time().as_secs() as i64 {
+            match self.ledger.hold(&mut entry, now()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, update_id, "not held; the sweep takes it over");
+                    return;
+                }
+            }
+        }
+        let outcome = if entry.deaths > MOST_DEATHS {
+            tracing::error!(update_id, "an update was given up: each instance that handled it died");
+            metrics::counter!("polybot_updates_given_up_total").increment(1);
+            self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+        } else {
+            self.handle(&entry).await
+        };
+        let ended = match outcome {
+            Ok(()) => self.ledger.end(update_id, now()).await,
+            Err(error) => self.failed(&entry, error).await,
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, update_id, "the next try has to wait, and may do it again");
+        }
+    }
+
+    /// Handle it, and try again a little where that can help at once. Stops before the lease ends: then another may try.
+    async fn handle(&self, entry: &Entry) -> Result<(), HandleError> {
+        let (updates, asked, work_id, update_id) =
+            (self.updates.clone(), entry.asked.clone(), entry.work_id, entry.update_id);
+        // On a task of its own: a panic is a bug, and must not end the chat's queue.
+        let mut work = tokio::spawn(async move {
+            for pause in PAUSES {
+                match updates.handle(&asked, work_id).await {
+                    Err(error) if error.may_pass_soon() => {
+                        tracing::debug!(%error, update_id, "an update failed and is tried again");
+                        tokio::time::sleep(pause).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+            updates.handle(&asked, work_id).await
+        });
+        match tokio::time::timeout(self.ledger.time(), &mut work).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => {
+                tracing::error!(%error, update_id, "handling an update panicked");
+                self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+            }
+            Err(_) => {
+                work.abort();
+                Err(HandleError::TooSlow)
+            }
+        }
+    }
+
+    /// Put it off, or give it up and say so.
+    async fn failed(&self, entry: &Entry, error: HandleError) -> Result<(), AwsError> {
+        let (update_id, now) = (entry.update_id, now());
+        if error.telegram().is_some_and(TelegramError::is_unreachable) {
+            tracing::info!(%error, update_id, "nobody is there who could be answered");
+            return self.ledger.end(update_id, now).await;
+        }
+        let since = entry.since.unwrap_or(now);
+        let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
+        let wait = error.telegram().and_then(TelegramError::retry_after);
+        let next = self.patience.next_try_after(since, now, wait);
+        let next = next.filter(|_| !is_gone || now - since < self.patience.for_a_file());
+        if let Some(after) = next {
+            tracing::warn!(%error, update_id, seconds = after - now, "an update failed and will be tried again");
+            return self.ledger.put_off(entry, since, after).await;
+        }
+        tracing::error!(%error, update_id, "an update was given up");
+        metrics::counter!("polybot_updates_given_up_total").increment(1);
+        let reason = if is_gone { reply::GONE_REASON } else { reply::KEPT_FAILING };
+        match self.updates.apologise(&entry.asked, reason).await {
+            // Told later, for as long as anything else would be.
+            Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
+                tracing::warn!(%error, update_id, "its sender was not told");
+                let wait = error.telegram().and_then(TelegramError::retry_after);
+                match self.patience.next_try_after(since, now, wait) {
+                    Some(after) => self.ledger.put_off(entry, since, after).await,
+                    None => self.ledger.end(update_id, now).await,
+                }
+            }
+            _ => self.ledger.end(update_id, now).await,
+        }
+    }
+}
+
+impl Queues {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Put it behind the others of its chat; given back at once, if there are none: somebody has to begin.
+    fn push(&self, lane: i64, entry: Entry) -> Option<Entry> {
+        let mut state = self.state();
+        state.count += 1;
+        match state.by_lane.get_mut(&lane) {
+            Some(waiting) => {
+                waiting.push_back(entry);
+                None
+            }
+            None => {
+                state.by_lane.insert(lane, VecDeque::new());
+                Some(entry)
+            }
+        }
+    }
+
+    /// One is done; the next of its chat.
+    fn next(&self, lane: i64) -> Option<Entry> {
+        let mut state = self.state();
+        state.count -= 1;
+        let next = state.by_lane.get_mut(&lane).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            state.by_lane.remove(&lane);
+        }
+        next
+    }
+}

@@ -1,0 +1,187 @@
+//! The limit of the bot over all its chats.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::window::Window;
+
+/// What is sent in a second. Telegram takes 30 of one bot; two fewer, as what is slow on its way counts with the next second's.
+const PER_SECOND: f64 = 28.0;
+/// However often Telegram refuses, so much is tried.
+const LEAST_PER_SECOND: f64 = 3.0;
+/// What is left of the rate when Telegram says that it was too much, and what comes back each second.
+const CUT: f64 = 0.7;
+const REGAIN: f64 = 1.0;
+/// A little more than a second, as messages may come closer together than they were sent.
+const SECOND: Duration = Duration::from_millis(1050);
+/// Two chats that are refused within this time, and did nothing to be, speak for a limit that is the bot's.
+const SAME_CAUSE: Duration = Duration::from_secs(2);
+
+/// All that is sent passes here. Chats in which nothing was sent for long go first, so that those with much to say don't
+/// keep the others waiting. Instances of polybot share Telegram's limit without knowing of each other: each sends less when
+/// Telegram refuses, and slowly more again.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    window: Window,
+    rate: f64,
+    /// When `rate` was so.
+    since: Instant,
+    suspect: Option<(i64, Instant)>,
+    /// By when something was last sent in their chat, then by arrival.
+    waiting: BTreeSet<Key>,
+    arrivals: u64,
+}
+
+type Key = (Option<Instant>, u64);
+
+/// Whoever waits; gone from the queue when dropped.
+struct Waiter<'gate> {
+    gate: &'gate Gate,
+    key: Key,
+}
+
+impl Gate {
+    pub(super) fn new(now: Instant) -> Self {
+        let state = State {
+            window: Window::new(SECOND),
+            rate: PER_SECOND,
+            since: now,
+            suspect: None,
+            waiting: BTreeSet::new(),
+            arrivals: 0,
+        };
+        Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Wait for room for `messages` of a chat in which something was sent `last`, until `deadline`. Answers whether there was.
+    pub(super) async fn pass(&self, messages: usize, last: Option<Instant>, deadline: Instant) -> bool {
+        let waiter = self.enter(last);
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let now = Instant::now();
+            let look_again = match self.free_at(&waiter, messages, now) {
+                Some(free) if free <= now => return true,
+                Some(free) => free,
+                None => deadline,
+            };
+            if now >= deadline {
+                return false;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(look_again.min(deadline).into()) => {}
+            }
+        }
+    }
+
+    /// A chat was refused that had not sent too much by itself.
+    pub(super) fn refused(&self, chat_id: i64, now: Instant) {
+        let mut state = self.state();
+        let same_cause = state.suspect.is_some_and(|(other, at)| other != chat_id && now - at < SAME_CAUSE);
+        state.suspect = Some((chat_id, now));
+        if same_cause && now - state.since > SECOND / 2 {
+            let rate = state.rate_at(now);
+            state.rate = (rate * CUT).max(LEAST_PER_SECOND);
+            state.since = now;
+            metrics::counter!("polybot_rate_cuts_total").increment(1);
+            tracing::info!(
+                per_second = state.rate,
+                "Telegram says that the bot sends too much; it sends less for a while"
+            );
+        }
+    }
+
+    /// When the waiter may pass; taken, if that is now. Nothing for one that is not the first.
+    fn free_at(&self, waiter: &Waiter<'_>, messages: usize, now: Instant) -> Option<Instant> {
+        let mut state = self.state();
+        if state.waiting.first() != Some(&waiter.key) {
+            return None;
+        }
+        let most = state.rate_at(now) as usize;
+        let free = state.window.free_at(most, messages, now);
+        if free <= now {
+            state.window.take(messages, now);
+        }
+        Some(free)
+    }
+
+    fn enter(&self, last: Option<Instant>) -> Waiter<'_> {
+        let mut state = self.state();
+        state.arrivals += 1;
+        let key = (last, state.arrivals);
+        state.waiting.insert(key);
+        Waiter { gate: self, key }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn rate_at(&self, now: Instant) -> f64 {
+        (self.rate + REGAIN * (now - self.since).as_secs_f64()).min(PER_SECOND)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.gate.state().waiting.remove(&self.key);
+        self.gate.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_chats_that_did_nothing_speak_for_the_bots_limit() {
+        let start = Instant::now();
+        let gate = Gate::new(start);
+        let rate = |after| gate.state().rate_at(start + after);
+        let later = start + Duration::from_secs(5);
+        gate.refused(1, later);
+        gate.refused(1, later + SECOND);
+        assert!(rate(Duration::from_secs(7)) > 27.9, "one chat says nothing of the bot");
+        gate.refused(2, later + SECOND);
+        assert!(rate(Duration::from_millis(6050)) < 19.7);
+        gate.refused(3, later + SECOND);
+        assert!(rate(Duration::from_millis(6050)) > 19.5, "one cause cuts once");
+        assert!(rate(Duration::from_secs(20)) > 27.9, "it comes back");
+    }
+
+    #[tokio::test]
+    async fn quiet_chats_go_first() {
+        let start = Instant::now();
+        let gate = Gate::new(start);
+        let far = start + Duration::from_secs(60);
+        assert!(gate.pass(30, None, far).await);
+        let order = Mutex::new(Vec::new());
+        let pass = async |name: &'static str, last: Option<Instant>| {
+            assert!(gate.pass(30, last, far).await);
+            order.lock().expect("no panic").push(name);
+        };
+        tokio::join!(pass("busy", Some(start)), pass("quiet", None));
+        assert_eq!(*order.lock().expect("no panic"), ["quiet", "busy"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_told() {
+        let gate = Gate::new(Instant::now());
+        assert!(gate.pass(30, None, Instant::now() + SECOND).await);
+        assert!(!gate.pass(30, None, Instant::now() + Duration::from_millis(20)).await);
+        assert!(gate.state().waiting.is_empty());
+    }
+}

@@ -1,0 +1,83 @@
+//! What has to be settled with Telegram before the bot works, and what has to be watched while it does.
+
+use std::time::Duration;
+
+use fleet::prediction::now;
+use tokio_util::sync::CancellationToken;
+
+use crate::telegram::Webhook;
+use crate::{Telegram, TelegramError};
+
+/// Waits between tries at start; the last one stays.
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
+/// The longest that a 429 at start is believed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// So long after an update was not taken, in seconds, the webhook counts as failing.
+const FAILING: i64 = 300;
+
+/// Ask Telegram until it answers. Nothing, if `shutdown` comes first.
+///
+/// # Errors
+/// What Telegram refuses: another try would be refused, too.
+pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError>>>(
+    ask: impl Fn() -> F,
+    shutdown: &CancellationToken,
+) -> Result<Option<T>, TelegramError> {
+    let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) if error.is_unauthorized() || !error.may_pass() => return Err(error),
+            Err(error) => error,
+        };
+        let pause = pauses.next().unwrap_or_default();
+        let pause = error.retry_after().map_or(pause, |wait| wait.min(LONGEST_PAUSE));
+        tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram is asked again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// Look at the webhook again and again as Telegram sees it, until `shutdown`: measure it, and set it anew where Telegram is
+/// refused, as after a certificate was renewed or another program has set another secret.
+pub(crate) async fn watch_webhook(
+    telegram: &Telegram,
+    webhook: &Webhook,
+    interval: Duration,
+    shutdown: &CancellationToken,
+) {
+    let mut set_at = now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = shutdown.cancelled() => return,
+        }
+        let health = match telegram.webhook_health().await {
+            Ok(health) => health,
+            Err(error) => {
+                tracing::warn!(%error, "can't ask how the webhook does");
+                continue;
+            }
+        };
+        let is_failing = health.failed_at.is_some_and(|at| now() - at < FAILING);
+        metrics::gauge!("polybot_webhook_pending_updates").set(health.pending as f64);
+        metrics::gauge!("polybot_webhook_failing").set(f64::from(u8::from(is_failing)));
+        if !is_failing {
+            continue;
+        }
+        let failure = health.failure.as_deref().unwrap_or_default();
+        tracing::warn!(failure, pending = health.pending, "Telegram can't deliver updates");
+        // Not for a failure from before it was set last.
+        if health.wants_setting() && health.failed_at.is_some_and(|at| at >= set_at) {
+            match telegram.set_webhook(webhook).await {
+                Ok(()) => tracing::info!("the webhook was set anew"),
+                Err(error) => tracing::warn!(%error, "the webhook was not set anew"),
+            }
+            // A failure of the same second may be an old one.
+            set_at = now() + 1;
+        }
+    }
+}
