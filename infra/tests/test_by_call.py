@@ -100,7 +100,8 @@ def test_each_thing_to_wake_up_for_has_an_alarm(alarms):
     names = {alarm["AlarmName"] for (stack, _), alarm in alarms.items() if stack == "fleet"}
     assert names == {"fleet-oldest-message", "fleet-dead-letters", "fleet-undeliverable", "fleet-no-metric", "fleet-unhealthy-hosts",
                      "fleet-5xx", "fleet-failing-jobs", "fleet-workers-missing", "fleet-polybots-missing", "fleet-worker-boots",
-                     "fleet-polybot-boots", "fleet-at-maximum", "fleet-launches", "fleet-certificate"}
+                     "fleet-polybot-boots", "fleet-at-maximum", "fleet-launches", "fleet-certificate",
+                     "fleet-webhook"}
 
 
 def test_alarms_are_sent_where_asked_for(alarms):
