@@ -153,8 +153,7 @@ mod tests {
         let mut rows = Vec::new();
         for i in 0..10 {
             let at = |row: usize| columns[row * 10 + i];
-            // Objectness 0.5 with doubled scores is the same confidence.
-            rows.extend([at(0), at(1), at(2), at(3), 0.5, at(4) * 2.0, at(5) * 2.0]);
+            rows.extend([at(0), at(1), at(2), at(3), 1.0, at(4), at(5)]);
         }
         let bare: Vec<f32> =
             (0..10).flat_map(|i| (0..6).map(move |row| (row, i))).map(|(row, i)| columns[row * 10 + i]).collect();

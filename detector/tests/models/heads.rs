@@ -51,6 +51,11 @@ fn model(spelling: Spelling) -> Graph {
         graph.convolution(&mut random, &input, &map, [CHANNELS, CHANNELS, 2]);
         graph.convolution(&mut random, &map, &name("box"), [CHANNELS, 4 * bins, 1]);
         graph.convolution(&mut random, &map, &name("class"), [CHANNELS, CLASSES, 1]);
+        if bins == 1 {
+            // Distances as they are: such as give boxes.
+            let bias = graph.proto.initializer.iter_mut().find(|tensor| tensor.name == format!("box {level}.bias"));
+            bias.expect("a bias").float_data.fill(20.0);
+        }
         if apart {
             boxes.push(graph.step("Reshape", &[&name("box"), "box rows"], &name("flat box"), vec![]));
             scores.push(graph.step("Reshape", &[&name("class"), "class rows"], &name("flat class"), vec![]));
@@ -262,6 +267,7 @@ fn weights_of_16_bits_are_widened() {
     // As a converter leaves it: 16 bits inside, 32 at both ends.
     graph.proto.node[0].input[0] = "halves".into();
     for node in &mut graph.proto.node {
+        node.name = format!("node of {}", node.name);
         for output in node.output.iter_mut().filter(|output| *output == "output0") {
             *output = "half output".into();
         }
