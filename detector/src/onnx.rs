@@ -195,7 +195,7 @@ fn inline(tensor: &mut TensorProto, folder: &Path) -> Result<(), String> {
     if length != u64::MAX && bytes.len() as u64 != length {
         return Err(format!("its weights {} are not all in {}", tensor.name, path.display()));
     }
-    tensor.raw_data = bytes.into();
+    tensor.raw_data = bytes;
     tensor.data_location = None;
     tensor.external_data.clear();
     Ok(())
@@ -211,7 +211,7 @@ fn widen(tensor: &mut TensorProto) -> Result<(), String> {
     let wide = |bits: u16| {
         if is_bf16 { f32::from_bits(u32::from(bits) << 16) } else { tract_onnx::prelude::f16::from_bits(bits).to_f32() }
     };
-    if tensor.raw_data.len() % 2 != 0 {
+    if !tensor.raw_data.len().is_multiple_of(2) {
         return Err(format!("half a value is missing from its weights {}", tensor.name));
     }
     tensor.float_data = if tensor.raw_data.is_empty() {
