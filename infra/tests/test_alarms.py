@@ -32,6 +32,8 @@ FAILURES = {
     # One photo, once: polybot takes it in seconds, so only that it was received is seen.
     "DeadLetterAlarm": ({"NumberOfMessagesReceived": {20: [1]}}, 5),
     "UndeliverableAlarm": ({"Undeliverable": {20: [1]}}, 10),
+    # polybot looks every few minutes, and says it each time.
+    "WebhookAlarm": ({"WebhookFailing": each(1, 20)}, 20),
     "NoMetricAlarm": ({"BacklogPerInstance": {minute: [0, 0] for minute in range(BEFORE, 20)}}, 12),
     "UnhealthyHostsAlarm": ({"HealthyHostCount": each(2, BEFORE, 20) | each(1, 20)}, 8),
     "ServerErrorsAlarm": ({"HTTPCode_Target_5XX_Count": each(3, 20)}, 15),
@@ -58,6 +60,8 @@ MORE = [
     ("WorkersMissingAlarm", {"GroupDesiredCapacity": each(2, BEFORE, 20) | each(8, 20),
                              "GroupInServiceInstances": each(2, BEFORE, 30) | each(8, 30)}, False),
     ("AtMaximumAlarm", {"GroupDesiredCapacity": each(2, BEFORE, 20) | each(10, 20, 30) | each(6, 30)}, False),
+    # One failure, which Telegram reports for five minutes.
+    ("WebhookAlarm", {"WebhookFailing": each(1, 20, 25)}, False),
 ]
 
 

@@ -72,7 +72,9 @@ def test_an_instance_like_a_worker_becomes_an_image(baking, moto_fleet):
     assert instance["ImageId"] == emulators.launch_template(moto_fleet, "PolybotTemplate")["ImageId"]
     assert instance["InstanceType"] == moto_fleet.resolver.resolve({"Ref": "WorkerInstanceTypes"})[0]
     assert instance["SubnetId"] == ids["PublicSubnetA"]
-    assert [group["GroupId"] for group in instance["SecurityGroups"]] == [ids["WorkerSecurityGroup"]]
+    # The emulator tells an interface's groups there and not of the instance.
+    interface, = instance["NetworkInterfaces"]
+    assert [group["GroupId"] for group in interface["Groups"]] == [ids["WorkerSecurityGroup"]]
     attribute = baking.ec2.describe_instance_attribute(InstanceId=instance["InstanceId"], Attribute="userData")
     script = emulators.base64_text(attribute["UserData"]["Value"])
     assert script == emulators.base64_text(template["UserData"]).replace("\n", "\nBAKE=1\n", 1)

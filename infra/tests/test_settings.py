@@ -141,8 +141,8 @@ def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
     of_boots = [properties for properties in filters if re.search(r'"booted"|"the boot failed"|aws.autoscaling', properties["FilterPattern"])]
     counted = [properties for properties in counted if properties not in of_boots]
     filters = [properties for properties in filters if properties not in counted + of_boots]
-    assert (len(filters), len(counted), len(of_boots)) == (6, 3, 8)
-    sources = "".join((ROOT / file).read_text() for file in ("polybot/src/delivery.rs", "yolo-worker/src/pipeline.rs",
+    assert (len(filters), len(counted), len(of_boots)) == (6, 4, 8)
+    sources = "".join((ROOT / file).read_text() for file in ("polybot/src/delivery.rs", "polybot/src/startup.rs", "yolo-worker/src/pipeline.rs",
                                                              "yolo-worker/src/consumer.rs"))
     for properties in counted:
         message, = re.findall(r'\$\.message = "([^"]+)"', properties["FilterPattern"])
