@@ -58,7 +58,7 @@ class Runbook(unittest.TestCase):
     def test_each_error_is_explained(self):
         listed = {row[0].strip("`") for row in table_rows("Logs")}
         for path, text in SOURCES.items():
-            for call in re.findall(r"tracing::error!\((.*?)\)[;,)\n]", text, flags=re.DOTALL):
+            for call in re.findall(r'tracing::error!\((.*?")\s*\)', text, flags=re.DOTALL):
                 line = re.findall(r'"([^"]+)"', call)[-1]
                 self.assertIn(line, listed, f"an ERROR of {path} that the runbook does not explain")
 

@@ -221,7 +221,7 @@ class Licences(Scripts):
             printed[architecture] = result.stdout
         locked = {package["name"]: package for package in tomllib.loads(read("Cargo.lock"))["package"]}
         for text in printed.values():
-            for name in ("tokio", "tract-onnx", "teloxide", "colored", "vecrem"):
+            for name in ("tokio", "tract-onnx", "teloxide", "colored"):
                 self.assertIn(f"\n{name} {locked[name]['version']} (", text)
             self.assertIn("Mozilla Public License Version 2.0", text)
             self.assertIn("Permission is hereby granted, free of charge", text)
