@@ -8,7 +8,7 @@ use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 #[derive(Debug, thiserror::Error)]
 #[error("{tried} failed: {reason}")]
 pub struct AwsError {
-    /// What was tried and on what, for example "sending a job to <queue url>".
+    /// What was tried and on what, for example "sending a job to `QUEUE_URL`".
     tried: String,
     /// The service's error code, where it answered with one.
     code: Option<String>,

@@ -20,8 +20,8 @@ pub struct Network {
     /// no squares, with slightly other confidences
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
     pub rectangular: bool,
-    /// What the model's output is, where the file does not tell: columns ([1,4+classes,N]), rows ([1,N,4+classes]),
-    /// rows-with-objectness ([1,N,5+classes]) or end-to-end ([1,N,6])
+    /// What the model's output is, where the file does not tell: columns (1 x 4+classes x N), rows (1 x N x 4+classes),
+    /// rows-with-objectness (1 x N x 5+classes) or end-to-end (1 x N x 6)
     #[arg(long, env)]
     pub model_layout: Option<LayoutName>,
 }
