@@ -131,8 +131,11 @@ impl Instance {
                     Ok(()) => protected = Some(wished),
                     Err(error) => {
                         tracing::warn!(%error, wished, "the protection from scale-in was not changed");
-                        tokio::time::sleep(INTERVAL).await;
-                        continue;
+                        // A job that arrives meanwhile is to be protected now: it may be over before the next try.
+                        match tokio::time::timeout(INTERVAL, in_hand.wait_for(|held| (*held > 0) != wished)).await {
+                            Ok(Err(_)) => return,
+                            Ok(Ok(_)) | Err(_) => continue,
+                        }
                     }
                 }
             }
