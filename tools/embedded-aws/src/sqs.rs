@@ -5,12 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,25 +19,22 @@ use crate::reply::Reply;
 use crate::service::Service;
 use crate::{ACCOUNT, REGION};
 
+mod attributes;
 mod keeper;
+mod moves;
 mod queue;
 mod saved;
+mod wire;
 
+use attributes::{KEPT, SETTINGS, check_settings};
 pub(crate) use keeper::Keeper;
-use queue::{Delivery, Message, Millis, Queue, Receipt, Refusal};
+use queue::{Delivery, Message, Millis, Queue, Refusal};
 use saved::{Saved, SavedQueue};
-
-/// What a queue may be told at its making, what it is told if nothing is said, and the range of what it may be told.
-const SETTINGS: [(&str, u64, std::ops::RangeInclusive<u64>); 5] = [
-    ("DelaySeconds", 0, 0..=900),
-    ("MaximumMessageSize", 1_048_576, 1024..=1_048_576),
-    ("MessageRetentionPeriod", 345_600, 60..=1_209_600),
-    ("ReceiveMessageWaitTimeSeconds", 0, 0..=20),
-    ("VisibilityTimeout", 30, 0..=43_200),
-];
-/// Settings that are kept and shown and change nothing here.
-const KEPT: [&str; 5] =
-    ["Policy", "RedriveAllowPolicy", "SqsManagedSseEnabled", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds"];
+use wire::{
+    Batch, ChangeVisibility, CreateQueue, Delete, GetQueueAttributes, GetQueueUrl, ListQueues, OfQueue, ReceiveMessage,
+    Send, SetQueueAttributes, attributes_md5, invalid, no_such_queue, parse, parse_entry, read_receipt, shown_message,
+    within,
+};
 
 #[derive(Debug)]
 pub(crate) struct Sqs {
@@ -70,32 +63,21 @@ struct Hosted {
     changed: Arc<Notify>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RedrivePolicy {
-    dead_letter_target_arn: String,
-    max_receive_count: Value,
-}
-
 impl Hosted {
     fn number(&self, name: &str) -> u64 {
-        let default = SETTINGS.iter().find(|(n, ..)| *n == name).map_or(0, |(_, default, _)| *default);
-        self.settings.get(name).and_then(|value| value.parse().ok()).unwrap_or(default)
+        let set = self.settings.get(name).and_then(|value| value.parse().ok());
+        set.or_else(|| attributes::default_of(name)).unwrap_or_default()
+    }
+
+    /// A setting as `GetQueueAttributes` shows it.
+    fn shown(&self, name: &str) -> Option<String> {
+        self.settings.get(name).cloned().or_else(|| attributes::default_of(name).map(|number| number.to_string()))
     }
 
     /// The dead-letter queue's name, and after how many receives a message goes there.
     fn redrive(&self) -> Option<(String, u32)> {
-        redrive_policy(self.settings.get("RedrivePolicy")?)
+        attributes::redrive_policy(self.settings.get("RedrivePolicy")?)
     }
-}
-
-fn redrive_policy(policy: &str) -> Option<(String, u32)> {
-    let policy: RedrivePolicy = serde_json::from_str(policy).ok()?;
-    let receives = match &policy.max_receive_count {
-        Value::String(text) => text.parse().ok()?,
-        number => number.as_u64()?.try_into().ok()?,
-    };
-    Some((queue_name(&policy.dead_letter_target_arn).to_owned(), receives)).filter(|_| receives >= 1)
 }
 
 /// The name at the end of a queue's URL or ARN.
@@ -105,138 +87,6 @@ fn queue_name(of: &str) -> &str {
 
 fn arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct OfQueue {
-    queue_url: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct CreateQueue {
-    queue_name: String,
-    #[serde(default)]
-    attributes: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct GetQueueUrl {
-    queue_name: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListQueues {
-    #[serde(default)]
-    queue_name_prefix: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct GetQueueAttributes {
-    queue_url: String,
-    #[serde(default)]
-    attribute_names: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SetQueueAttributes {
-    queue_url: String,
-    #[serde(default)]
-    attributes: BTreeMap<String, String>,
-}
-
-/// One message, alone or in a batch.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Send {
-    message_body: String,
-    delay_seconds: Option<u64>,
-    #[serde(default)]
-    message_attributes: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ReceiveMessage {
-    queue_url: String,
-    #[serde(default)]
-    attribute_names: Vec<String>,
-    #[serde(default)]
-    message_system_attribute_names: Vec<String>,
-    #[serde(default)]
-    message_attribute_names: Vec<String>,
-    max_number_of_messages: Option<i64>,
-    visibility_timeout: Option<i64>,
-    wait_time_seconds: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Delete {
-    receipt_handle: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ChangeVisibility {
-    receipt_handle: String,
-    visibility_timeout: i64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Batch {
-    queue_url: String,
-    #[serde(default)]
-    entries: Vec<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StartMessageMoveTask {
-    source_arn: String,
-    destination_arn: Option<String>,
-    max_number_of_messages_per_second: Option<u32>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListMessageMoveTasks {
-    source_arn: String,
-    max_results: Option<usize>,
-}
-
-fn no_such_queue() -> Failure {
-    Failure::bad("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
-}
-
-fn invalid(message: impl Into<String>) -> Failure {
-    Failure::bad("InvalidParameterValue", message)
-}
-
-/// `value` if it lies in `range`.
-fn within(name: &str, value: i64, range: std::ops::RangeInclusive<i64>) -> Result<u64, Failure> {
-    if !range.contains(&value) {
-        let (least, most) = (range.start(), range.end());
-        return Err(invalid(format!(
-            "Value {value} for parameter {name} is invalid. Reason: Must be between {least} and {most}."
-        )));
-    }
-    Ok(value.unsigned_abs())
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|e| Failure::bad("MissingParameter", e.to_string()))
-}
-
-fn parse_entry<T: DeserializeOwned>(entry: &Value) -> Result<T, Failure> {
-    T::deserialize(entry).map_err(|e| Failure::bad("MissingParameter", e.to_string()))
 }
 
 impl Sqs {
@@ -380,9 +230,9 @@ impl Sqs {
         }
         let now = self.clock.now();
         let mut state = self.lock();
-        check_settings(&input.attributes, &state)?;
+        check_settings(&input.attributes, |name| state.queues.contains_key(name))?;
         if let Some(queue) = state.queues.get(&name) {
-            let same = |(key, value): (&String, &String)| shown(queue, key).as_ref() == Some(value);
+            let same = |(key, value): (&String, &String)| queue.shown(key).as_ref() == Some(value);
             if !input.attributes.iter().all(same) {
                 return Err(Failure::bad(
                     "QueueAlreadyExists",
@@ -434,7 +284,7 @@ impl Sqs {
                 ("LastModifiedTimestamp", (queue.changed_at / 1000).to_string()),
             ]);
             let names = SETTINGS.iter().map(|(name, ..)| *name).chain(KEPT).chain(["RedrivePolicy"]);
-            all.extend(names.clone().filter_map(|name| Some((name, shown(queue, name)?))));
+            all.extend(names.clone().filter_map(|name| Some((name, queue.shown(name)?))));
             let asked = &input.attribute_names;
             let known = |asked: &String| {
                 asked == "All" || all.contains_key(asked.as_str()) || names.clone().any(|name| name == asked)
@@ -451,7 +301,7 @@ impl Sqs {
 
     fn set_queue_attributes(&self, input: SetQueueAttributes) -> Result<Value, Failure> {
         let mut state = self.lock();
-        check_settings(&input.attributes, &state)?;
+        check_settings(&input.attributes, |name| state.queues.contains_key(name))?;
         let queue = state.queues.get_mut(queue_name(&input.queue_url)).ok_or_else(no_such_queue)?;
         for (name, value) in input.attributes {
             // An empty text takes a policy away.
@@ -496,7 +346,7 @@ impl Sqs {
         let now = self.clock.now();
         let message = Message {
             id: uuid::Uuid::now_v7().to_string(),
-            body_md5: hex(Md5::digest(&input.message_body).as_slice()),
+            body_md5: hex::encode(Md5::digest(&input.message_body)),
             body: input.message_body,
             attributes_md5: attributes_md5(&input.message_attributes)?,
             attributes: input.message_attributes,
@@ -608,196 +458,4 @@ impl Sqs {
         queue.changed.notify_waiters();
         Ok(json!({}))
     }
-
-    /// Moves at once all that is visible: here no one needs to wait for a task.
-    fn start_move(&self, input: StartMessageMoveTask) -> Result<Value, Failure> {
-        let now = self.clock.now();
-        let no_such = |what: &str| {
-            Failure::bad(
-                "ResourceNotFoundException",
-                format!("The resource that you specified for {what} doesn't exist."),
-            )
-        };
-        let source = queue_name(&input.source_arn);
-        let mut state = self.lock();
-        if !state.queues.contains_key(source) {
-            return Err(no_such("the SourceArn parameter"));
-        }
-        let is_target = |queue: &Hosted| queue.redrive().is_some_and(|(target, _)| target == source);
-        if !state.queues.values().any(is_target) {
-            return Err(Failure::bad(
-                "AWS.SimpleQueueService.UnsupportedOperation",
-                "Source queue must be configured as a Dead Letter Queue.",
-            ));
-        }
-        let destination = input.destination_arn.as_deref().map(queue_name);
-        if destination.is_some_and(|name| !state.queues.contains_key(name)) {
-            return Err(no_such("the DestinationArn parameter"));
-        }
-        let messages = state.queues.get_mut(source).map(|queue| queue.queue.take_visible(now)).unwrap_or_default();
-        let (to_move, mut moved) = (messages.len(), 0);
-        for message in messages {
-            let target = destination.or(message.given_up_by.as_deref().map(queue_name)).unwrap_or(source).to_owned();
-            let target = if state.queues.contains_key(&target) { target.as_str() } else { source };
-            let Some(queue) = state.queues.get_mut(target) else { continue };
-            if target == source {
-                queue.queue.send(message, 0, now);
-                continue;
-            }
-            // What is moved counts as newly sent.
-            let id = uuid::Uuid::now_v7().to_string();
-            let fresh =
-                Message { id, sent_at: now, first_received_at: None, receives: 0, given_up_by: None, ..message };
-            queue.queue.send(fresh, 0, now);
-            queue.changed.notify_waiters();
-            moved += 1;
-        }
-        let handle = uuid::Uuid::now_v7().to_string();
-        let mut task = json!({
-            "TaskHandle": handle,
-            "Status": if moved == to_move { "COMPLETED" } else { "FAILED" },
-            "SourceArn": input.source_arn,
-            "ApproximateNumberOfMessagesMoved": moved,
-            "ApproximateNumberOfMessagesToMove": to_move,
-            "StartedTimestamp": now,
-        });
-        if moved < to_move {
-            task["FailureReason"] = json!("CouldNotDetermineMessageSource");
-        }
-        if let Some(destination) = input.destination_arn {
-            task["DestinationArn"] = json!(destination);
-        }
-        if let Some(rate) = input.max_number_of_messages_per_second {
-            task["MaxNumberOfMessagesPerSecond"] = json!(rate);
-        }
-        state.moves.push(task);
-        Ok(json!({ "TaskHandle": handle }))
-    }
-
-    fn list_moves(&self, input: ListMessageMoveTasks) -> Value {
-        let state = self.lock();
-        let of_source = state.moves.iter().rev().filter(|task| task["SourceArn"] == input.source_arn.as_str());
-        json!({ "Results": of_source.take(input.max_results.unwrap_or(1)).collect::<Vec<_>>() })
-    }
-}
-
-/// A setting as `GetQueueAttributes` shows it.
-fn shown(queue: &Hosted, name: &str) -> Option<String> {
-    if let Some(value) = queue.settings.get(name) {
-        return Some(value.clone());
-    }
-    SETTINGS.iter().find(|(n, ..)| *n == name).map(|(_, default, _)| default.to_string())
-}
-
-fn check_settings(settings: &BTreeMap<String, String>, state: &State) -> Result<(), Failure> {
-    for (name, value) in settings {
-        if let Some((_, _, range)) = SETTINGS.iter().find(|(n, ..)| n == name) {
-            if !value.parse().is_ok_and(|number: u64| range.contains(&number)) {
-                return Err(Failure::bad("InvalidAttributeValue", format!("Invalid value for the parameter {name}.")));
-            }
-        } else if name == "RedrivePolicy" {
-            if value.is_empty() {
-                continue;
-            }
-            let Some((target, _)) = redrive_policy(value) else {
-                return Err(invalid(format!("Value {value} for parameter RedrivePolicy is invalid.")));
-            };
-            if !state.queues.contains_key(&target) {
-                return Err(invalid(format!(
-                    "Value {value} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist."
-                )));
-            }
-        } else if !KEPT.contains(&name.as_str()) {
-            return Err(Failure::bad("InvalidAttributeName", format!("Unknown Attribute {name}.")));
-        }
-    }
-    Ok(())
-}
-
-fn shown_message(delivery: &Delivery, queue: &str, asked: &ReceiveMessage) -> Value {
-    let message = &delivery.message;
-    let mut system = BTreeMap::from([
-        ("ApproximateReceiveCount", message.receives.to_string()),
-        ("SentTimestamp", message.sent_at.to_string()),
-        ("ApproximateFirstReceiveTimestamp", message.first_received_at.unwrap_or_default().to_string()),
-        ("SenderId", ACCOUNT.to_owned()),
-    ]);
-    if let Some(source) = &message.given_up_by {
-        system.insert("DeadLetterQueueSourceArn", source.clone());
-    }
-    // `AttributeNames` is the older name of the same wish.
-    let wished: Vec<_> = asked.attribute_names.iter().chain(&asked.message_system_attribute_names).collect();
-    system.retain(|name, _| wished.iter().any(|wish| *wish == "All" || wish == name));
-    let wanted = |name: &str| {
-        asked.message_attribute_names.iter().any(|wish| match wish.strip_suffix(".*") {
-            Some(prefix) => name.starts_with(prefix),
-            None => wish == "All" || wish == name,
-        })
-    };
-    let attributes: Map<_, _> =
-        message.attributes.iter().filter(|(name, _)| wanted(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
-    let mut shown = json!({
-        "MessageId": message.id,
-        "ReceiptHandle": write_receipt(delivery.receipt, queue),
-        "MD5OfBody": message.body_md5,
-        "Body": message.body,
-    });
-    if !system.is_empty() {
-        shown["Attributes"] = json!(system);
-    }
-    if !attributes.is_empty() {
-        // The checksum covers what is shown, which may be less than what was sent.
-        if let Ok(Some(md5)) = attributes_md5(&attributes) {
-            shown["MD5OfMessageAttributes"] = json!(md5);
-        }
-        shown["MessageAttributes"] = Value::Object(attributes);
-    }
-    shown
-}
-
-fn write_receipt(receipt: Receipt, queue: &str) -> String {
-    BASE64.encode(format!("{queue} {} {}", receipt.sequence, receipt.receive))
-}
-
-fn read_receipt(handle: &str, queue: &str) -> Result<Receipt, Failure> {
-    let read = || {
-        let text = String::from_utf8(BASE64.decode(handle).ok()?).ok()?;
-        let mut parts = text.split(' ');
-        if parts.next()? != queue {
-            return None;
-        }
-        Some(Receipt { sequence: parts.next()?.parse().ok()?, receive: parts.next()?.parse().ok()? })
-    };
-    let message = format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
-    read().ok_or_else(|| Failure::new(404, "ReceiptHandleIsInvalid", message))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// SQS's checksum of message attributes: names, types and values in order of name, each with its length before it.
-fn attributes_md5(attributes: &Map<String, Value>) -> Result<Option<String>, Failure> {
-    if attributes.is_empty() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    let mut add = |part: &[u8], kind: Option<u8>| {
-        bytes.extend(kind);
-        bytes.extend((part.len() as u32).to_be_bytes());
-        bytes.extend_from_slice(part);
-    };
-    let sorted: BTreeMap<_, _> = attributes.iter().collect();
-    for (name, value) in sorted {
-        let data_type = value["DataType"].as_str().ok_or_else(|| invalid(format!("{name} has no DataType.")))?;
-        add(name.as_bytes(), None);
-        add(data_type.as_bytes(), None);
-        if let Some(text) = value["StringValue"].as_str() {
-            add(text.as_bytes(), Some(1));
-        } else {
-            let binary = value["BinaryValue"].as_str().and_then(|b| BASE64.decode(b).ok());
-            add(&binary.ok_or_else(|| invalid(format!("The message attribute {name} has no value.")))?, Some(2));
-        }
-    }
-    Ok(Some(hex(Md5::digest(&bytes).as_slice())))
 }
