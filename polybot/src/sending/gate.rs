@@ -13,6 +13,11 @@ use super::window::Window;
 const PER_SECOND: f64 = 28.0;
 /// However often Telegram refuses, so much is tried.
 const LEAST_PER_SECOND: f64 = 3.0;
+/// The share of it that is kept for private chats in which nothing was sent for a while, one part of so many: groups at their
+/// limits would take all of it at once, and whoever asks then would wait for the next second.
+const KEPT_FOR_QUIET: usize = 4;
+/// So long nothing was sent in a private chat that is quiet.
+const QUIET: Duration = Duration::from_secs(5);
 /// What is left of the rate when Telegram says that it was too much, and what comes back each second.
 const CUT: f64 = 0.7;
 const REGAIN: f64 = 1.0;
@@ -21,8 +26,8 @@ const SECOND: Duration = Duration::from_millis(1050);
 /// Two chats that are refused within this time, and did nothing to be, speak for a limit that is the bot's.
 const SAME_CAUSE: Duration = Duration::from_secs(2);
 
-/// All that is sent passes here. Chats in which nothing was sent for long go first, so that those with much to say don't
-/// keep the others waiting. Instances of polybot share Telegram's limit without knowing of each other: each sends less when
+/// All that is sent passes here. Quiet private chats go first, then those in which nothing was sent for long, so that those with
+/// much to say don't keep the others waiting. Instances of polybot share Telegram's limit without knowing of each other: each sends less when
 /// Telegram refuses, and slowly more again.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -37,12 +42,33 @@ struct State {
     /// When `rate` was so.
     since: Instant,
     suspect: Option<(i64, Instant)>,
-    /// By when something was last sent in their chat, then by arrival.
     waiting: BTreeSet<Key>,
     arrivals: u64,
 }
 
-type Key = (Option<Instant>, u64);
+/// Its order is that in which those who wait pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    is_loud: bool,
+    /// When something was last sent in the chat.
+    last: Option<Instant>,
+    is_group: bool,
+    arrival: u64,
+}
+
+/// A chat as far as the gate looks at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chat {
+    pub(super) is_group: bool,
+    /// When something was last sent in it, within a minute.
+    pub(super) last: Option<Instant>,
+}
+
+impl Chat {
+    fn is_loud(self, now: Instant) -> bool {
+        self.is_group || self.last.is_some_and(|last| now.saturating_duration_since(last) < QUIET)
+    }
+}
 
 /// Whoever waits; gone from the queue when dropped.
 struct Waiter<'gate> {
@@ -63,9 +89,9 @@ impl Gate {
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Wait for room for `messages` of a chat in which something was sent `last`, until `deadline`. Answers whether there was.
-    pub(super) async fn pass(&self, messages: usize, last: Option<Instant>, deadline: Instant) -> bool {
-        let waiter = self.enter(last);
+    /// Wait for room for `messages` of this chat, until `deadline`. Answers whether there was.
+    pub(super) async fn pass(&self, messages: usize, chat: Chat, deadline: Instant) -> bool {
+        let waiter = self.enter(chat, Instant::now());
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -108,7 +134,8 @@ impl Gate {
         if state.waiting.first() != Some(&waiter.key) {
             return None;
         }
-        let most = state.rate_at(now) as usize;
+        let all = state.rate_at(now) as usize;
+        let most = if waiter.key.is_loud { all - all / KEPT_FOR_QUIET } else { all };
         let free = state.window.free_at(most, messages, now);
         if free <= now {
             state.window.take(messages, now);
@@ -116,10 +143,11 @@ impl Gate {
         Some(free)
     }
 
-    fn enter(&self, last: Option<Instant>) -> Waiter<'_> {
+    fn enter(&self, chat: Chat, now: Instant) -> Waiter<'_> {
         let mut state = self.state();
         state.arrivals += 1;
-        let key = (last, state.arrivals);
+        let Chat { is_group, last } = chat;
+        let key = Key { is_loud: chat.is_loud(now), last, is_group, arrival: state.arrivals };
         state.waiting.insert(key);
         Waiter { gate: self, key }
     }
@@ -162,26 +190,48 @@ mod tests {
         assert!(rate(Duration::from_secs(20)) > 27.9, "it comes back");
     }
 
+    const QUIET_CHAT: Chat = Chat { is_group: false, last: None };
+
     #[tokio::test]
     async fn quiet_chats_go_first() {
         let start = Instant::now();
         let gate = Gate::new(start);
         let far = start + Duration::from_secs(60);
-        assert!(gate.pass(30, None, far).await);
+        assert!(gate.pass(30, QUIET_CHAT, far).await);
         let order = Mutex::new(Vec::new());
-        let pass = async |name: &'static str, last: Option<Instant>| {
-            assert!(gate.pass(30, last, far).await);
+        let pass = async |name: &'static str, chat: Chat| {
+            assert!(gate.pass(30, chat, far).await);
             order.lock().expect("no panic").push(name);
         };
-        tokio::join!(pass("busy", Some(start)), pass("quiet", None));
-        assert_eq!(*order.lock().expect("no panic"), ["quiet", "busy"]);
+        tokio::join!(
+            pass("busy", Chat { is_group: false, last: Some(start) }),
+            pass("new group", Chat { is_group: true, last: None }),
+            pass("quiet", QUIET_CHAT)
+        );
+        assert_eq!(*order.lock().expect("no panic"), ["quiet", "new group", "busy"]);
+    }
+
+    #[test]
+    fn however_loud_groups_are_there_is_room_for_quiet_chats() {
+        let start = Instant::now();
+        let gate = Gate::new(start);
+        let passed = |chat: Chat| {
+            let count = (0..100).take_while(|_| {
+                let waiter = gate.enter(chat, start);
+                gate.free_at(&waiter, 1, start).is_some_and(|free| free <= start)
+            });
+            count.count()
+        };
+        assert_eq!(passed(Chat { is_group: true, last: None }), 21);
+        assert_eq!(passed(Chat { is_group: false, last: Some(start) }), 0);
+        assert_eq!(passed(QUIET_CHAT), 7);
     }
 
     #[tokio::test]
     async fn nobody_waits_longer_than_told() {
         let gate = Gate::new(Instant::now());
-        assert!(gate.pass(30, None, Instant::now() + SECOND).await);
-        assert!(!gate.pass(30, None, Instant::now() + Duration::from_millis(20)).await);
+        assert!(gate.pass(30, QUIET_CHAT, Instant::now() + SECOND).await);
+        assert!(!gate.pass(30, QUIET_CHAT, Instant::now() + Duration::from_millis(20)).await);
         assert!(gate.state().waiting.is_empty());
     }
 }

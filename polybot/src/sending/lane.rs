@@ -96,6 +96,10 @@ impl Lane {
         promised
     }
 
+    pub(super) fn is_group(&self) -> bool {
+        self.is_group
+    }
+
     /// When something was sent here last, within a minute.
     pub(super) fn last(&self) -> Option<Instant> {
         self.pace().minute.last()

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use teloxide::RequestError;
 
-use gate::Gate;
+use gate::{Chat, Gate};
 use lane::Lane;
 
 /// So many chats may be known before those are forgotten in which nothing goes on.
@@ -96,7 +96,7 @@ impl Sending {
             return Err(later());
         };
         // As it was before: who is refused through no fault of its own keeps its place among the chats.
-        let last = lane.last();
+        let chat = Chat { is_group: lane.is_group(), last: lane.last() };
         loop {
             let free = lane.free_at(Instant::now());
             if free > deadline {
@@ -104,7 +104,7 @@ impl Sending {
                 return Err(later());
             }
             tokio::time::sleep_until(free.into()).await;
-            if !self.shared.gate.pass(messages, last, deadline).await {
+            if !self.shared.gate.pass(messages, chat, deadline).await {
                 drop((place, turn));
                 return Err(later());
             }
