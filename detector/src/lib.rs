@@ -13,7 +13,6 @@
 
 pub mod annotate;
 pub mod bounding_box;
-mod coco;
 pub mod decode;
 mod detector;
 mod engine;

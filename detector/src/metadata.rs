@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use photo::coco;
 use tract_onnx::pb::ModelProto;
 
-use crate::coco;
 use crate::python::Literal;
 
 /// The metadata that matter here; each is nothing where the file does not tell.

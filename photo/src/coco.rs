@@ -1,6 +1,8 @@
-//! The 80 class names of the COCO data set, in the order that YOLO models use.
+//! The 80 class names of the COCO data set, in the order that YOLO models use: what the detector finds, and what a caption can
+//! name.
 
-pub(crate) const NAMES: [&str; 80] = [
+/// The names.
+pub const NAMES: [&str; 80] = [
     "person",
     "bicycle",
     "car",

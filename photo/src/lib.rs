@@ -1,5 +1,6 @@
 //! Bytes of a photo to an upright RGB image, within limits that are checked before decoding.
 
+pub mod coco;
 pub mod filters;
 
 use std::io::Cursor;
