@@ -6,6 +6,7 @@
 //!   same way.
 
 pub mod aws;
+mod budget;
 mod build_info;
 mod error;
 pub mod images;
@@ -21,6 +22,7 @@ mod summary;
 pub mod telemetry;
 mod wish;
 
+pub use budget::{Budget, Room};
 pub use build_info::BuildInfo;
 pub use error::{AwsError, in_words};
 pub use images::ImageStore;

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fleet::Room;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use photo::{Header, Limits, PhotoError};
@@ -11,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::detection::HandleError;
 use crate::incoming::{File, Incoming};
-use crate::memory::{Memory, PIXELS, Room};
+use crate::memory::{Memory, PIXELS};
 use crate::telegram::{Fetched, Picture};
 use crate::{Telegram, buttons, content, reply};
 use photo::filters::{self, Concat, Filter, Join, MAX_SIDE};

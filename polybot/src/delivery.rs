@@ -7,14 +7,14 @@ use fleet::images::GetError;
 use fleet::job::NOBODY;
 use fleet::prediction::now;
 use fleet::predictions::Written;
-use fleet::{AwsError, Deed, ImageStore, Prediction, PredictionStore, Status};
+use fleet::{AwsError, Deed, ImageStore, Prediction, PredictionStore, Room, Status};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::album_store::{Album, AlbumId, AlbumStore};
-use crate::memory::{Memory, Room};
+use crate::memory::Memory;
 use crate::patience::Patience;
 use crate::telegram::{Picture, Place, Sent};
 use crate::{Telegram, TelegramError, buttons, lease, reply};

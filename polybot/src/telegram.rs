@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fleet::Room;
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 use teloxide::payloads::{
@@ -22,7 +23,7 @@ use teloxide::types::{
 };
 use teloxide::{ApiError, Bot, RequestError};
 
-use crate::memory::{Memory, Room};
+use crate::memory::Memory;
 use crate::sending::{NotSent, Sending};
 
 /// What a bot may download, in bytes.
