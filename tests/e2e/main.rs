@@ -10,6 +10,7 @@ mod end_to_end;
 mod faults;
 mod flood;
 mod lab;
+mod memory;
 mod page;
 mod scaling;
 mod support;

@@ -156,7 +156,7 @@ fn made_photo() -> anyhow::Result<Vec<u8>> {
         let stripes = if (x / 40 + y / 40) % 2 == 0 { 60 } else { 0 };
         Rgb([(x / 8) as u8 + stripes, (y / 5) as u8 + stripes, ((x + y) / 16) as u8 + stripes])
     });
-    pipeline::to_jpeg(&image).map_err(anyhow::Error::msg)
+    pipeline::to_jpeg(image).map_err(anyhow::Error::msg)
 }
 
 fn median_ms(mut durations: Vec<Duration>) -> f64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use detector::photo::{self, Limits};
+use detector::photo::{self, Header, Limits, PhotoError};
 use detector::{Detection, Detector, RgbImage, annotate, redact};
 use fleet::images::{self, GetError};
 use fleet::job::JobError;
@@ -20,7 +20,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::inference::Panicked;
-use crate::{Callback, InferencePool};
+use crate::{Callback, InferencePool, Memory};
 
 /// JPEG quality of the annotated photo; Telegram recompresses it anyway.
 const QUALITY: u8 = 88;
@@ -40,6 +40,8 @@ pub struct Pipeline {
     pub inference: InferencePool,
     /// What a photo may cost.
     pub limits: Limits,
+    /// What there is for all of them.
+    pub memory: Memory,
 }
 
 /// What became of a message.
@@ -190,8 +192,8 @@ impl Pipeline {
         shutdown: &CancellationToken,
     ) -> Result<Findings, Failure> {
         let stage = Stage::start("fetch");
-        let photo = match self.images.get(image_key, self.limits.max_bytes as u64).await {
-            Ok(photo) => photo,
+        let opened = match self.images.open(image_key, self.limits.max_bytes as u64).await {
+            Ok(opened) => opened,
             Err(GetError::Aws(error)) => return Err(error.into()),
             Err(error @ GetError::NotFound { .. }) => {
                 tracing::warn!(%error, "the photo is gone");
@@ -201,18 +203,26 @@ impl Pipeline {
                 return Err(Failure::Unreadable(format!("the file has {bytes} bytes; at most {limit} are accepted")));
             }
         };
+        // Until the result is stored.
+        let _file = unless(shutdown, self.memory.for_file(opened.bytes())).await?;
+        let photo = opened.read().await?;
         stage.end();
         let stage = Stage::start("wait");
-        let slot = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Err(Failure::Stopping),
-            slot = self.inference.slot() => slot,
+        let slot = unless(shutdown, self.inference.slot()).await?;
+        let (header, photo) = self.header(photo).await?;
+        let Some(room) = unless(shutdown, self.memory.for_pixels(&header)).await? else {
+            return Err(Failure::Unreadable(PhotoError::TooMuchMemory.to_string()));
         };
         stage.end();
         let stage = Stage::start("detect");
         let (detector, limits, wish) = (Arc::clone(&self.detector), self.limits, wish.clone());
-        let detected = self.inference.run(move || detect_and_annotate(&detector, &photo, &limits, &wish)).await;
-        let detected = detected.unwrap_or_else(|Panicked| {
+        // The room goes with the work: that goes on, if nobody waits for it any more.
+        let work = move || {
+            let detected = detect_and_annotate(&detector, &photo, &limits, &wish);
+            drop(room);
+            detected
+        };
+        let detected = self.inference.run(work).await.unwrap_or_else(|Panicked| {
             Err(Failure::Broken("something in this photo breaks the detector; it was reported".into()))
         })?;
         drop(slot);
@@ -222,6 +232,13 @@ impl Pipeline {
         self.images.put(&predicted_img_path, detected.annotated_jpeg.into(), "image/jpeg").await?;
         stage.end();
         Ok(Findings { predicted_img_path, labels: detected.labels, model: self.detector.name().into() })
+    }
+
+    /// Look at a photo before it is decoded; where the decoder may fail as it may, and not on the async runtime.
+    async fn header(&self, photo: Bytes) -> Result<(Header, Bytes), Failure> {
+        let limits = self.limits;
+        let looked = self.inference.run(move || photo::header(&photo, &limits).map(|header| (header, photo))).await;
+        looked.unwrap_or_else(|Panicked| Err(PhotoError::Unreadable("the decoder panicked".into()))).map_err(unreadable)
     }
 
     async fn call_back(&self, prediction_id: Uuid) {
@@ -265,12 +282,7 @@ impl Pipeline {
 
 /// A photo's bytes to labels and the JPEG that is wished. Heavy: not on the async runtime.
 fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits, wish: &Wish) -> Result<Detected, Failure> {
-    let mut image = photo::decode(photo, limits).map_err(|error| {
-        if let Some(detail) = error.detail() {
-            tracing::info!(detail, "a photo can't be read");
-        }
-        Failure::Unreadable(error.to_string())
-    })?;
+    let mut image = photo::decode(photo, limits).map_err(unreadable)?;
     let (mut detections, timings) = detector.detect_timed(&image).map_err(|error| {
         tracing::error!(%error, "the detector failed");
         Failure::Broken("the detector failed on this photo; it was reported".to_owned())
@@ -287,7 +299,23 @@ fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits, wish
         Deed::Blur { block } => redact::blur(&mut image, &detections, block),
         Deed::Crop => image = redact::crop(image, &detections),
     }
-    Ok(Detected { labels, annotated_jpeg: to_jpeg(&image).map_err(Failure::Broken)? })
+    Ok(Detected { labels, annotated_jpeg: to_jpeg(image).map_err(Failure::Broken)? })
+}
+
+/// Wait for something that a worker which stops need not begin any more.
+async fn unless<T>(shutdown: &CancellationToken, waited_for: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Err(Failure::Stopping),
+        got = waited_for => Ok(got),
+    }
+}
+
+fn unreadable(error: PhotoError) -> Failure {
+    if let Some(detail) = error.detail() {
+        tracing::info!(detail, "a photo can't be read");
+    }
+    Failure::Unreadable(error.to_string())
 }
 
 /// Detections as labels: centre and size as fractions of the image.
@@ -311,11 +339,8 @@ pub(crate) fn labels(detections: &[Detection], image: &RgbImage) -> Vec<Label> {
 const MAX_SIDE: u32 = 65_535;
 
 /// The image as JPEG; made smaller, if it is longer than a JPEG may be.
-pub(crate) fn to_jpeg(image: &RgbImage) -> Result<Vec<u8>, String> {
-    let longer = image.width().max(image.height());
-    if longer > MAX_SIDE {
-        return to_jpeg(&photo::within(image.clone(), u64::MAX, MAX_SIDE));
-    }
+pub(crate) fn to_jpeg(image: RgbImage) -> Result<Vec<u8>, String> {
+    let image = photo::within(image, u64::MAX, MAX_SIDE);
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {

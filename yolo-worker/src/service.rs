@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::{Instance, Notice};
-use crate::{Callback, Consumer, InferencePool, Pipeline, Settings, http, network};
+use crate::{Callback, Consumer, InferencePool, Memory, Pipeline, Settings, http, network};
 
 /// The most callbacks under way at once.
 const MAX_CALLBACKS: usize = 64;
@@ -50,6 +50,7 @@ pub async fn run(
         detector: Arc::new(detector),
         inference: InferencePool::new(threads)?,
         limits: detector::photo::Limits::default(),
+        memory: Memory::for_threads(threads),
     });
     let context = http::Context { pipeline: Arc::clone(&pipeline), slots: Semaphore::new(threads) };
     let (in_hand, held) = watch::channel(0);
