@@ -72,6 +72,26 @@ impl Drop for Program {
     }
 }
 
+/// What the program says on standard error, line by line, to whoever waits for it.
+fn errors(program: &mut Program) -> tokio::sync::mpsc::UnboundedReceiver<String> {
+    let (said, lines) = tokio::sync::mpsc::unbounded_channel();
+    let stderr = BufReader::new(program.process.stderr.take().expect("piped"));
+    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+    lines
+}
+
+async fn said(lines: &mut tokio::sync::mpsc::UnboundedReceiver<String>, wanted: &str) -> String {
+    let found = async {
+        loop {
+            let line = lines.recv().await.unwrap_or_else(|| panic!("it ended and did not say: {wanted}"));
+            if line.contains(wanted) {
+                return line;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("not said in time: {wanted}"))
+}
+
 async fn telegram() -> Sandbox {
     Sandbox::start(SandboxOptions::default()).await.expect("a Telegram sandbox")
 }
@@ -108,6 +128,44 @@ async fn a_real_bot_is_served_and_its_token_is_kept_to_itself() {
         Command::new("grep").args(["-r", "-c", "-F", "-e", token]).arg(folder.path()).output().expect("grep runs");
     let kept = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(kept.lines().all(|line| line.ends_with(":0")), "{kept}");
+}
+
+/// Each of the services, killed as nothing that it does itself could be: it is said, another one takes its place, and people are
+/// answered as before. The end of the program is the end of those, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_dies_is_started_again() {
+    let telegram = telegram().await;
+    let folder = tempfile::tempdir().expect("tempdir");
+    let mut program = Program::start(&telegram, folder.path(), "stand-in");
+    let mut lines = errors(&mut program);
+    let mut running = Vec::new();
+    for service in program.services.clone() {
+        let killed = Command::new("kill").args(["-KILL", &service]).status().expect("kill runs");
+        assert!(killed.success());
+        let ended = said(&mut lines, "ended (signal: 9 (SIGKILL))").await;
+        if ended.starts_with("the worker of ") {
+            assert!(ended.ends_with("the group replaces it"), "{ended}");
+            continue;
+        }
+        let (name, _) = ended.split_once(' ').expect("its name");
+        assert!(ended.contains("it is started again in 1 s."), "{ended}");
+        let again = said(&mut lines, &format!("{name} runs again (process ")).await;
+        running.push(
+            again.split("(process ").nth(1).and_then(|rest| rest.strip_suffix(')')).expect("a process").to_owned(),
+        );
+    }
+    assert_eq!(running.len(), 2, "polybot and metric-streamer");
+    let user = telegram.user("Ada");
+    let message_id = user.post_photo(photo("chelsea.png"), None);
+    let is_answer = |message: &telegram_sandbox::ChatMessage| {
+        message.chat_id == user.chat_id() && message.reply_to == Some(message_id) && message.photo().is_some()
+    };
+    telegram.wait_for_message(is_answer, PATIENCE).await.expect("an answer");
+    let stopped = Command::new("kill").args(["-INT", &program.process.id().to_string()]).status().expect("kill runs");
+    assert!(stopped.success() && program.process.wait().expect("it ends").success());
+    for process in running {
+        assert!(!Path::new("/proc").join(&process).exists(), "{process} was left behind");
+    }
 }
 
 /// How many jobs the running program has, waiting or being done.

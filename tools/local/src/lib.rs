@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod detect;
 mod flood;
+mod keeper;
 mod lab;
 pub mod page;
 mod real_telegram;

@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aws_config::SdkConfig;
 use embedded_aws::EmbeddedAws;
+use futures_util::future::join_all;
 use telegram_sandbox::{Sandbox, SandboxOptions};
 use tokio::net::TcpListener;
 
+use crate::keeper;
 use crate::resources::GroupSize;
 use crate::scaling::{LocalGroup, Metric};
 use crate::{Child, Launcher, RealTelegram, Resources, Scaling};
@@ -105,7 +107,7 @@ impl Stack {
         let resources = Resources::create(&config, sandbox_token, size).await?;
 
         progress("starting polybot, yolo-worker and metric-streamer");
-        let metric_streamer = start_metric_streamer(&options, &aws, &resources)?;
+        let metric_streamer = start_metric_streamer(&options, &aws, &resources, None)?;
         let polybots = (0..options.polybots).map(|_| start_polybot(&options, &aws, &telegram, &resources, None));
         let polybots = ready(polybots.collect::<anyhow::Result<_>>()?).await?;
         if options.telegram.is_none() {
@@ -176,6 +178,31 @@ impl Stack {
         polybot.ready().await?;
         self.polybots[place] = (polybot, address);
         Ok(())
+    }
+
+    /// For ever: whichever of the [children](Self::children) ends is started again, at its address; `tell` is told in words. The
+    /// workers that come and go are the group's to replace.
+    pub async fn keep_running(&mut self, tell: impl Fn(&str)) {
+        let results = self.polybots.first().map(|(_, address)| *address);
+        let Self { aws, telegram, resources, polybots, workers, metric_streamer, options, .. } = self;
+        let (aws, telegram, resources, options, tell) = (&*aws, &*telegram, &*resources, &*options, &tell);
+        let polybots = polybots.iter_mut().map(|(child, address)| {
+            let address = *address;
+            keeper::keep(child, tell, move || start_polybot(options, aws, telegram, resources, Some(address)))
+        });
+        let workers = workers.iter_mut().map(|(child, address)| {
+            let address = *address;
+            keeper::keep(child, tell, move || {
+                let mut environment = worker_environment(options, aws, resources, results.unwrap_or(address));
+                environment.push(listens_at(address));
+                Child::start(&options.executable, "yolo-worker", environment)
+            })
+        });
+        let (child, address) = metric_streamer;
+        let address = *address;
+        let metric_streamer =
+            keeper::keep(child, tell, move || start_metric_streamer(options, aws, resources, Some(address)));
+        tokio::join!(join_all(polybots), join_all(workers), metric_streamer);
     }
 
     /// The address of the first polybot's `/results`.
@@ -314,7 +341,7 @@ fn start_polybot(
         }
     }
     let mut environment = environment(options, aws, settings);
-    environment.extend(address.map(|address| ("LISTEN_ADDR".into(), address.to_string())));
+    environment.extend(address.map(listens_at));
     Child::start(&options.executable, "polybot", environment)
 }
 
@@ -341,14 +368,26 @@ fn worker_environment(
     environment(options, aws, settings)
 }
 
-fn start_metric_streamer(options: &Options, aws: &EmbeddedAws, resources: &Resources) -> anyhow::Result<Child> {
+/// At this address, or at a free port.
+fn start_metric_streamer(
+    options: &Options,
+    aws: &EmbeddedAws,
+    resources: &Resources,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Child> {
     let interval = options.scaling.as_ref().map_or(INTERVAL, |scaling| scaling.time_scale.shorten(INTERVAL));
     let settings = [
         ("SQS_QUEUE_URL", resources.queue_url.clone()),
         ("ASG_NAME", resources.group.clone()),
         ("INTERVAL", interval.as_secs_f64().to_string()),
     ];
-    Child::start(&options.executable, "metric-streamer", environment(options, aws, settings))
+    let mut environment = environment(options, aws, settings);
+    environment.extend(address.map(listens_at));
+    Child::start(&options.executable, "metric-streamer", environment)
+}
+
+fn listens_at(address: SocketAddr) -> (String, String) {
+    ("LISTEN_ADDR".into(), address.to_string())
 }
 
 /// AWS, these settings, and a free port of loopback.
@@ -360,6 +399,6 @@ fn environment(
     let mut environment = aws.environment();
     environment.extend(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
     environment.extend(options.settings.iter().cloned());
-    environment.push(("LISTEN_ADDR".into(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string()));
+    environment.push(listens_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
     environment
 }

@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::cli::UpArgs;
 use crate::page::{self, Page};
-use crate::scaling::Launcher;
+use crate::scaling::{Launcher, LocalGroup};
 use crate::shell::{self, EnvFile};
 use crate::{Options, RealTelegram, Stack};
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let telegram = RealTelegram::from_environment();
     let data_dir = args.data_dir.clone();
     let options = Options { scaling: Some(scaling.clone()), telegram, data_dir, ..Options::here(&args.model)? };
-    let stack = tokio::select! {
+    let mut stack = tokio::select! {
         stack = Stack::start(options, |step| eprintln!("{step}")) => stack?,
         () = stopped.cancelled() => return Ok(()),
     };
@@ -47,9 +48,19 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         }
     };
     println!("everything runs; ctrl-c stops it");
+    let (page, troubles) = (Page::of(&stack), stack.group.as_ref().map(LocalGroup::troubles));
+    let keep_running = async {
+        // What ends while everything stops is to end.
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            () = stack.keep_running(|said| eprintln!("{said}")) => {}
+        }
+        std::future::pending().await
+    };
     let served = tokio::select! {
-        served = page::serve(listener, Page::of(&stack), stopped.clone()) => served,
-        () = tell_troubles(&stack) => Ok(()),
+        served = page::serve(listener, page, stopped.clone()) => served,
+        () = tell_troubles(troubles) => Ok(()),
+        () = keep_running => Ok(()),
     };
     eprintln!("stopping");
     drop(env_file);
@@ -87,10 +98,8 @@ fn show(stack: &Stack) {
 }
 
 /// Tell each trouble of the group as it comes, for ever.
-async fn tell_troubles(stack: &Stack) {
-    let Some(mut troubles) = stack.group.as_ref().map(|group| group.troubles()) else {
-        return std::future::pending().await;
-    };
+async fn tell_troubles(troubles: Option<watch::Receiver<Option<String>>>) {
+    let Some(mut troubles) = troubles else { return std::future::pending().await };
     while troubles.changed().await.is_ok() {
         if let Some(trouble) = troubles.borrow_and_update().clone() {
             eprintln!("{trouble}");

@@ -62,7 +62,11 @@ impl Instance<'_> {
         }
         let end = match self.launcher.parts().auto_scaling.in_service(self.id) {
             Ok(()) => tokio::select! {
-                _ = child.ended() => End::Died,
+                status = child.ended() => {
+                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    self.launcher.trouble(format!("the worker of {} ended ({status}); the group replaces it", self.id));
+                    End::Died
+                }
                 end = self.interrupted() => end,
             },
             // Its group was deleted.
