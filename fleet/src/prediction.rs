@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Wish;
+use crate::job::NOBODY;
 
 /// How long a record is kept: 30 days, in seconds.
 pub const RETENTION: i64 = 30 * 24 * 3600;
@@ -138,6 +139,12 @@ impl Prediction {
             untold_since: None,
             tell_after: None,
         }
+    }
+
+    /// Whether it is a tombstone: its asker had it forgotten. Nothing is to be done for it, and nothing of it is to be kept.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.chat_id == NOBODY && self.status == Status::Failed && self.original_img_path.is_empty()
     }
 }
 

@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::job::NOBODY;
 use crate::prediction::RETENTION;
 use crate::{AwsError, Label, Prediction, Status};
 
@@ -61,11 +63,13 @@ pub struct Belonging {
     pub original: Option<String>,
     /// The S3 key of what was made of it, if it has one.
     pub predicted: Option<String>,
-    /// Whether its job is on the queue: a worker will ask for it.
-    pub is_queued: bool,
+    /// How far it is, if it is a prediction.
+    pub status: Option<Status>,
+    /// The predictions that are to come of it, or have come.
+    pub to_come: Vec<Uuid>,
 }
 
-/// How long a record without content is left for a job that is still on the queue, in seconds: longer than SQS keeps it.
+/// How long a tombstone is left, in seconds: longer than SQS keeps a job.
 const TOMBSTONE: i64 = 15 * 24 * 3600;
 
 /// Whether a conditional write happened.
@@ -454,52 +458,80 @@ impl PredictionStore {
             .send();
         let mut found = Vec::new();
         while let Some(item) = items.next().await {
-            let item = item.map_err(|error| AwsError::new(tried(), error))?;
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).filter(|text| !text.is_empty());
-            let key = text("prediction_id").ok_or_else(|| AwsError::unexpected(tried(), "an item has no key"))?;
-            found.push(Belonging {
-                key: key.clone(),
-                original: text("original_img_path").cloned(),
-                predicted: text("predicted_img_path").cloned(),
-                is_queued: text("status").is_some_and(|status| status == "queued"),
-            });
+            found.push(belonging(&item.map_err(|error| AwsError::new(tried(), error))?, tried)?);
         }
         Ok(found)
     }
 
-    /// Delete it. Of one whose job is on the queue a record without content is left, which says that nothing is to be done: without
-    /// it a worker would begin anew.
+    /// One of them as it is now; nothing, if it is not there, or a tombstone.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn forget(&self, belonging: &Belonging, now: i64) -> Result<(), AwsError> {
+    pub async fn belonging(&self, key: &str) -> Result<Option<Belonging>, AwsError> {
+        let tried = || format!("reading {key} in {}", self.table);
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("prediction_id", S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| AwsError::new(tried(), error))?;
+        let is_tombstone = |item: &HashMap<String, AttributeValue>| item.get("chat_id") == Some(&number(NOBODY));
+        found.item.filter(|item| !is_tombstone(item)).map(|item| belonging(&item, tried)).transpose()
+    }
+
+    /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
+    /// be on the queue, or be at a worker. Not done, if it went on meanwhile: then it is to be looked at again.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn forget(&self, belonging: &Belonging, now: i64) -> Result<Written, AwsError> {
         let tried = || format!("forgetting {} in {}", belonging.key, self.table);
-        let key = || S(belonging.key.clone());
-        if belonging.is_queued {
-            let left = self
-                .client
-                .put_item()
-                .table_name(&self.table)
-                .item("prediction_id", key())
-                .item("status", status_value(Status::Failed))
-                .item("chat_id", number(crate::job::NOBODY))
-                .item("message_id", number(0))
-                .item("original_img_path", S(String::new()))
-                .item("time", number(now))
-                .item("delivered_at", number(now))
-                .item("expires_at", number(now + TOMBSTONE))
-                .condition_expression("#status = :queued")
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":queued", status_value(Status::Queued))
-                .send()
-                .await;
-            if AwsError::unless_condition_failed(left, tried)?.is_some() {
-                return Ok(());
-            }
-        }
-        let deleted = self.client.delete_item().table_name(&self.table).key("prediction_id", key()).send().await;
-        deleted.map_err(|error| AwsError::new(tried(), error))?;
-        Ok(())
+        let Some(status) = belonging.status else {
+            let key = S(belonging.key.clone());
+            let deleted = self.client.delete_item().table_name(&self.table).key("prediction_id", key).send().await;
+            deleted.map_err(|error| AwsError::new(tried(), error))?;
+            return Ok(Written::Now);
+        };
+        let left = self
+            .tombstone(&belonging.key, now)
+            .condition_expression("#status = :seen AND chat_id <> :nobody")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":seen", status_value(status))
+            .expression_attribute_values(":nobody", number(NOBODY))
+            .send()
+            .await;
+        Ok(Written::from(AwsError::unless_condition_failed(left, tried)?))
+    }
+
+    /// Leave a tombstone where a prediction is to come, so that it does not. Not done, if it has come.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn forget_before(&self, prediction_id: Uuid, now: i64) -> Result<Written, AwsError> {
+        let left = self
+            .tombstone(&prediction_id.to_string(), now)
+            .condition_expression("attribute_not_exists(prediction_id)")
+            .send()
+            .await;
+        Ok(Written::from(AwsError::unless_condition_failed(left, || self.tried("forgetting", prediction_id))?))
+    }
+
+    /// What [`Prediction::is_forgotten`] tells.
+    fn tombstone(&self, key: &str, now: i64) -> PutItemFluentBuilder {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item("prediction_id", S(key.to_owned()))
+            .item("status", status_value(Status::Failed))
+            .item("chat_id", number(NOBODY))
+            .item("message_id", number(0))
+            .item("original_img_path", S(String::new()))
+            .item("time", number(now))
+            .item("delivered_at", number(now))
+            .item("expires_at", number(now + TOMBSTONE))
     }
 
     /// Predictions of this status, finished (or queued) at `until` or before, whose user was not told; at most `limit`, the
@@ -590,6 +622,27 @@ impl PredictionStore {
     fn tried(&self, what: &str, prediction_id: Uuid) -> String {
         format!("{what} prediction {prediction_id} in {}", self.table)
     }
+}
+
+fn belonging(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String) -> Result<Belonging, AwsError> {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).filter(|text| !text.is_empty());
+    let id = |value: &AttributeValue| Uuid::parse_str(value.as_s().ok()?).ok();
+    // An update's work is a prediction of that id; an album has one for each part.
+    let parts = item.get("parts").and_then(|parts| parts.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    let work = item.get("work_id").filter(|_| item.contains_key("asked"));
+    let status = text("status").and_then(|status| match status.as_str() {
+        "queued" => Some(Status::Queued),
+        "done" => Some(Status::Done),
+        "failed" => Some(Status::Failed),
+        _ => None,
+    });
+    Ok(Belonging {
+        key: text("prediction_id").ok_or_else(|| AwsError::unexpected(tried(), "an item has no key"))?.clone(),
+        original: text("original_img_path").cloned(),
+        predicted: text("predicted_img_path").cloned(),
+        status,
+        to_come: parts.iter().chain(work).filter_map(id).collect(),
+    })
 }
 
 fn id_of(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String) -> Result<Uuid, AwsError> {

@@ -195,8 +195,14 @@ impl Detection {
             message_thread_id: thread,
             ..Prediction::queued(prediction_id, chat_id, message_id, image_key, now())
         };
-        // If there is one, an earlier try wrote it; it stands.
+        // If there is one, an earlier try wrote it; it stands. Or its asker had all forgotten, while the photo was on its way.
         let written = self.predictions.insert(&record).await?;
+        if written == Written::NotAsExpected
+            && self.predictions.get(prediction_id).await?.is_none_or(|record| record.is_forgotten())
+        {
+            self.images.delete(&record.original_img_path).await?;
+            return Ok(written);
+        }
         self.queue.send(&Job::of(&record)).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
         tracing::info!(%prediction_id, chat_id, message_id, "job queued");

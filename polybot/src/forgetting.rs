@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use fleet::predictions::Belonging;
+use fleet::prediction::now;
+use fleet::predictions::{Belonging, Written};
 use fleet::{AwsError, ImageStore, PredictionStore, images};
 
 /// Deletes.
@@ -27,27 +28,35 @@ pub struct Forgotten {
 
 impl Forgetting {
     /// Delete what is kept of what this person sent: in one group, or everywhere. The photos first: as long as their record is
-    /// there, they are found again by another try.
+    /// there, they are found again by another try. What is being worked on finds a tombstone and leaves nothing either.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; what was not deleted is by another try.
     pub async fn forget(&self, person: i64, group: Option<i64>) -> Result<Forgotten, AwsError> {
         let mut forgotten = Forgotten::default();
-        let belongings = self.predictions.belongings(person, group).await?;
+        let mut left = self.predictions.belongings(person, group).await?;
         let mut deleted = BTreeSet::new();
-        for Belonging { original, predicted, .. } in &belongings {
+        while let Some(belonging) = left.pop() {
+            for id in &belonging.to_come {
+                if self.predictions.forget_before(*id, now()).await? == Written::NotAsExpected {
+                    left.extend(self.predictions.belonging(&id.to_string()).await?);
+                }
+            }
+            let Belonging { original, predicted, .. } = &belonging;
             for (key, count) in [(original, &mut forgotten.photos), (predicted, &mut forgotten.results)] {
                 // A load generator's photos are nobody's.
                 let Some(key) = key.as_deref().filter(|key| !images::is_shared(key)) else { continue };
-                if deleted.insert(key) {
+                if !deleted.contains(key) {
                     self.images.delete(key).await?;
+                    deleted.insert(key.to_owned());
                     *count += 1;
                 }
             }
-        }
-        for belonging in &belongings {
-            self.predictions.forget(belonging, fleet::prediction::now()).await?;
-            forgotten.records += 1;
+            match self.predictions.forget(&belonging, now()).await? {
+                Written::Now => forgotten.records += 1,
+                // A worker was faster, and there is a result now.
+                Written::NotAsExpected => left.extend(self.predictions.belonging(&belonging.key).await?),
+            }
         }
         tracing::info!(?forgotten, "what somebody sent was forgotten");
         Ok(forgotten)

@@ -9,6 +9,7 @@ mod demo;
 mod end_to_end;
 mod faults;
 mod flood;
+mod forget;
 mod lab;
 mod memory;
 mod page;

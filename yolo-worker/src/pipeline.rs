@@ -155,6 +155,11 @@ impl Pipeline {
     /// The job's result made durable, if it is not yet.
     async fn finish(&self, job: &Job, shutdown: &CancellationToken) -> Result<Outcome, AwsError> {
         let wish = match self.predictions.get(job.prediction_id).await? {
+            Some(record) if record.is_forgotten() => {
+                // Whoever had this job before may have ended between the result and its record.
+                self.leave_nothing(job.prediction_id).await?;
+                return Ok(Outcome::Repeated);
+            }
             Some(Prediction { status: Status::Done | Status::Failed, .. }) => return Ok(Outcome::Repeated),
             Some(record) => record.wish,
             // A job put on the queue without a record, as load generators do.
@@ -176,8 +181,20 @@ impl Pipeline {
         };
         Ok(match written {
             Written::Now => outcome,
-            Written::NotAsExpected => Outcome::Repeated,
+            Written::NotAsExpected => {
+                let record = self.predictions.get(job.prediction_id).await?;
+                if record.is_none_or(|record| record.is_forgotten()) {
+                    self.leave_nothing(job.prediction_id).await?;
+                }
+                Outcome::Repeated
+            }
         })
+    }
+
+    /// The photo's sender had all forgotten: what was made of it goes, too.
+    async fn leave_nothing(&self, prediction_id: Uuid) -> Result<(), AwsError> {
+        tracing::info!("the photo was forgotten; nothing is kept of it");
+        self.images.delete(&images::predicted_key(prediction_id)).await
     }
 
     /// Fetch the photo under `image_key`, detect what is wished, store the annotated photo as `prediction_id`'s.
