@@ -83,6 +83,16 @@ pub enum CaptionError {
         /// What was written.
         given: String,
     },
+    /// The name of a thing that the models do not find, but something like it.
+    #[error("I can't find \"{given}\" in a photo. Did you mean \"{command} {near}\"?")]
+    NoSuchThing {
+        /// The command.
+        command: &'static str,
+        /// A thing that they find.
+        near: &'static str,
+        /// What was written.
+        given: String,
+    },
     /// One argument twice, be it the same or not.
     #[error("\"{command}\" takes one {argument}, and you gave two: \"{first}\" and \"{second}\".")]
     Twice {

@@ -40,6 +40,7 @@ impl Given {
                 left = after;
                 continue;
             }
+            let left_with_it = left;
             left = others;
             if is_filler(word) {
                 continue;
@@ -48,6 +49,13 @@ impl Given {
             let names_things = entry.arguments.iter().any(|argument| matches!(argument.kind, Kind::Classes));
             let may_be_number = !names_things || word.contains(|c: char| c.is_numeric());
             let place = entry.arguments.iter().position(|argument| argument.kind.is_number() && may_be_number);
+            if names_things
+                && place.is_none()
+                && let Some((near, after)) = longest(left_with_it, Classes::near)
+            {
+                let given = short(&left_with_it[..left_with_it.len() - after.len()].join(" "));
+                return Err(CaptionError::NoSuchThing { command: entry.name, near, given });
+            }
             let place = place.ok_or_else(|| not_understood(entry, word))?;
             given.put(place, Meaning::Number(ranged(entry, &entry.arguments[place], word)?), word)?;
         }

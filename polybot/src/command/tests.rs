@@ -70,10 +70,15 @@ fn less_can_be_asked_for() {
         "\"predict\" can be followed by \"confidence\", a number from 25 to 100 or names of things such as person, car or \
          dog, not by \"unicorns\".",
     );
+    // What no model finds, but something like it.
+    refused("blur faces", "I can't find \"faces\" in a photo. Did you mean \"blur person\"?");
+    refused("blur all the number plates!", "I can't find \"number plates\" in a photo. Did you mean \"blur car\"?");
+    refused("predict dogs and women", "I can't find \"women\" in a photo. Did you mean \"predict person\"?");
+    refused("crop persn", "I can't find \"persn\" in a photo. Did you mean \"crop person\"?");
     refused(
-        "blur faces",
+        "blur hats",
         "\"blur\" can be followed by a number from 1 to 100 or names of things such as person, car or dog, not by \
-         \"faces\".",
+         \"hats\".",
     );
 }
 
