@@ -71,6 +71,8 @@ pub struct Album {
     pub tries: i64,
     /// Seconds since the epoch: when acting on it failed first, if it did.
     pub failing_since: Option<i64>,
+    /// Whether its user was told what in it can't be read.
+    pub told_others: bool,
     /// The prediction of each photo, once it was acted on by detecting.
     pub parts: Vec<Uuid>,
     /// The message that says to wait.
@@ -222,25 +224,37 @@ impl AlbumStore {
         .await
     }
 
-    /// Acting on it failed for a reason that will pass, `since` then; it is taken over at `after` or later. That was no try of
-    /// which an instance died.
+    /// Acting on it failed for a reason that will pass, `since` then; it is taken over at `after`. The index has it at `place` until
+    /// then. That was no try of which an instance died.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn rest(&self, album: &AlbumId, since: i64, after: i64) -> Result<(), AwsError> {
+    pub async fn rest(&self, album: &AlbumId, since: i64, after: i64, place: i64) -> Result<(), AwsError> {
         self.update(
             "putting off",
             album,
-            "SET lease_until = :after, failing_since = :since, tries = :none",
+            "SET lease_until = :after, failing_since = :since, tries = :none, #time = :place",
             "undelivered = :waiting",
             &[
-                (":after", number(after)),
+                // Free at that very second.
+                (":after", number(after - 1)),
                 (":since", number(since)),
                 (":none", number(0)),
+                (":place", number(place)),
                 (":waiting", S(WAITING.into())),
             ],
         )
         .await?;
+        Ok(())
+    }
+
+    /// Its user was told what in it can't be read.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries; the user may be told again.
+    pub async fn told_others(&self, album: &AlbumId) -> Result<(), AwsError> {
+        let values = [(":true", Bool(true))];
+        self.update("noting of", album, "SET told_others = :true", "attribute_exists(prediction_id)", &values).await?;
         Ok(())
     }
 
@@ -383,6 +397,9 @@ impl AlbumStore {
             .update_expression(update)
             .condition_expression(condition)
             .return_values(ReturnValue::AllNew);
+        if update.contains("#time") {
+            call = call.expression_attribute_names("#time", "time");
+        }
         for (placeholder, value) in values {
             call = call.expression_attribute_values(*placeholder, value.clone());
         }
@@ -424,6 +441,7 @@ fn from_item(item: &HashMap<String, AttributeValue>) -> Album {
         is_addressed: is_set("addressed"),
         asker: number("asker"),
         spoiler: is_set("spoiler"),
+        told_others: is_set("told_others"),
         thread: number("message_thread_id").and_then(|id| i32::try_from(id).ok()),
         tries: number("tries").unwrap_or_default(),
         failing_since: number("failing_since"),

@@ -139,7 +139,8 @@ impl Albums {
         let wait = error.telegram().and_then(TelegramError::retry_after);
         if let Some(after) = self.patience.next_try_after(since, now, wait) {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
-            return Ok(self.store.rest(id, since, after).await?);
+            // The sweep looks for what is silent for so long.
+            return Ok(self.store.rest(id, since, after, after - ABANDONED).await?);
         }
         tracing::error!(album = id.as_str(), %error, "an album was given up");
         self.give_up(id, album, reply::KEPT_FAILING).await
@@ -158,9 +159,10 @@ impl Albums {
         }
         let place = place_of(album);
         self.detection.telegram.ready(place.chat_id).await?;
-        if !album.others.is_empty() {
+        if !album.others.is_empty() && !album.told_others {
             let what: Vec<String> = album.others.iter().map(|(_, what)| what.clone()).collect();
             self.tell(album, &reply::left_out(&what)).await?;
+            self.store.told_others(id).await?;
         }
         if album.photos.is_empty() {
             return Ok(self.store.delivered(id, now()).await?);
@@ -265,9 +267,9 @@ impl Albums {
         let told = told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok();
         self.store.acted(id, told.map(|told| told.message_id)).await?;
         if let Some(told) = told
-            && self.store.get(id).await?.is_some_and(|album| album.delivered)
+            && self.store.get(id).await?.is_none_or(|album| album.delivered)
         {
-            // The workers were faster.
+            // The workers were faster, or it was forgotten.
             self.detection.telegram.remove(told.chat_id, told.message_id).await;
         }
         Ok(())

@@ -1,34 +1,43 @@
 //! Files that Telegram gives late, or never.
 
+use polybot::album_store::AlbumId;
+use polybot::incoming::Incoming;
 use polybot::reply;
-use telegram_sandbox::Fault;
+use polybot::telegram::Me;
+use serde_json::json;
+use telegram_sandbox::{Fault, Post};
 
-use crate::harness::{Setup, bot, jpeg};
+use crate::harness::{PATIENCE, Setup, album_store, bot, jpeg};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_never_comes_is_told_once_and_holds_nobody() {
-    for setup in [Setup::default(), Setup::default().polling()] {
-        let bot = bot(setup).await;
-        bot.telegram.fail_next("download", 1000, Fault::refuse(404, "Not Found"));
-        let ann = bot.telegram.user("Ann");
-        let photo = ann.post_photo(jpeg(40, 30), None);
-        let filter = bot.telegram.user("Ben");
-        let filtered = filter.post_photo(jpeg(40, 30), Some("blur"));
-        let ida = bot.telegram.user("Ida");
-        let album = ida.post_album([0, 1].map(|_| telegram_sandbox::Post::photo(jpeg(40, 30)).caption("concat")));
-        let cleo = bot.telegram.user("Cleo");
-        let text = cleo.post_text("/help");
-        assert_eq!(bot.answer(&cleo, text).await.words(), reply::help(true));
+    let delivered = tokio::spawn(never_comes(Setup::default()));
+    let polled = tokio::spawn(never_comes(Setup::default().polling()));
+    delivered.await.expect("updates are delivered");
+    polled.await.expect("updates are asked for");
+}
 
-        let gone = reply::failed(reply::GONE_REASON);
-        assert_eq!(bot.answer(&ann, photo).await.words(), gone);
-        assert_eq!(bot.answer(&filter, filtered).await.words(), gone);
-        assert_eq!(bot.answer(&ida, album[0]).await.words(), gone);
-        bot.all_done().await;
-        // The user saw no other message, and Telegram was not asked without end: three photos, ever more rarely.
-        assert_eq!(bot.telegram.replies_to(ann.chat_id(), photo).len(), 1);
-        assert!(bot.telegram.calls("download") <= 30, "{}", bot.telegram.calls("download"));
-    }
+async fn never_comes(setup: Setup) {
+    let bot = bot(setup).await;
+    bot.telegram.fail_next("download", 1000, Fault::refuse(404, "Not Found"));
+    let ann = bot.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(40, 30), None);
+    let filter = bot.telegram.user("Ben");
+    let filtered = filter.post_photo(jpeg(40, 30), Some("blur"));
+    let ida = bot.telegram.user("Ida");
+    let album = ida.post_album([0, 1].map(|_| Post::photo(jpeg(40, 30)).caption("concat")));
+    let cleo = bot.telegram.user("Cleo");
+    let text = cleo.post_text("/help");
+    assert_eq!(bot.answer(&cleo, text).await.words(), reply::help(true));
+
+    let gone = reply::failed(reply::GONE_REASON);
+    assert_eq!(bot.answer(&ann, photo).await.words(), gone);
+    assert_eq!(bot.answer(&filter, filtered).await.words(), gone);
+    assert_eq!(bot.answer(&ida, album[0]).await.words(), gone);
+    bot.all_done().await;
+    // The user saw no other message, and Telegram was not asked without end: three photos, ever more rarely.
+    assert_eq!(bot.telegram.replies_to(ann.chat_id(), photo).len(), 1);
+    assert!(bot.telegram.calls("download") <= 30, "{}", bot.telegram.calls("download"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,4 +86,39 @@ async fn the_content_of_a_file_decides_what_it_is() {
     let user = bot.telegram.user("somebody");
     let paper = user.post(telegram_sandbox::Post::document(b"%PDF-1.7".to_vec(), "x.jpg").mime_type("image/jpeg"));
     assert_eq!(bot.answer(&user, paper).await.words(), reply::not_an_image("a file that is no image"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_failed_is_tried_again_when_its_wait_is_over_and_not_later() {
+    let (_aws, store) = album_store().await;
+    let message = json!({
+        "message_id": 5, "chat": {"id": 7, "type": "private"}, "from": {"id": 7, "is_bot": false},
+        "media_group_id": "g", "photo": [{"file_id": "f", "file_unique_id": "u", "width": 4, "height": 3}],
+    });
+    let part = Incoming::read(&message, &Me::default()).expect("a message");
+    let attached = part.attached.clone().expect("a photo");
+    let (album, now) = (AlbumId::new(7, "g"), 1_790_000_000);
+    store.add(&album, &part, &attached, now * 1000).await.expect("added");
+    store.close(&album, now * 1000, now + 120).await.expect("DynamoDB answers").expect("closed");
+    // It failed, and is to be tried again five seconds later; the sweep looks for what is silent for twenty.
+    let after = now + 5;
+    store.rest(&album, now, after, after - 20).await.expect("put off");
+    for (time, is_due) in [(after - 1, false), (after, true)] {
+        let waiting = store.waiting(time - 20, 10).await.expect("a list");
+        assert_eq!(waiting.contains(&album), is_due, "{time}");
+    }
+    let taken = store.take_over(&album, after, after + 120).await.expect("DynamoDB answers").expect("taken");
+    assert_eq!((taken.failing_since, taken.tries), (Some(now), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_album_has_beside_photos_is_told_once_however_often_it_is_tried() {
+    let bot = bot(Setup::default()).await;
+    bot.telegram.fail_next("download", 1, Fault::refuse(404, "Not Found"));
+    let ann = bot.telegram.user("Ann");
+    ann.post_album([Post::video(b"mp4".to_vec()), Post::photo(jpeg(40, 30)).caption("invert")]);
+    let is_picture = |message: &telegram_sandbox::ChatMessage| message.photo().is_some();
+    bot.telegram.wait_for_message(is_picture, PATIENCE).await.expect("the photo");
+    let words: Vec<_> = bot.answers(ann.chat_id()).iter().map(|answer| answer.words().to_owned()).collect();
+    assert_eq!(words, [reply::left_out(&["a video".into()]), String::new()]);
 }
