@@ -1,13 +1,15 @@
 //! Files that Telegram gives late, or never.
 
+use std::path::Path;
+
 use polybot::album_store::AlbumId;
 use polybot::incoming::Incoming;
 use polybot::reply;
 use polybot::telegram::Me;
 use serde_json::json;
-use telegram_sandbox::{Fault, Post};
+use telegram_sandbox::{Fault, Post, SandboxOptions};
 
-use crate::harness::{PATIENCE, Setup, album_store, bot, jpeg};
+use crate::harness::{Bot, PATIENCE, Setup, album_store, bot, jpeg};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_never_comes_is_told_once_and_holds_nobody() {
@@ -121,4 +123,48 @@ async fn what_an_album_has_beside_photos_is_told_once_however_often_it_is_tried(
     bot.telegram.wait_for_message(is_picture, PATIENCE).await.expect("the photo");
     let words: Vec<_> = bot.answers(ann.chat_id()).iter().map(|answer| answer.words().to_owned()).collect();
     assert_eq!(words, [reply::left_out(&["a video".into()]), String::new()]);
+}
+
+/// A bot whose Bot API server runs on its machine with `--local`, and keeps files in `folder`; it reads what is in `allowed`.
+async fn bot_of_a_local_server(folder: &Path, allowed: Option<&Path>) -> Bot {
+    let sandbox = SandboxOptions { local_files: Some(folder.into()), ..SandboxOptions::default() };
+    let setup = Setup { sandbox, ..Setup::default() };
+    bot(match allowed {
+        Some(allowed) => setup.setting("TELEGRAM_API_LOCAL_FILES", allowed.to_string_lossy()),
+        None => setup,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_bot_api_server_on_this_machine_are_read_from_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bot = bot_of_a_local_server(folder.path(), Some(folder.path())).await;
+    bot.work();
+    let ann = bot.telegram.user("Ann");
+    for (caption, words) in [(None, "I see 1 bus."), (Some("invert"), "invert")] {
+        let photo = ann.post_photo(jpeg(40, 30), caption);
+        let answer = bot.answer(&ann, photo).await;
+        assert!(answer.words() == words && answer.photo().is_some(), "{answer:?}");
+    }
+    assert_eq!(bot.telegram.calls("download"), 0, "nothing was fetched from the server");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_elsewhere_on_the_disk_are_not_read() {
+    let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    // A link out of the folder is no way out of it.
+    let link = other.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).expect("a link");
+    let refused = async |kept: &Path, allowed: Option<&Path>| {
+        let bot = bot_of_a_local_server(kept, allowed).await;
+        let ann = bot.telegram.user("Ann");
+        let photo = ann.post_photo(jpeg(40, 30), Some("invert"));
+        assert_eq!(bot.answer(&ann, photo).await.words(), reply::failed(reply::GONE_REASON), "{kept:?} {allowed:?}");
+    };
+    tokio::join!(
+        refused(folder.path(), None),
+        refused(folder.path(), Some(other.path())),
+        refused(&link, Some(other.path())),
+    );
 }

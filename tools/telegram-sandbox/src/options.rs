@@ -1,5 +1,7 @@
 //! What a sandbox is started with.
 
+use std::path::PathBuf;
+
 use crate::RateLimits;
 
 /// How to start a [`crate::Sandbox`]. The default is a well-behaved Telegram without rate limits.
@@ -15,6 +17,8 @@ pub struct SandboxOptions {
     pub limits: Option<RateLimits>,
     /// BotFather's privacy mode: groups show the bot only what speaks to it. `getMe` says so; what is brought is up to the test.
     pub privacy_mode: bool,
+    /// As a Bot API server with `--local`: files are kept in this folder, and `getFile` answers with their absolute paths.
+    pub local_files: Option<PathBuf>,
     /// Post each update to the webhook twice at the same moment, as Telegram may after a lost answer.
     pub deliver_twice: bool,
 }
@@ -27,6 +31,7 @@ impl Default for SandboxOptions {
             bot_name: "Polybot".into(),
             limits: None,
             privacy_mode: false,
+            local_files: None,
             deliver_twice: false,
         }
     }

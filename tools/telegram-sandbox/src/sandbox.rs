@@ -44,7 +44,7 @@ impl Sandbox {
         let client = webhook::client().map_err(io::Error::other)?;
         let mut world = World::new(&options);
         world.routes.twice = options.deliver_twice;
-        let shared = Arc::new(Shared::new(options.token.clone(), world));
+        let shared = Arc::new(Shared::new(&options, world));
         let stop = shared.stop.clone();
         let serve = axum::serve(listener, server::router(shared.clone()))
             .with_graceful_shutdown(async move { stop.cancelled().await });

@@ -1,6 +1,7 @@
 //! The Bot API over HTTP.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faults::Fault;
 use crate::files::{MAX_DOWNLOAD, MAX_UPLOAD};
+use crate::options::SandboxOptions;
 use crate::params::Params;
 use crate::refusal::Refusal;
 use crate::state::World;
@@ -31,6 +33,8 @@ const MAX_BODY: usize = MAX_UPLOAD + 1024 * 1024;
 pub(crate) struct Shared {
     token: String,
     world: Mutex<World>,
+    /// As [`crate::SandboxOptions::local_files`].
+    local_files: Option<PathBuf>,
     /// Counts changes, so that whoever waits looks again.
     pub(crate) changed: watch::Sender<u64>,
     /// How many events there are.
@@ -39,9 +43,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(token: String, world: World) -> Self {
+    pub(crate) fn new(options: &SandboxOptions, world: World) -> Self {
         Self {
-            token,
+            token: options.token.clone(),
+            local_files: options.local_files.clone(),
             world: Mutex::new(world),
             changed: watch::Sender::new(0),
             events_length: watch::Sender::new(0),
@@ -114,7 +119,25 @@ async fn perform(shared: &Shared, method: &str, params: &Params) -> Result<Value
     if method == "getupdates" {
         return polling::get_updates(shared, params).await;
     }
-    shared.change(|world| methods::call(world, method, params, Instant::now()))
+    let answer = shared.change(|world| methods::call(world, method, params, Instant::now()))?;
+    match &shared.local_files {
+        Some(folder) if method == "getfile" => on_disk(shared, folder.clone(), answer).await,
+        _ => Ok(answer),
+    }
+}
+
+/// What a server with `--local` answers to `getFile`: the file is in its folder, and named by its absolute path.
+async fn on_disk(shared: &Shared, folder: PathBuf, mut answer: Value) -> Result<Value, Refusal> {
+    let name = answer["file_path"].as_str().unwrap_or_default().to_owned();
+    let Some(file) = shared.world().files.at_path(&name).cloned() else { return Ok(answer) };
+    let path = folder.join(name);
+    answer["file_path"] = json!(path);
+    let write = move || {
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(path, file.render())
+    };
+    let is_written = tokio::task::spawn_blocking(write).await.is_ok_and(|written| written.is_ok());
+    if is_written { Ok(answer) } else { Err(Refusal::new(500, "Internal Server Error")) }
 }
 
 async fn download(State(shared): State<Arc<Shared>>, Path((bot, path)): Path<(String, String)>) -> Response {
