@@ -306,3 +306,24 @@ async fn a_busy_worker_says_so() {
     assert_eq!(first.await.expect("it runs").expect("an answer").status().as_u16(), 200);
     stack.stop().await;
 }
+
+/// Longer than a JPEG may be. What is found is said all the same, and the picture is made smaller.
+#[tokio::test]
+async fn a_photo_too_long_for_a_jpeg_is_answered_with_a_smaller_picture() {
+    let stack = stack(stand_in()).await;
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(70_000, 40, image::Rgb([90, 120, 60]))
+        .write_to(&mut png, image::ImageFormat::Png)
+        .expect("encode");
+    let png = png.into_inner();
+    for (caption, words) in [(None, "I see 1 stand-in."), (Some("invert"), "invert")] {
+        let user = stack.telegram.user(words);
+        let message_id = user.post_document(png.clone(), "panorama.png", caption);
+        let answer = answer(&stack, &user, message_id).await;
+        assert_eq!(answer.words(), words);
+        // Telegram takes nothing of these proportions as a photo.
+        let picture = image::load_from_memory(answer.document().expect("a file")).expect("an image");
+        assert_eq!((picture.width(), picture.height()), (65_535, 37), "{words}");
+    }
+    stack.stop().await;
+}
