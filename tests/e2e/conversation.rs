@@ -328,3 +328,88 @@ async fn no_secret_is_logged() {
     }
     stack.stop().await;
 }
+
+/// A label of the detector's for a test photo, in whole pixels of it: left, top, right, bottom.
+fn box_of(file: &str, image: &RgbImage) -> [u32; 4] {
+    let found: serde_json::Value = serde_json::from_slice(&photo("yolo12n.json")).expect("JSON");
+    let label = &found["images"][file]["labels"][0];
+    let number = |name: &str| label[name].as_f64().expect("a number");
+    let side = |centre: &str, size: &str, all: u32, sign: f64| {
+        ((number(centre) + sign * number(size) / 2.0) * f64::from(all)).clamp(0.0, f64::from(all)) as u32
+    };
+    [
+        side("cx", "width", image.width(), -1.0),
+        side("cy", "height", image.height(), -1.0),
+        side("cx", "width", image.width(), 1.0),
+        side("cy", "height", image.height(), 1.0),
+    ]
+}
+
+/// How much neighbours in a row differ on average in this part of a picture: its detail.
+fn detail(image: &RgbImage, [left, top, right, bottom]: [u32; 4]) -> f64 {
+    let (mut sum, mut count) = (0, 0);
+    for y in top..bottom {
+        for x in left..right - 1 {
+            let (one, other) = (image.get_pixel(x, y), image.get_pixel(x + 1, y));
+            sum += (0..3).map(|channel| u64::from(one[channel].abs_diff(other[channel]))).sum::<u64>();
+            count += 3;
+        }
+    }
+    sum as f64 / f64::from(count)
+}
+
+/// With the real model: what it finds is unrecognisable, or all that is left, and nothing else is touched.
+#[tokio::test]
+async fn what_is_found_is_blurred_or_cut_out_and_nothing_else() {
+    let stack = stack(options()).await;
+    let original = image::load_from_memory(&photo("astronaut.png")).expect("an image").to_rgb8();
+    let user = stack.telegram.user("Ada");
+    let message_id = user.post_photo(photo("astronaut.png"), Some("blur people"));
+    let blurred = answer(&stack, &user, message_id).await;
+    assert_eq!(blurred.words(), "I blurred 1 person.");
+    let picture = image::load_from_memory(blurred.photo().expect("a photo")).expect("an image").to_rgb8();
+    keep_for_a_look("blurred.png", &picture);
+    assert_eq!(picture.dimensions(), original.dimensions());
+    let [left, top, right, bottom] = box_of("astronaut.png", &original);
+    let inside = [left + 4, top + 4, right - 4, bottom - 4];
+    // Blocks: hardly any detail is left of the person.
+    assert!(detail(&picture, inside) < detail(&original, inside) / 3.0, "{}", detail(&picture, inside));
+    // Beside the person there is what a JPEG changes, and no more.
+    let (mut sum, mut count) = (0.0, 0.0);
+    for y in 0..original.height() {
+        for x in right + 10..original.width() {
+            let (one, other) = (picture.get_pixel(x, y), original.get_pixel(x, y));
+            sum += (0..3).map(|channel| f64::from(one[channel].abs_diff(other[channel]))).sum::<f64>();
+            count += 3.0;
+        }
+    }
+    assert!(count > 10_000.0 && sum / count < 4.0, "{}", sum / count);
+
+    let cat = image::load_from_memory(&photo("chelsea.png")).expect("an image").to_rgb8();
+    let ben = stack.telegram.user("Ben");
+    let message_id = ben.post_photo(photo("chelsea.png"), Some("crop cat"));
+    let cropped = answer(&stack, &ben, message_id).await;
+    assert_eq!(cropped.words(), "I cut out 1 cat.");
+    let picture = image::load_from_memory(cropped.photo().expect("a photo")).expect("an image").to_rgb8();
+    keep_for_a_look("cropped.png", &picture);
+    // The box, and a 25th of its size around it where the photo goes on.
+    let [left, top, right, bottom] = box_of("chelsea.png", &cat);
+    let (across, down) = ((right - left) / 25, (bottom - top) / 25);
+    let expected = [left.saturating_sub(across), top.saturating_sub(down)];
+    let size = [(right + across).min(cat.width()) - expected[0], (bottom + down).min(cat.height()) - expected[1]];
+    assert!(picture.width().abs_diff(size[0]) <= 8 && picture.height().abs_diff(size[1]) <= 8, "{size:?}");
+    // It is that part of the photo: its middle is the part's middle.
+    let (x, y) = (picture.width() / 2, picture.height() / 2);
+    let there = image::imageops::crop_imm(&cat, expected[0] + x - 8, expected[1] + y - 8, 16, 16).to_image();
+    let here = image::imageops::crop_imm(&picture, x - 8, y - 8, 16, 16).to_image();
+    let mean = |image: &RgbImage| image.pixels().map(|pixel| f64::from(pixel[0])).sum::<f64>() / 256.0;
+    assert!((mean(&here) - mean(&there)).abs() < 12.0, "{} {}", mean(&here), mean(&there));
+    stack.stop().await;
+}
+
+/// Where `KEEP_PICTURES` names a folder, pictures are kept there for people to look at.
+fn keep_for_a_look(name: &str, picture: &RgbImage) {
+    if let Some(folder) = std::env::var_os("KEEP_PICTURES") {
+        picture.save(std::path::Path::new(&folder).join(name)).expect("written");
+    }
+}
