@@ -1,33 +1,60 @@
 //! Random updates of all kinds, and in the end what became of each photo: answered, refused in words, or rightly passed over.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 use telegram_sandbox::{Fault, Forbidden, Post};
 
-use crate::harness::{Bot, Setup, bot, jpeg};
+use crate::harness::{Bot, PATIENCE, Setup, bot, is_answer, jpeg};
 
 /// How many updates, unless `AUDIT_UPDATES` says another number.
 const UPDATES: usize = 300;
+/// So many of them go to one bot; more go to others beside it, as a bot sends no more in a second than Telegram takes.
+const OF_ONE_BOT: usize = 75;
+/// The most bots side by side.
+const MOST_BOTS: usize = 10;
+
+/// What became of the photos: how many of each kind, by outcome.
+type Counts = BTreeMap<(&'static str, &'static str), usize>;
 
 /// Something that somebody sent.
 struct Sent {
     kind: &'static str,
     chat_id: i64,
+    /// What the chat became while it waited.
+    then: Option<i64>,
     /// Whether it has to be answered.
     is_asked: bool,
 }
 
+impl Sent {
+    fn is_in(&self, chat_id: i64) -> bool {
+        chat_id == self.chat_id || self.then == Some(chat_id)
+    }
+}
+
 fn photo(rng: &mut Rng) -> Post {
-    match rng.u8(0..6) {
+    match rng.u8(0..8) {
         0 => Post::document(jpeg(40, 30), "IMG_1.jpg").mime_type("application/octet-stream"),
         1 => Post::document(jpeg(40, 30), "IMG_1").mime_type(""),
         2 => Post::photo(jpeg(40, 30)).spoiler(),
         3 => Post::document(b"%PDF-1.7".to_vec(), "image.png"),
         4 => Post::photo(b"no photo at all".to_vec()),
+        5 => Post::document(transparent(), "drawing.png").mime_type("image/png"),
+        6 => Post::document(jpeg(40, 30)[..200].to_vec(), "cut.jpg").mime_type("image/pjpeg"),
         _ => Post::photo(jpeg(40, 30)),
     }
+}
+
+/// Black on nothing, of sixteen bits.
+fn transparent() -> Vec<u8> {
+    let drawing =
+        image::ImageBuffer::from_fn(40, 30, |x, _| image::Rgba([0_u16, 0, 0, if x < 20 { u16::MAX } else { 0 }]));
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::ImageRgba16(drawing).write_to(&mut png, image::ImageFormat::Png).expect("encode");
+    png.into_inner()
 }
 
 fn caption(rng: &mut Rng, post: Post) -> Post {
@@ -54,7 +81,8 @@ fn send(bot: &Bot, rng: &mut Rng, number: usize) -> Sent {
     let somebody = bot.telegram.user(&format!("somebody {number}"));
     let private = somebody.chat_id();
     let brought = -900_000 - number as i64;
-    let (kind, chat_id, is_asked) = match rng.u8(0..14) {
+    let mut then = None;
+    let (kind, chat_id, is_asked) = match rng.u8(0..18) {
         0..3 => {
             let post = photo(rng);
             somebody.post(caption(rng, post));
@@ -126,6 +154,32 @@ fn send(bot: &Bot, rng: &mut Rng, number: usize) -> Sent {
             bot.telegram.bring(json!({"message": in_group(bot, brought, pinned)}));
             ("a photo that is pinned", brought, false)
         }
+        13 => {
+            let post = photo(rng).caption("levitate");
+            let id = somebody.post(post);
+            somebody.edit_text(id, "invert").expect("edited");
+            ("a photo whose caption is corrected", private, true)
+        }
+        14 => {
+            let group = bot.telegram.group("G");
+            let post = photo(rng).caption("/predict");
+            somebody.in_chat(group).post(post);
+            then = Some(bot.telegram.migrate(group));
+            ("a photo in a group that becomes a supergroup", group, true)
+        }
+        15 => {
+            let group = bot.telegram.group("Slow");
+            bot.telegram.slow_mode(group, Some(Duration::from_secs(2)));
+            let post = photo(rng).caption("/invert");
+            somebody.in_chat(group).post(post);
+            ("a photo in a group in slow mode", group, true)
+        }
+        16 => {
+            let group = bot.telegram.group("G");
+            let post = photo(rng).caption("/ban spammer");
+            somebody.in_chat(group).post(post);
+            ("a photo with another bot's command", group, false)
+        }
         _ => {
             let group = bot.telegram.supergroup("Forum");
             let post = photo(rng).caption("/invert").in_topic(7);
@@ -133,15 +187,36 @@ fn send(bot: &Bot, rng: &mut Rng, number: usize) -> Sent {
             ("a photo in a topic", group, true)
         }
     };
-    Sent { kind, chat_id, is_asked }
+    Sent { kind, chat_id, then, is_asked }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_photo_ends_in_silence() {
     let updates = std::env::var("AUDIT_UPDATES").ok().and_then(|number| number.parse().ok()).unwrap_or(UPDATES);
+    let bots = updates.div_ceil(OF_ONE_BOT).clamp(1, MOST_BOTS);
+    let mut audits = tokio::task::JoinSet::new();
+    for number in 0..bots {
+        let part = updates * (number + 1) / bots - updates * number / bots;
+        audits.spawn(audit(16 + number as u64, part));
+    }
+    let mut counts = Counts::new();
+    while let Some(audited) = audits.join_next().await {
+        for (what, count) in audited.expect("no photo ends in silence") {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    for ((kind, outcome), count) in &counts {
+        eprintln!("{kind:<40} {outcome:<12} {count:>6}");
+    }
+    assert_eq!(counts.values().sum::<usize>(), updates);
+}
+
+/// Have one bot brought so many updates, and look at each.
+async fn audit(seed: u64, updates: usize) -> Counts {
     let bot = bot(Setup::default()).await;
     bot.work();
-    let mut rng = Rng::with_seed(16);
+    bot.telegram.hide_file_sizes(seed % 2 == 0);
+    let mut rng = Rng::with_seed(seed);
     // Telegram stumbles, too.
     for (method, fault) in [
         ("getFile", Fault::Drop),
@@ -163,9 +238,10 @@ async fn no_photo_ends_in_silence() {
     }
     answered(&bot, &sent).await;
     bot.all_done().await;
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for Sent { kind, chat_id, is_asked } in &sent {
-        let answers = bot.answers(*chat_id);
+    let mut counts = Counts::new();
+    for Sent { kind, chat_id, then, is_asked } in &sent {
+        let mut answers = bot.answers(*chat_id);
+        answers.extend(then.into_iter().flat_map(|chat_id| bot.answers(*chat_id)));
         let outcome = match answers.first() {
             None => "passed over",
             Some(_) if answers.iter().any(|answer| answer.photo().is_some()) => "a photo",
@@ -175,24 +251,21 @@ async fn no_photo_ends_in_silence() {
         *counts.entry((kind, outcome)).or_default() += 1;
         assert_eq!(*is_asked, !answers.is_empty(), "{kind} in {chat_id}: {outcome}");
     }
-    for ((kind, outcome), count) in counts {
-        eprintln!("{kind:<40} {outcome:<12} {count:>6}");
-    }
+    counts
 }
 
 /// Wait until each of these that is asked has an answer.
 async fn answered(bot: &Bot, sent: &[Sent]) {
-    let mut open: std::collections::HashSet<i64> =
-        sent.iter().filter(|sent| sent.is_asked).map(|sent| sent.chat_id).collect();
+    let mut open: Vec<&Sent> = sent.iter().filter(|sent| sent.is_asked).collect();
     let done = |event: &telegram_sandbox::Event| {
-        if let Some(message) = event.sent().filter(|message| crate::harness::is_answer(message)) {
-            open.remove(&message.chat_id);
+        if let Some(message) = event.sent().filter(|message| is_answer(message)) {
+            open.retain(|sent| !sent.is_in(message.chat_id));
         }
         open.is_empty()
     };
-    let waited = bot.telegram.wait_for(done, crate::harness::PATIENCE * 2).await;
+    let waited = bot.telegram.wait_for(done, PATIENCE * 2).await;
     if !sent.is_empty() && waited.is_err() {
-        let left: Vec<_> = sent.iter().filter(|sent| open.contains(&sent.chat_id)).map(|sent| sent.kind).collect();
+        let left: Vec<_> = open.iter().map(|sent| sent.kind).collect();
         panic!("not answered: {left:?}\n{}", bot.troubles());
     }
 }

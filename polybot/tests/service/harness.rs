@@ -232,8 +232,8 @@ impl Bot {
                     let (Written::Now | Written::NotAsExpected) = done.expect("recorded");
                     queue.delete(&message.receipt).await.expect("deleted");
                     let query = [("predictionId", job.prediction_id.to_string())];
-                    let told = http.post(&results).query(&query).bearer_auth(SECRET).send();
-                    told.await.expect("polybot answers");
+                    // The test may be at its end, and polybot with it.
+                    let _ = http.post(&results).query(&query).bearer_auth(SECRET).send().await;
                 }
             }
         });

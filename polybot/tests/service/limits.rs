@@ -29,7 +29,8 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 /// One group in slow mode for an hour, fifty more at their limits, and people in private who ask for help.
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_chats_are_served_while_others_are_at_their_limits() {
-    const SECONDS: u32 = 20;
+    // Long enough for groups to want more than the bot may send.
+    const SECONDS: u32 = 8;
     let bot = bot(Setup::default().with_limits().setting("LEASE", "60")).await;
     let slow = bot.telegram.group("slow");
     bot.telegram.slow_mode(slow, Some(Duration::from_secs(3600)));
@@ -60,7 +61,7 @@ async fn quiet_chats_are_served_while_others_are_at_their_limits() {
     assert!(hook < Duration::from_secs(5), "{hook:?}");
     // The loud groups got their part, and the slow one its one.
     for group in loud {
-        assert!(bot.answers(group).len() >= 5, "{}", bot.answers(group).len());
+        assert!(bot.answers(group).len() >= 2, "{}", bot.answers(group).len());
     }
     assert_eq!(bot.answers(slow).len(), 1);
     assert!(bot.telegram.refused(slow) <= 2, "it is not asked again before its time");
@@ -68,10 +69,10 @@ async fn quiet_chats_are_served_while_others_are_at_their_limits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_to_wait_is_answered_when_it_may_be() {
-    let bot = bot(Setup::default().setting("LEASE", "4")).await;
+    let bot = bot(Setup::default().setting("LEASE", "3")).await;
     bot.work();
     let group = bot.telegram.group("slow");
-    bot.telegram.slow_mode(group, Some(Duration::from_secs(8)));
+    bot.telegram.slow_mode(group, Some(Duration::from_secs(4)));
     let ann = bot.telegram.user("Ann").in_chat(group);
     let first = ann.post_text("/help");
     assert_eq!(bot.answer(&ann, first).await.words(), reply::help(true));
