@@ -215,7 +215,7 @@ async fn no_photo_ends_in_silence() {
 async fn audit(seed: u64, updates: usize) -> Counts {
     let bot = bot(Setup::default()).await;
     bot.work();
-    bot.telegram.hide_file_sizes(seed % 2 == 0);
+    bot.telegram.hide_file_sizes(seed.is_multiple_of(2));
     let mut rng = Rng::with_seed(seed);
     // Telegram stumbles, too.
     for (method, fault) in [
@@ -241,7 +241,7 @@ async fn audit(seed: u64, updates: usize) -> Counts {
     let mut counts = Counts::new();
     for Sent { kind, chat_id, then, is_asked } in &sent {
         let mut answers = bot.answers(*chat_id);
-        answers.extend(then.into_iter().flat_map(|chat_id| bot.answers(*chat_id)));
+        answers.extend(then.iter().flat_map(|chat_id| bot.answers(*chat_id)));
         let outcome = match answers.first() {
             None => "passed over",
             Some(_) if answers.iter().any(|answer| answer.photo().is_some()) => "a photo",
