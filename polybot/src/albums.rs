@@ -19,7 +19,7 @@ use crate::darkroom::Darkroom;
 use crate::detection::{Detection, HandleError, Request};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::patience::Patience;
+use crate::patience::{self, Patience};
 use crate::telegram::{Picture, Place};
 use crate::{TelegramError, lease, reply};
 use photo::filters::Filter;
@@ -153,17 +153,11 @@ impl Albums {
     }
 
     async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        // Groups and channels have negative ids. What is not for the bot is passed over in silence.
-        if album.chat_id < 0 && !album.is_addressed {
+        if !is_asked(album) {
             return Ok(self.store.delivered(id, now()).await?);
         }
         let place = place_of(album);
         self.detection.telegram.ready(place.chat_id).await?;
-        if !album.others.is_empty() && !album.told_others {
-            let what: Vec<String> = album.others.iter().map(|(_, what)| what.clone()).collect();
-            self.tell(album, &reply::left_out(&what)).await?;
-            self.store.told_others(id).await?;
-        }
         if album.photos.is_empty() {
             return Ok(self.store.delivered(id, now()).await?);
         }
@@ -275,16 +269,38 @@ impl Albums {
         Ok(())
     }
 
+    /// Say once what in it can't be read.
+    async fn tell_of_others(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
+        if album.others.is_empty() || album.told_others || !is_asked(album) {
+            return Ok(());
+        }
+        self.detection.telegram.ready(album.chat_id).await?;
+        let what: Vec<String> = album.others.iter().map(|(_, what)| what.clone()).collect();
+        self.tell(album, &reply::left_out(&what)).await?;
+        Ok(self.store.told_others(id).await?)
+    }
+
     /// Act, unless it takes almost as long as the lease: then another instance may.
     async fn act_in_time(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
+        // When AWS fails, something may have been sent before; it is not sent again at once.
+        let may_pass_soon = |error: &HandleError| error.telegram().is_some() && error.may_pass_soon();
+        let act = async {
+            patience::soon_again(may_pass_soon, || self.tell_of_others(id, album)).await?;
+            patience::soon_again(may_pass_soon, || self.act_on(id, album)).await
+        };
         let time = lease::working_time(self.lease);
-        tokio::time::timeout(time, self.act_on(id, album)).await.unwrap_or(Err(HandleError::TooSlow))
+        tokio::time::timeout(time, act).await.unwrap_or(Err(HandleError::TooSlow))
     }
 
     async fn tell(&self, album: &Album, sentence: &str) -> Result<(), HandleError> {
         self.detection.telegram.send_text(&place_of(album), sentence).await?;
         Ok(())
     }
+}
+
+/// Whether it is for the bot; what is not is passed over in silence. Groups and channels have negative ids.
+fn is_asked(album: &Album) -> bool {
+    album.chat_id >= 0 || album.is_addressed
 }
 
 /// Where it is answered: its first part.

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use fleet::AwsError;
 use fleet::prediction::now;
@@ -16,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
-use crate::patience::Patience;
+use crate::patience::{self, Patience};
 use crate::telegram::Me;
 use crate::updates::Updates;
 use crate::{TelegramError, reply};
@@ -27,8 +26,6 @@ const MOST: usize = 2000;
 const BATCH: i32 = 200;
 /// After so many instances died under it, an update is not tried any more.
 const MOST_DEATHS: i64 = 3;
-/// Waits before an update that failed for a passing reason is tried again here, before it is put off.
-const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
 /// The updates that are under way. Clones share.
 #[derive(Clone, Debug)]
@@ -179,20 +176,12 @@ impl Inbox {
 
     /// Handle it, and try again a little where that can help at once. Stops before the lease ends: then another may try.
     async fn handle(&self, entry: &Entry) -> Result<(), HandleError> {
-        let (updates, asked, work_id, update_id) =
-            (self.updates.clone(), entry.asked.clone(), entry.work_id, entry.update_id);
+        let (updates, asked, work_id) = (self.updates.clone(), entry.asked.clone(), entry.work_id);
+        let update_id = entry.update_id;
         // On a task of its own: a panic is a bug, and must not end the chat's queue.
         let mut work = tokio::spawn(async move {
-            for pause in PAUSES {
-                match updates.handle(&asked, work_id).await {
-                    Err(error) if error.may_pass_soon() => {
-                        tracing::debug!(%error, update_id, "an update failed and is tried again");
-                        tokio::time::sleep(pause).await;
-                    }
-                    outcome => return outcome,
-                }
-            }
-            updates.handle(&asked, work_id).await
+            let (updates, asked) = (&updates, &asked);
+            patience::soon_again(HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
         });
         match tokio::time::timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,

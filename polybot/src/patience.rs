@@ -2,11 +2,36 @@
 
 use std::time::Duration;
 
+use crate::detection::HandleError;
+
 /// A file that Telegram does not give is asked for during this many looks of the sweep.
 const LOOKS_FOR_A_FILE: i64 = 8;
 
 /// The longest wait between two tries, in seconds: so late comes the last answer after an outage of Telegram.
 const LONGEST_WAIT: i64 = 15 * 60;
+
+/// Waits before what failed for a passing reason is tried again at once, before it is put off.
+const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// Do it, and try again a little where the failure may pass soon.
+///
+/// # Errors
+/// The last try's.
+pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
+    may_pass_soon: impl Fn(&HandleError) -> bool,
+    act: impl Fn() -> F,
+) -> Result<(), HandleError> {
+    for pause in PAUSES {
+        match act().await {
+            Err(error) if may_pass_soon(&error) => {
+                tracing::debug!(%error, "it failed and is tried again");
+                tokio::time::sleep(pause).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    act().await
+}
 
 /// How long an answer is tried to be sent. What is known of it lies with its record, so it is the same for all instances.
 #[derive(Clone, Copy, Debug)]
