@@ -67,6 +67,8 @@ pub struct Belonging {
     pub status: Option<Status>,
     /// The predictions that are to come of it, or have come.
     pub to_come: Vec<Uuid>,
+    /// The chat and the message that says to wait for it, while somebody waits.
+    pub status_message: Option<(i64, i32)>,
 }
 
 /// How long a tombstone is left, in seconds: longer than SQS keeps a job.
@@ -630,6 +632,9 @@ fn belonging(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String)
     // An update's work is a prediction of that id; an album has one for each part.
     let parts = item.get("parts").and_then(|parts| parts.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
     let work = item.get("work_id").filter(|_| item.contains_key("asked"));
+    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse::<i64>().ok());
+    let is_waited_for = !item.contains_key("delivered_at");
+    let waiting = number("status_message_id").filter(|_| is_waited_for).and_then(|id| i32::try_from(id).ok());
     let status = text("status").and_then(|status| match status.as_str() {
         "queued" => Some(Status::Queued),
         "done" => Some(Status::Done),
@@ -642,6 +647,7 @@ fn belonging(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String)
         predicted: text("predicted_img_path").cloned(),
         status,
         to_come: parts.iter().chain(work).filter_map(id).collect(),
+        status_message: number("chat_id").zip(waiting),
     })
 }
 

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use fleet::prediction::now;
 use fleet::predictions::{Belonging, Written};
 use fleet::{AwsError, ImageStore, PredictionStore, images};
+use tokio_util::task::TaskTracker;
+
+use crate::Telegram;
 
 /// Deletes.
 #[derive(Clone, Debug)]
@@ -13,6 +16,10 @@ pub struct Forgetting {
     pub images: ImageStore,
     /// The records, also those of albums and updates.
     pub predictions: PredictionStore,
+    /// For messages that say to wait for what does not come any more.
+    pub telegram: Telegram,
+    /// Those who remove them; finished before the service ends.
+    pub working: TaskTracker,
 }
 
 /// What was deleted.
@@ -53,7 +60,13 @@ impl Forgetting {
                 }
             }
             match self.predictions.forget(&belonging, now()).await? {
-                Written::Now => forgotten.records += 1,
+                Written::Now => {
+                    forgotten.records += 1;
+                    if let Some((chat_id, message_id)) = belonging.status_message {
+                        let telegram = self.telegram.clone();
+                        self.working.spawn(async move { telegram.remove(chat_id, message_id).await });
+                    }
+                }
                 // A worker was faster, and there is a result now.
                 Written::NotAsExpected => left.extend(self.predictions.belonging(&belonging.key).await?),
             }

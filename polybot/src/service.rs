@@ -71,7 +71,12 @@ pub async fn run(
         memory: memory.clone(),
         patience,
     };
-    let forgetting = Forgetting { images: images.clone(), predictions: predictions.clone() };
+    let forgetting = Forgetting {
+        images: images.clone(),
+        predictions: predictions.clone(),
+        telegram: telegram.clone(),
+        working: working.clone(),
+    };
     let region = config.region().map_or_else(|| "that its settings name".to_owned(), ToString::to_string);
     let kept = Kept { region, image_days: settings.image_days };
     let detection = Detection {

@@ -2,7 +2,7 @@
 
 use polybot::reply;
 use serde_json::{Value, json};
-use telegram_sandbox::{Post, SandboxOptions};
+use telegram_sandbox::{EventKind, Post, SandboxOptions};
 
 use crate::harness::{Bot, Setup, bot, jpeg};
 
@@ -263,6 +263,8 @@ async fn what_is_forgotten_while_it_waits_is_not_done_any_more() {
     bot.telegram.wait_for_message(is_status, crate::harness::PATIENCE).await.expect("told to wait");
     let asked = ann.post_text("/forget");
     bot.answer(&ann, asked).await;
+    let is_removal = |event: &telegram_sandbox::Event| matches!(event.kind, EventKind::Deleted { .. });
+    bot.telegram.wait_for(is_removal, crate::harness::PATIENCE).await.expect("nobody is told to wait any more");
     let waiting = bot.queue.receive(1, std::time::Duration::from_secs(20)).await.expect("the job");
     let job = fleet::Job::from_json(&waiting[0].body).expect("a job");
     let record = bot.predictions.get(job.prediction_id).await.expect("DynamoDB answers").expect("a record is left");
