@@ -65,8 +65,14 @@ pub struct Belonging {
     pub predicted: Option<String>,
     /// How far it is, if it is a prediction.
     pub status: Option<Status>,
-    /// The predictions that are to come of it, or have come.
-    pub to_come: Vec<Uuid>,
+    /// The predictions that are to come of an album, or have come.
+    pub parts: Vec<Uuid>,
+    /// The work that an update asks for, while it is to be done: the id of the prediction that may come of it.
+    pub work: Option<Uuid>,
+    /// The chat and the message of it, or of the first of an album.
+    pub message: Option<(i64, i64)>,
+    /// It is of an album, whose photos get their ids later than other work.
+    pub is_part: bool,
     /// The chat and the message that says to wait for it, while somebody waits.
     pub status_message: Option<(i64, i32)>,
 }
@@ -629,10 +635,12 @@ impl PredictionStore {
 fn belonging(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String) -> Result<Belonging, AwsError> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).filter(|text| !text.is_empty());
     let id = |value: &AttributeValue| Uuid::parse_str(value.as_s().ok()?).ok();
-    // An update's work is a prediction of that id; an album has one for each part.
     let parts = item.get("parts").and_then(|parts| parts.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
     let work = item.get("work_id").filter(|_| item.contains_key("asked"));
     let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse::<i64>().ok());
+    // An album has an attribute for each message, with its number at the end.
+    let of_album = || item.keys().filter_map(|name| name.rsplit_once('_')?.1.parse().ok()).min();
+    let message = number("message_id").or_else(of_album);
     let is_waited_for = !item.contains_key("delivered_at");
     let waiting = number("status_message_id").filter(|_| is_waited_for).and_then(|id| i32::try_from(id).ok());
     let status = text("status").and_then(|status| match status.as_str() {
@@ -646,7 +654,10 @@ fn belonging(item: &HashMap<String, AttributeValue>, tried: impl Fn() -> String)
         original: text("original_img_path").cloned(),
         predicted: text("predicted_img_path").cloned(),
         status,
-        to_come: parts.iter().chain(work).filter_map(id).collect(),
+        parts: parts.iter().filter_map(id).collect(),
+        work: work.and_then(id),
+        message: number("chat_id").zip(message),
+        is_part: item.contains_key("album"),
         status_message: number("chat_id").zip(waiting),
     })
 }

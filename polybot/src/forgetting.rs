@@ -6,6 +6,7 @@ use fleet::prediction::now;
 use fleet::predictions::{Belonging, Written};
 use fleet::{AwsError, ImageStore, PredictionStore, images};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::Telegram;
 
@@ -33,18 +34,42 @@ pub struct Forgotten {
     pub records: usize,
 }
 
+/// The message that asks for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// The work that it is: what was asked later has a larger number.
+    pub work_id: Uuid,
+    /// Its chat, and its number there.
+    pub message: (i64, i32),
+}
+
+impl Asking {
+    /// Whether this was sent later, or is the very message.
+    fn is_before(&self, belonging: &Belonging) -> bool {
+        let own_work = Uuid::parse_str(&belonging.key).ok().filter(|_| !belonging.is_part);
+        let (chat_id, message_id) = self.message;
+        let is_later = |&(chat, message): &(i64, i64)| chat == chat_id && message > i64::from(message_id);
+        belonging.work.or(own_work).is_some_and(|work| work >= self.work_id)
+            || belonging.message.as_ref().is_some_and(is_later)
+    }
+}
+
 impl Forgetting {
     /// Delete what is kept of what this person sent: in one group, or everywhere. The photos first: as long as their record is
-    /// there, they are found again by another try. What is being worked on finds a tombstone and leaves nothing either.
+    /// there, they are found again by another try. What is being worked on finds a tombstone and leaves nothing either. What was
+    /// sent later than the message that asks for it stays.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; what was not deleted is by another try.
-    pub async fn forget(&self, person: i64, group: Option<i64>) -> Result<Forgotten, AwsError> {
+    pub async fn forget(&self, person: i64, group: Option<i64>, asked: &Asking) -> Result<Forgotten, AwsError> {
         let mut forgotten = Forgotten::default();
         let mut left = self.predictions.belongings(person, group).await?;
         let mut deleted = BTreeSet::new();
         while let Some(belonging) = left.pop() {
-            for id in &belonging.to_come {
+            if asked.is_before(&belonging) {
+                continue;
+            }
+            for id in belonging.parts.iter().chain(&belonging.work) {
                 if self.predictions.forget_before(*id, now()).await? == Written::NotAsExpected {
                     left.extend(self.predictions.belonging(&id.to_string()).await?);
                 }

@@ -11,7 +11,7 @@ use crate::buttons::{self, Press};
 use crate::command::{self, Command, Text, Wanted};
 use crate::darkroom::Darkroom;
 use crate::detection::{HandleError, Request};
-use crate::forgetting::Forgetting;
+use crate::forgetting::{Asking, Forgetting};
 use crate::incoming::{Asked, Attached, File, Incoming, Pressed};
 use crate::ledger::Ledger;
 use crate::reply::Kept;
@@ -97,7 +97,8 @@ impl Updates {
                 Some(Text::Forget) => {
                     // In a group each forgets what they sent there.
                     let group = Some(incoming.chat_id).filter(|_| incoming.is_group);
-                    let forgotten = self.forgetting.forget(incoming.sender, group).await?;
+                    let asking = Asking { work_id, message: (incoming.chat_id, incoming.message_id) };
+                    let forgotten = self.forgetting.forget(incoming.sender, group, &asking).await?;
                     self.answer(incoming, &reply::forgotten(&forgotten, incoming.is_group)).await
                 }
                 Some(Text::Other(text)) => {

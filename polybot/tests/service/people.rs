@@ -2,7 +2,7 @@
 
 use polybot::reply;
 use serde_json::{Value, json};
-use telegram_sandbox::{EventKind, Post, SandboxOptions};
+use telegram_sandbox::{EventKind, Fault, Post, SandboxOptions};
 
 use crate::harness::{Bot, Setup, bot, jpeg};
 
@@ -271,4 +271,19 @@ async fn what_is_forgotten_while_it_waits_is_not_done_any_more() {
     assert_eq!((record.status, record.chat_id, record.delivered_at.is_some()), (fleet::Status::Failed, 0, true));
     assert_eq!(bot.stored_images().await, 0);
     assert!(bot.telegram.replies_to(ann.chat_id(), photo).len() <= 1, "nothing but that it had to wait");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_after_it_is_not_forgotten_and_it_is_answered_although_telegram_fails() {
+    let bot = bot(Setup::default()).await;
+    bot.work();
+    let ann = bot.telegram.user("Ann");
+    let before = ann.post_photo(jpeg(40, 30), None);
+    bot.answer(&ann, before).await;
+    // All of this waits for one another in one chat; the answer fails longer than it is tried at once.
+    bot.telegram.fail_next("sendMessage", 4, Fault::refuse(502, "Bad Gateway"));
+    let asked = ann.post_text("/forget");
+    let after = ann.post_photo(jpeg(50, 30), None);
+    assert!(bot.answer(&ann, asked).await.words().starts_with("I forgot what you sent me: "));
+    assert_eq!(bot.answer(&ann, after).await.words(), "I see 1 bus.");
 }
