@@ -206,7 +206,7 @@ async fn no_photo_ends_in_silence() {
         }
     }
     for ((kind, outcome), count) in &counts {
-        eprintln!("{kind:<40} {outcome:<12} {count:>6}");
+        eprintln!("{kind:<44} {outcome:<12} {count:>6}");
     }
     assert_eq!(counts.values().sum::<usize>(), updates);
 }

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
@@ -21,6 +21,7 @@ use telegram_sandbox::{ChatMessage, Fault, RateLimits, Sandbox, SandboxOptions, 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Far more than anything here takes, also on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,6 +62,8 @@ impl Setup {
 
 /// A bot that runs.
 pub(crate) struct Bot {
+    /// Does what a worker does; it ends first.
+    worker: Mutex<JoinSet<()>>,
     pub(crate) telegram: Sandbox,
     pub(crate) queue: JobQueue,
     pub(crate) predictions: PredictionStore,
@@ -127,6 +130,7 @@ pub(crate) async fn bot(setup: Setup) -> Bot {
         telegram.deliver_to(vec![format!("http://{address}/webhook")]);
     }
     Bot {
+        worker: Mutex::default(),
         telegram,
         queue: JobQueue::new(sqs, queue_url),
         predictions: PredictionStore::new(dynamodb, TABLE),
@@ -216,7 +220,7 @@ impl Bot {
         let (queue, images, predictions) = (self.queue.clone(), self.images.clone(), self.predictions.clone());
         let results = format!("http://{}/results", self.address);
         let picture = Arc::new(jpeg(64, 48));
-        tokio::spawn(async move {
+        let work = async move {
             let http = reqwest::Client::new();
             while let Ok(messages) = queue.receive(10, Duration::from_secs(20)).await {
                 for message in messages {
@@ -236,7 +240,8 @@ impl Bot {
                     let _ = http.post(&results).query(&query).bearer_auth(SECRET).send().await;
                 }
             }
-        });
+        };
+        self.worker.lock().expect("no panic").spawn(work);
     }
 
     /// How many photos and results are stored.
