@@ -281,7 +281,7 @@ async fn what_is_sent_after_it_is_not_forgotten_and_it_is_answered_although_tele
     let before = ann.post_photo(jpeg(40, 30), None);
     bot.answer(&ann, before).await;
     // All of this waits for one another in one chat; the answer fails longer than it is tried at once.
-    bot.telegram.fail_next("sendMessage", 4, Fault::refuse(502, "Bad Gateway"));
+    bot.telegram.fail_next("sendMessage", 4, Fault::Drop);
     let asked = ann.post_text("/forget");
     let after = ann.post_photo(jpeg(50, 30), None);
     assert!(bot.answer(&ann, asked).await.words().starts_with("I forgot what you sent me: "));
