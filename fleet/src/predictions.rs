@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -491,27 +491,30 @@ impl PredictionStore {
     }
 
     /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
-    /// be on the queue, or be at a worker. Not done, if it went on meanwhile: then it is to be looked at again.
+    /// be on the queue, or be at a worker. Answers what it was at last; nothing, if it went on meanwhile and is not deleted: then it
+    /// is to be looked at again.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn forget(&self, belonging: &Belonging, now: i64) -> Result<Written, AwsError> {
-        let tried = || format!("forgetting {} in {}", belonging.key, self.table);
-        let Some(status) = belonging.status else {
-            let key = S(belonging.key.clone());
+    pub async fn forget(&self, found: &Belonging, now: i64) -> Result<Option<Belonging>, AwsError> {
+        let tried = || format!("forgetting {} in {}", found.key, self.table);
+        let Some(status) = found.status else {
+            let key = S(found.key.clone());
             let deleted = self.client.delete_item().table_name(&self.table).key("prediction_id", key).send().await;
             deleted.map_err(|error| AwsError::new(tried(), error))?;
-            return Ok(Written::Now);
+            return Ok(Some(found.clone()));
         };
         let left = self
-            .tombstone(&belonging.key, now)
+            .tombstone(&found.key, now)
             .condition_expression("#status = :seen AND chat_id <> :nobody")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":seen", status_value(status))
             .expression_attribute_values(":nobody", number(NOBODY))
+            .return_values(ReturnValue::AllOld)
             .send()
             .await;
-        Ok(Written::from(AwsError::unless_condition_failed(left, tried)?))
+        let left = AwsError::unless_condition_failed(left, tried)?;
+        left.and_then(|left| left.attributes).map(|item| belonging(&item, tried)).transpose()
     }
 
     /// Leave a tombstone where a prediction is to come, so that it does not. Not done, if it has come.

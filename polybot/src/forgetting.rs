@@ -85,15 +85,15 @@ impl Forgetting {
                 }
             }
             match self.predictions.forget(&belonging, now()).await? {
-                Written::Now => {
+                Some(last) => {
                     forgotten.records += 1;
-                    if let Some((chat_id, message_id)) = belonging.status_message {
+                    if let Some((chat_id, message_id)) = last.status_message {
                         let telegram = self.telegram.clone();
                         self.working.spawn(async move { telegram.remove(chat_id, message_id).await });
                     }
                 }
                 // A worker was faster, and there is a result now.
-                Written::NotAsExpected => left.extend(self.predictions.belonging(&belonging.key).await?),
+                None => left.extend(self.predictions.belonging(&belonging.key).await?),
             }
         }
         tracing::info!(?forgotten, "what somebody sent was forgotten");
