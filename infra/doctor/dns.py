@@ -31,7 +31,7 @@ def ask(name, kind, resolver, timeout=3.0):
         raise DnsError("this machine's /etc/resolv.conf names no resolver; give one with --resolver")
     host, _, port = resolver.rpartition(":") if resolver.count(":") == 1 else (resolver, "", "53")
     identity = secrets.randbelow(1 << 16)
-    labels = name.rstrip(".").encode("idna").split(b".")
+    labels = name.rstrip(".").lower().encode("idna").split(b".")
     question = b"".join(bytes([len(label)]) + label for label in labels) + b"\0" + struct.pack("!HH", TYPES[kind], 1)
     message = struct.pack("!HHHHHH", identity, 0x0100, 1, 0, 0, 0) + question
     try:

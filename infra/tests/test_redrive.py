@@ -17,13 +17,24 @@ for argument in "$@"; do [ "${before:-}" != --env-file ] || cat "$argument" >> "
 echo "$SQS_QUEUE_URL $DYNAMODB_TABLE" >> "$CALLS"
 """
 
+# As `aws`; what version 1, which requirements.txt has, does not know is version 2's.
+AWS = """#!/bin/bash
+if [ "$1 $2" = "configure export-credentials" ]; then
+  printf 'AWS_ACCESS_KEY_ID=%s\\nAWS_SECRET_ACCESS_KEY=%s\\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY"
+else
+  exec {aws} "$@"
+fi
+"""
+
 
 @pytest.fixture
 def redrive(moto_fleet, tmp_path):
     calls, programs = tmp_path / "calls", tmp_path / "bin"
     programs.mkdir()
     (programs / "docker").write_text(DOCKER)
-    (programs / "docker").chmod(0o755)
+    (programs / "aws").write_text(AWS.format(aws=Path(sys.executable).with_name("aws")))
+    for program in programs.iterdir():
+        program.chmod(0o755)
 
     def run(*arguments, **more):
         calls.write_text("")
