@@ -60,22 +60,26 @@ def other_fleet(ministack):
         emulators.MINISTACK_LACKS)
 
 
-@pytest.fixture(scope="session")
-def imported_certificate(moto):
-    """A self-signed certificate in moto's ACM, which its load balancers insist on."""
+def import_certificate(endpoint, days=2):
+    """A self-signed certificate in an emulator's ACM, which moto's load balancers insist on; its id."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bot.example.com")])
     now = datetime.datetime.now(datetime.timezone.utc)
     certificate = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=2)).sign(key, hashes.SHA256())
+        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=days)).sign(key, hashes.SHA256())
     )
-    imported = emulators.client(moto, "acm").import_certificate(
+    imported = emulators.client(endpoint, "acm").import_certificate(
         Certificate=certificate.public_bytes(serialization.Encoding.PEM),
         PrivateKey=key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL,
                                      serialization.NoEncryption()))
     return imported["CertificateArn"].split("/")[-1]
+
+
+@pytest.fixture(scope="session")
+def imported_certificate(moto):
+    return import_certificate(moto)
 
 
 @pytest.fixture(scope="session")

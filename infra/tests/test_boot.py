@@ -144,6 +144,20 @@ def test_the_container_is_confined_and_logs_to_its_group(boot, fleet):
     assert command.endswith("/polybot/yolo-worker:v1")
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here to read them")
+def test_systemd_reads_the_units_and_finds_nothing_wrong(boot, fleet, other_fleet, tmp_path):
+    for stack, template, service in ((fleet, "PolybotTemplate", "polybot"), (fleet, "WorkerTemplate", "yolo-worker"),
+                                     (other_fleet, "StreamerTemplate", "metric-streamer")):
+        # Docker and its own unit are Amazon Linux's; a program in docker's place has to be there.
+        text = re.sub(r"/usr/bin/docker\b", "/bin/true", unit(boot(stack, template), service))
+        text = re.sub(r"^(After|Requires)=docker.service\n", "", text, flags=re.M)
+        path = tmp_path / f"{service}.service"
+        path.write_text(text)
+        read = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, timeout=60)
+        found = [line for line in (read.stdout + read.stderr).splitlines() if service in line]
+        assert read.returncode == 0 and not found, read.stdout + read.stderr
+
+
 def test_stopping_takes_longer_than_draining(boot, fleet):
     for template, service in (("WorkerTemplate", "yolo-worker"), ("PolybotTemplate", "polybot")):
         machine = boot(fleet, template)

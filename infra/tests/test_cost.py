@@ -68,3 +68,18 @@ def counted(template):
 def test_metrics_and_alarms_are_counted_as_the_template_has_them():
     assert (cost.METRICS, cost.ALARM_METRICS) == counted("polybot.yaml")
     assert (cost.MINI_METRICS, cost.MINI_ALARM_METRICS) == counted("mini.yaml")
+
+
+def month(*arguments):
+    return float(re.search(r"^a month +([\d,.]+)$", run(INFRA / "prices.example.json", "--photos", 10_000, *arguments).stdout, re.M)[1].replace(",", ""))
+
+
+def test_what_the_readme_says_of_the_example_s_prices():
+    """One machine is a quarter of the default stack at most, also where the worker is spot; and the README has the sums."""
+    example = json.loads((INFRA / "prices.example.json").read_text())
+    assert set(example) == set(cost.PRICES) and "2026" in example["source"]
+    mini, whole = month("--mini"), month()
+    spot = whole - 730 * (example["worker_hour"] - 0.034)
+    assert mini <= spot / 4 < whole / 4
+    readme = (INFRA / "README.md").read_text()
+    assert f"it costs {mini:.0f} dollars where the default stack costs {whole:.0f} with its worker on demand, and {spot:.0f} with" in readme
