@@ -5,13 +5,15 @@
 //! comment says so.
 //!
 //! A policy has two [`Alarm`]s on one metric, each evaluated once a period. While one is in `ALARM`, [`Policy::scale`]
-//! tells the desired capacity that its points call for.
+//! tells the desired capacity that its points call for, and [`AlarmAction`] when that is done: once a minute at most.
 
+mod action;
 mod alarm;
 mod capacity;
 mod combined;
 mod policy;
 
+pub use action::AlarmAction;
 pub use alarm::{Alarm, AlarmState, ComparisonOperator, Evaluation};
 pub use capacity::{Capacity, Phase};
 pub use combined::{Vote, combined};

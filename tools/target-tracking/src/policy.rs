@@ -53,8 +53,8 @@ impl Policy {
         Alarm::low(self.target_value)
     }
 
-    /// What the group's desired capacity is to become, if anything is to change. To be asked once a period for as long as
-    /// an alarm lasts, as CloudWatch repeats the action of an alarm that scales.
+    /// What the group's desired capacity is to become, if anything is to change. To be asked once a period, and to be done
+    /// when the alarm's [`AlarmAction`](crate::AlarmAction) is invoked.
     #[must_use]
     pub fn scale(&self, high: &Evaluation, low: &Evaluation, capacity: &Capacity) -> Option<Scaling> {
         if let Some(metric) = acts(high, self.alarm_high()).then(|| high.datapoints.last()).flatten() {
