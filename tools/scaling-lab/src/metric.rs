@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use demand::Estimate;
 use serde::{Serialize, Serializer};
 
 /// What whoever publishes a metric sees of the fleet in one look. Durations are in seconds.
@@ -16,18 +17,8 @@ pub struct Look {
     pub in_service: u32,
     /// Photos that the instances in service detect side by side.
     pub threads: u32,
-    /// Since the last look.
-    pub seconds: f64,
-    /// Photos sent to the queue since the last look.
-    pub arrived: u64,
-    /// Photos answered since the last look.
-    pub answered: u64,
-    /// For how long threads worked since the last look, all together.
-    pub busy_seconds: f64,
-    /// How long a thread takes for a photo, as measured so far; none while nothing was.
-    pub seconds_per_photo: Option<f64>,
-    /// How long a photo may take.
-    pub promise: f64,
+    /// What is needed, by what was seen so far.
+    pub demand: Estimate,
 }
 
 /// A metric: its name, and how it comes from a look. New ones are plugged in by making one.
@@ -52,17 +43,8 @@ impl Metric {
         value: |look| 100.0 * (look.visible + look.in_flight) as f64 / f64::from(look.threads.max(1)),
     };
 
-    /// Workers needed in percent of those in service. Needed is what keeps up with the arrivals, and what works off
-    /// within the promise what waits. Before the time for a photo is known, it is the utilisation.
-    pub const WORKER_DEMAND: Self = Self {
-        name: "WorkerDemand",
-        value: |look| {
-            let Some(per_photo) = look.seconds_per_photo else { return (Self::WORKER_UTILIZATION.value)(look) };
-            let rate = look.arrived as f64 / look.seconds.max(1e-9);
-            let threads = rate * per_photo + look.visible as f64 * per_photo / look.promise.max(per_photo);
-            100.0 * threads / f64::from(look.threads.max(1))
-        },
-    };
+    /// Workers needed in percent of those in service, as metric-streamer publishes it: its own code.
+    pub const WORKER_DEMAND: Self = Self { name: "WorkerDemand", value: |look| look.demand.percent };
 
     /// Those that have a name on the command line.
     pub const ALL: [Self; 3] = [Self::BACKLOG_PER_INSTANCE, Self::WORKER_UTILIZATION, Self::WORKER_DEMAND];
@@ -108,12 +90,7 @@ mod tests {
             in_flight: 20,
             in_service: 10,
             threads: 20,
-            seconds: 30.0,
-            arrived: 600,
-            answered: 500,
-            busy_seconds: 600.0,
-            seconds_per_photo: Some(0.5),
-            promise: 10.0,
+            demand: Estimate { percent: 425.0, ..Estimate::default() },
         }
     }
 
@@ -126,12 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn utilisation_counts_what_is_in_flight_and_demand_what_arrives_and_what_waits() {
+    fn utilisation_counts_what_is_in_flight_and_demand_is_what_metric_streamer_publishes() {
         assert_eq!((Metric::WORKER_UTILIZATION.value)(&look()), 7600.0);
-        // 20 a second at half a second are 10 threads; 1500 in 10 s are 75 more; of 20.
         assert_eq!((Metric::WORKER_DEMAND.value)(&look()), 425.0);
-        let unknown = Look { seconds_per_photo: None, ..look() };
-        assert_eq!((Metric::WORKER_DEMAND.value)(&unknown), 7600.0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const MINIMUMS: u32 = 12;
 /// Targets that are tried, as a share of what TUNING's formula says. The first is for who waits for nothing.
 const SHARES_OF_THE_FORMULA: [f64; 5] = [0.05, 0.15, 0.35, 0.65, 1.0];
 /// Targets in percent that are tried for metrics that are a utilisation.
-const PERCENTS: [f64; 5] = [40.0, 55.0, 70.0, 85.0, 100.0];
+const PERCENTS: [f64; 4] = [70.0, 80.0, 90.0, 100.0];
 
 /// A kind of machine that workers could run on.
 #[derive(Clone, Debug, PartialEq)]
@@ -240,8 +240,19 @@ fn parameters(candidate: &Candidate) -> Vec<(String, String)> {
     set("WorkerMin", group.min.to_string());
     set("WorkerMax", group.max.to_string());
     if let Scaling::TargetTracking(policies) = scaling {
-        for policy in policies.iter().filter(|policy| policy.metric == Metric::BACKLOG_PER_INSTANCE) {
-            set("BacklogTarget", policy.target.to_string());
+        let target =
+            |metric: Metric| policies.iter().find(|policy| policy.metric == metric).map(|policy| policy.target);
+        let targets = (target(Metric::WORKER_DEMAND), target(Metric::BACKLOG_PER_INSTANCE));
+        match targets {
+            (Some(_), Some(_)) => set("ScalingPolicy", "both".into()),
+            (Some(_), None) => set("ScalingPolicy", "demand".into()),
+            (None, Some(_)) => set("ScalingPolicy", "backlog".into()),
+            (None, None) => {}
+        }
+        for (name, target) in [("DemandTarget", targets.0), ("BacklogTarget", targets.1)] {
+            if let Some(target) = target {
+                set(name, target.to_string());
+            }
         }
     }
     set("WorkerWarmup", format!("{:.0}", warmup.as_secs_f64()));

@@ -411,13 +411,13 @@ mod tests {
         let report = report();
         let text = report.text();
         for expected in
-            ["spike:4:30:2h", "1 to 10 workers for a BacklogPerInstance of 10", "p95", "later than 10.00 s", "dollars"]
+            ["spike:4:30:2h", "1 to 10 workers for a WorkerDemand of 100", "p95", "later than 10.00 s", "dollars"]
         {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
         let html = report.html().expect("drawn");
         assert_eq!(html.matches("<svg ").count(), 6);
-        assert!(html.contains("cannot know") && html.contains("AlarmHigh of BacklogPerInstance"));
+        assert!(html.contains("cannot know") && html.contains("AlarmHigh of WorkerDemand"));
         assert!(!html.contains("NaN") && !html.replace("http://www.w3.org/2000/svg", "").contains("http"));
     }
 

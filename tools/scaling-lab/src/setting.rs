@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use demand::DemandSettings;
 use serde::Serialize;
 
 use crate::time::seconds;
@@ -126,6 +127,9 @@ pub struct Publishing {
     /// From the end of a period until CloudWatch has its point, evaluates the alarms, and the group acts.
     #[serde(serialize_with = "seconds")]
     pub delay: Duration,
+    /// How long a minute takes: the action of an alarm that lasts is repeated once a minute.
+    #[serde(serialize_with = "seconds")]
+    pub minute: Duration,
     /// Between two periods' ends and looks everything else may lie anywhere: by chance, or at the start.
     pub random_phase: bool,
 }
@@ -170,11 +174,11 @@ pub struct Outage {
 }
 
 /// As `infra/polybot.yaml` has it; a worker as the one that was measured for docs/TUNING.md: two threads, 13.2 photos a
-/// second; a boot of 90 s, of which EC2 needs 30 s until it calls the instance running, which is a guess.
+/// second; a boot of 90 s, which is a guess.
 impl Default for Setting {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        let policy = TargetTracking { metric: Metric::BACKLOG_PER_INSTANCE, target: 10.0, disable_scale_in: false };
+        let policy = TargetTracking { metric: Metric::WORKER_DEMAND, target: 100.0, disable_scale_in: false };
         Self {
             worker: Worker {
                 threads: 2,
@@ -186,13 +190,14 @@ impl Default for Setting {
             group: Group { min: 1, max: 10, initial: 1, schedule: Vec::new() },
             scaling: Scaling::TargetTracking(vec![policy]),
             boot: Distribution::Fixed(90 * second),
-            in_service_after: Some(30 * second),
-            warmup: 180 * second,
+            in_service_after: None,
+            warmup: 40 * second,
             drain: 100 * second,
             publishing: Publishing {
-                interval: 30 * second,
-                period: 60 * second,
+                interval: 10 * second,
+                period: 10 * second,
                 delay: 15 * second,
+                minute: 60 * second,
                 random_phase: true,
             },
             queue: Queue { visibility_timeout: 60 * second, max_receives: 5 },
@@ -210,19 +215,38 @@ impl Default for Setting {
 }
 
 impl Setting {
+    /// As the fleet scaled before there was `WorkerDemand`: by the backlog per instance alone, each half minute, with alarms
+    /// of a minute. To compare with.
+    #[must_use]
+    pub fn by_backlog() -> Self {
+        let second = Duration::from_secs(1);
+        let policy = TargetTracking { metric: Metric::BACKLOG_PER_INSTANCE, target: 10.0, disable_scale_in: false };
+        let mut setting = Self { scaling: Scaling::TargetTracking(vec![policy]), ..Self::default() };
+        (setting.publishing.interval, setting.publishing.period) = (30 * second, 60 * second);
+        (setting.warmup, setting.in_service_after) = (180 * second, Some(30 * second));
+        setting
+    }
+
     /// The same, with the times of AWS shortened as the fleet on one machine shortens them: period, interval, delay,
     /// boot and warm-up, but not what a photo takes. The warm-up is rounded up to whole seconds, which is all that Auto
     /// Scaling has.
     #[must_use]
     pub fn faster(mut self, times: u32) -> Self {
-        let Publishing { interval, period, delay, .. } = &mut self.publishing;
-        for duration in [interval, period, delay] {
+        let Publishing { interval, period, delay, minute, .. } = &mut self.publishing;
+        for duration in [interval, period, delay, minute] {
             *duration /= times;
         }
         self.boot = self.boot.times(1.0 / f64::from(times));
         self.in_service_after = self.in_service_after.map(|after| after / times);
         self.warmup = Duration::from_secs_f64((self.warmup / times).as_secs_f64().ceil());
         self
+    }
+
+    /// How workers needed are reckoned: as metric-streamer does with this promise.
+    #[must_use]
+    pub fn demand(&self) -> DemandSettings {
+        let times = 60.0 / self.publishing.minute.as_secs_f64().max(1e-9);
+        DemandSettings { promise: self.promise, ..DemandSettings::default().faster(times.round() as u32) }
     }
 
     /// How long one worker takes for a photo on average, its threads counted: the inverse of its throughput.
@@ -335,10 +359,11 @@ mod tests {
 
     #[test]
     fn a_minute_a_second() {
-        let faster = Setting::default().faster(60);
+        let faster = Setting::by_backlog().faster(60);
         assert_eq!(faster.publishing.period, Duration::from_secs(1));
         assert_eq!(faster.publishing.interval, Duration::from_millis(500));
         assert_eq!((faster.boot.mean(), faster.warmup), (Duration::from_millis(1500), Duration::from_secs(3)));
+        assert_eq!(faster.demand().shortest_window, Duration::from_secs(20) / 60);
         assert_eq!(faster.worker, Setting::default().worker);
     }
 }

@@ -16,7 +16,7 @@ fn policy(metric: Metric, target: f64) -> TargetTracking {
 }
 
 fn setting(policies: Vec<TargetTracking>) -> Setting {
-    let mut setting = Setting { scaling: Scaling::TargetTracking(policies), ..Setting::default() };
+    let mut setting = Setting { scaling: Scaling::TargetTracking(policies), ..Setting::by_backlog() };
     setting.worker.threads = 1;
     setting.worker.service = Distribution::Fixed(Duration::from_millis(100));
     setting.group.max = 100;

@@ -12,7 +12,7 @@ const SEEN: (f64, f64, f64) = (5.8, 2.9, 22.0);
 /// The fleet on one machine, a minute a second.
 fn local() -> Setting {
     let second = Duration::from_secs(1);
-    let mut setting = Setting { boot: Distribution::Fixed(60 * second), warmup: 60 * second, ..Setting::default() };
+    let mut setting = Setting { boot: Distribution::Fixed(60 * second), warmup: 60 * second, ..Setting::by_backlog() };
     // Its policy evaluates a twentieth of a period after the end of one.
     setting.publishing.delay = 3 * second;
     setting.in_service_after = None;

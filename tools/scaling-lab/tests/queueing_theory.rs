@@ -11,7 +11,7 @@ const SERVICE: Duration = Duration::from_secs(1);
 
 /// A fixed fleet as theory has it: who is free takes the next one, and nobody holds two.
 fn servers(workers: u32, threads: u32, service: Distribution) -> Setting {
-    let mut setting = Setting { scaling: Scaling::Fixed, ..Setting::default() };
+    let mut setting = Setting { scaling: Scaling::Fixed, ..Setting::by_backlog() };
     setting.worker.threads = threads;
     setting.worker.service = service;
     setting.worker.held_per_thread = 1;
@@ -185,7 +185,7 @@ proptest! {
         crashes in 0.0..30.0_f64, interruptions in 0.0..30.0_f64, base in 0_u32..3, min in 0_u32..3, target in 1.0..50.0_f64,
         even: bool,
     ) {
-        let mut setting = Setting::default();
+        let mut setting = Setting::by_backlog();
         setting.worker.threads = threads;
         setting.worker.held_per_thread = held;
         setting.worker.service = Distribution::Exponential(Duration::from_millis(150));

@@ -317,11 +317,7 @@ fn named(loads: &[Load]) -> String {
 
 fn run_recommend(args: &RecommendArgs) -> anyhow::Result<()> {
     let loads = args.load.loads()?;
-    let mut base = args.setting.onto(Setting::default())?;
-    if !args.setting.has_warmup() {
-        // Docs/TUNING.md's rule: as long as the slowest boot takes, and some more.
-        base.warmup = Duration::from_secs((base.boot.p95().as_secs_f64() / 10.0).ceil() as u64 * 10);
-    }
+    let base = args.setting.onto(Setting::default())?;
     let machines = machines(args, &base)?;
     let bar = bar(0);
     let done = |done: usize, of: usize| {

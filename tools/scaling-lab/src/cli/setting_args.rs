@@ -46,28 +46,29 @@ pub struct SettingArgs {
     #[arg(long, value_name = "WORKERS", help_heading = GROUP, conflicts_with_all = ["min", "max", "initial"])]
     fixed: Option<u32>,
 
-    /// The target of BacklogPerInstance (BacklogTarget) [default: 10]
+    /// Scale by BacklogPerInstance, with this target (BacklogTarget)
     #[arg(long, help_heading = SCALING, conflicts_with = "policy", allow_negative_numbers = true)]
     target: Option<f64>,
     /// Scale by this: METRIC=TARGET, or METRIC=TARGET:out to scale out only. Several are combined as EC2 Auto Scaling does
+    /// [default: WorkerDemand=100]
     #[arg(long, value_name = "METRIC=TARGET", help_heading = SCALING)]
     policy: Vec<PolicyArg>,
     /// From launch until the worker takes jobs; also exp:90s, or quantiles [default: 90s]
     #[arg(long, value_name = "TIME", help_heading = SCALING)]
     boot: Option<Distribution>,
-    /// From launch until the group counts the instance as in service; `ready`: when its worker takes jobs [default: 30s]
+    /// From launch until the group counts the instance as in service; `ready`: when its worker takes jobs [default: ready]
     #[arg(long, value_name = "TIME", help_heading = SCALING)]
     in_service_after: Option<InServiceAfter>,
-    /// How long an instance in service counts as warming up (WorkerWarmup) [default: 180s]
+    /// How long an instance in service counts as warming up (WorkerWarmup) [default: 40s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     warmup: Option<Duration>,
     /// How long a worker may take to finish (WorkerDrainSeconds) [default: 100s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     drain: Option<Duration>,
-    /// From one published metric to the next (INTERVAL) [default: 30s]
+    /// From one published metric to the next (INTERVAL) [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     interval: Option<Duration>,
-    /// The period of the alarms [default: 60s]
+    /// The period of the alarms [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     period: Option<Duration>,
     /// From a period's end until its alarms are evaluated [default: 15s]
@@ -193,11 +194,6 @@ impl SettingArgs {
             joined.service = None;
         }
         joined
-    }
-
-    /// Whether a warm-up was given.
-    pub(super) fn has_warmup(&self) -> bool {
-        self.warmup.is_some()
     }
 
     /// The benches, each of a type where it has one.

@@ -235,11 +235,6 @@ impl Books {
         }
     }
 
-    /// How long a thread takes for a photo, as far as is known.
-    pub(super) fn seconds_per_photo(&self) -> Option<f64> {
-        (self.work_of > 0).then(|| self.work / self.work_of as f64)
-    }
-
     /// How many photos are in the fleet.
     #[inline]
     pub(super) fn in_system(&self) -> u64 {

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
+use demand::{Estimate, Estimator, Work, Worked};
 use fastrand::Rng;
 use load::{Arrivals, Rate};
 use target_tracking::{Capacity, Phase};
@@ -24,7 +25,7 @@ mod policies;
 mod workers;
 
 use agenda::{Agenda, Event};
-use books::Books;
+use books::{Books, Level, SinceLook};
 use policies::Policies;
 use workers::{Held, Photo, State, WorkerId, Workers};
 
@@ -106,6 +107,7 @@ struct Simulation<'a> {
     in_service: u32,
     no_spot: bool,
     last_look: Nanos,
+    estimator: Estimator,
     slice: Nanos,
     /// Messages that one worker holds at most.
     capacity: u32,
@@ -139,7 +141,7 @@ impl<'a> Simulation<'a> {
             workers: Workers::new(setting.worker.threads),
             endings: BinaryHeap::new(),
             agenda: Agenda::default(),
-            policies: Policies::new(policies, behind, setting.group.min == 0),
+            policies: Policies::new(policies, behind, setting.publishing.minute),
             books,
             random: Rng::with_seed(run.seed ^ 0x5eed_0000_9407_0500),
             chance: Rng::with_seed(run.seed ^ 0x5eed_0000_f1ee_7000),
@@ -150,6 +152,7 @@ impl<'a> Simulation<'a> {
             in_service: 0,
             no_spot: false,
             last_look: 0,
+            estimator: Estimator::new(setting.demand()),
             slice: (end / u64::from(SLICES)).max(SHORTEST_SLICE),
             capacity: setting.worker.threads * setting.worker.held_per_thread,
             fetch: nanos(setting.worker.fetch),
@@ -617,23 +620,36 @@ impl<'a> Simulation<'a> {
 
     fn look(&mut self) {
         let since = std::mem::take(&mut self.books.since_look);
+        let demand = self.estimate(since);
         let look = Look {
             visible: self.books.level.visible,
             in_flight: self.books.level.in_flight,
             in_service: self.in_service,
             threads: self.in_service * self.setting.worker.threads,
-            seconds: in_seconds(self.now - self.last_look),
-            arrived: since.arrived,
-            answered: since.answered,
-            busy_seconds: since.busy_seconds,
-            seconds_per_photo: self.books.seconds_per_photo(),
-            promise: self.setting.promise.as_secs_f64(),
+            demand,
         };
         self.last_look = self.now;
         for (policy, value) in self.policies.publish(&look).enumerate() {
             self.books.published(policy, value);
         }
         self.agenda.put(self.now + nanos(self.setting.publishing.interval), Event::Look);
+        // metric-streamer calls the first workers itself.
+        if self.desired == 0 && self.in_service == 0 && look.visible > 0 {
+            let needed = (demand.needed.ceil() as u32).clamp(1, self.setting.group.max);
+            self.set_desired(needed, || "photos wait and there is no worker".into());
+        }
+    }
+
+    /// What metric-streamer makes of it, from what workers told it and the queue's depth.
+    fn estimate(&mut self, since: SinceLook) -> Estimate {
+        let seconds = in_seconds(self.now - self.last_look);
+        let workers = f64::from(self.in_service) * seconds;
+        let slots = workers * f64::from(self.setting.worker.threads);
+        let work = Work { photos: since.answered as f64, busy: since.busy_seconds, slots, workers };
+        let at = in_seconds(self.now);
+        self.estimator.worked(Worked { until: at, seconds, work });
+        let Level { visible, in_flight, .. } = self.books.level;
+        self.estimator.look(&demand::Look { at, visible, in_flight, in_service: self.in_service })
     }
 
     fn evaluate(&mut self, period: u64) {
@@ -644,17 +660,12 @@ impl<'a> Simulation<'a> {
         };
         let instances = self.workers.all().map(phase);
         let capacity = Capacity::of(self.min, self.setting.group.max, self.desired, self.setting.warmup, instances);
-        if let Some(decision) = self.policies.evaluate(period, &capacity) {
-            let cause = match decision.tracker {
-                Some(tracker) => {
-                    let alarm = match decision.scaling {
-                        target_tracking::Scaling::Out(_) => "AlarmHigh",
-                        target_tracking::Scaling::In(_) => "AlarmLow",
-                    };
-                    format!("{alarm} of {}", self.policies.name(tracker))
-                }
-                None => "photos wait and there is no worker".into(),
+        if let Some(decision) = self.policies.evaluate(period, &capacity, Duration::from_nanos(self.now)) {
+            let alarm = match decision.scaling {
+                target_tracking::Scaling::Out(_) => "AlarmHigh",
+                target_tracking::Scaling::In(_) => "AlarmLow",
             };
+            let cause = format!("{alarm} of {}", self.policies.name(decision.tracker));
             self.set_desired(decision.scaling.desired(), || cause);
         }
     }
