@@ -2,6 +2,7 @@
 //!
 //! - [`Job`]: what polybot puts on the queue; [`Prediction`]: what a worker records.
 //! - [`JobQueue`], [`ImageStore`], [`PredictionStore`]: SQS, S3 and DynamoDB, in this system's words.
+//! - [`WorkStore`]: what workers did, which metric-streamer scales them by.
 //! - [`service`], [`server`], [`settings`], [`aws`], [`telemetry`], [`shutdown`], [`BuildInfo`]: what each service does the
 //!   same way.
 
@@ -21,6 +22,7 @@ pub mod shutdown;
 mod summary;
 pub mod telemetry;
 mod wish;
+pub mod work;
 
 pub use budget::{Budget, Room};
 pub use build_info::BuildInfo;
@@ -32,3 +34,4 @@ pub use predictions::PredictionStore;
 pub use queue::JobQueue;
 pub use summary::{plural, summary};
 pub use wish::{Deed, Wish};
+pub use work::WorkStore;

@@ -1,6 +1,7 @@
 //! Settings are flags with the same name as an environment variable; a missing one is named in one sentence.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser};
@@ -13,6 +14,18 @@ pub struct Telemetry {
     /// `json` for machines, `pretty` for people
     #[arg(long, env = "LOG_FORMAT", default_value = "json", value_parser = ["json", "pretty"])]
     pub log_format: String,
+}
+
+/// A setting that is a number of seconds above 0: `10`, `0.5` or `10s`.
+///
+/// # Errors
+/// In a sentence, if it is none.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.strip_suffix('s').unwrap_or(text).parse().map_err(|_| "expected a number of seconds")?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|interval| !interval.is_zero())
+        .ok_or_else(|| "expected more than 0 seconds".into())
 }
 
 /// Read the settings of a service from flags and environment.
@@ -104,6 +117,15 @@ mod tests {
         assert!(message.starts_with("error: SQS_QUEUE_URL is not set"), "{message}");
         let settings = parsed(&["--bucket-name", "b", "--sqs-queue-url", "u"]).expect("complete");
         assert_eq!((settings.bucket_name, settings.sqs_queue_url), ("b".into(), "u".into()));
+    }
+
+    #[test]
+    fn numbers_of_seconds() {
+        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(seconds("0.5s"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "0", "-1", "soon", "NaN", "inf"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::Pipeline;
 use crate::backoff::backoff;
 use crate::heartbeat::keep_invisible;
 use crate::pipeline::Outcome;
+use crate::readiness::Readiness;
 
 /// Waits after a receive that failed: longer each time, up to the last.
 const BACKOFF: [Duration; 5] = [
@@ -22,6 +23,8 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(15),
 ];
+/// How long the first receive waits for a message.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long giving up what was not finished in time may take.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
@@ -46,6 +49,8 @@ pub struct Consumer {
     pub callbacks: Semaphore,
     /// How many messages are held, for whoever protects a busy instance.
     pub in_hand: watch::Sender<usize>,
+    /// Told when a receive was answered for the first time.
+    pub(crate) readiness: Readiness,
 }
 
 impl Consumer {
@@ -83,9 +88,12 @@ impl Consumer {
             // A receive that was begun is waited for even at shutdown: what it brings would else be hidden from all
             // workers for a visibility timeout.
             let free = 1 + slots.available_permits().min(9);
-            match self.queue.receive(free, self.receive_wait).await {
+            // The first one is to tell soon whether this worker can work at all.
+            let wait = if self.readiness.is_ready() { self.receive_wait } else { self.receive_wait.min(FIRST_WAIT) };
+            match self.queue.receive(free, wait).await {
                 Ok(messages) => {
                     failures = 0;
+                    self.readiness.set();
                     let mut slot = Some(first);
                     for message in messages {
                         // Nobody else takes slots, so there is one for each message that was asked for.
@@ -152,6 +160,7 @@ impl Consumer {
         metrics::counter!("worker_jobs_total", "outcome" => outcome.name()).increment(1);
         match outcome {
             Outcome::Done | Outcome::Failed | Outcome::Repeated => {
+                self.pipeline.meter.finished();
                 if let Err(error) = self.queue.delete(&message.receipt).await {
                     // It comes again and is then found finished.
                     tracing::warn!(%error, "a finished message was not deleted");

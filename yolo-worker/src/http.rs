@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::Pipeline;
 use crate::pipeline::Failure;
+use crate::readiness::Readiness;
 
 /// Where the photos of `/predict` lie in the bucket.
 const PREFIX: &str = "images/original/";
@@ -28,15 +29,24 @@ pub(crate) struct Context {
     pub(crate) pipeline: Arc<Pipeline>,
     /// As many callers of `/predict` at once as there are threads.
     pub(crate) slots: Semaphore,
+    pub(crate) readiness: Readiness,
 }
 
 /// `/predict`, `/healthz` and `/metrics`.
 pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/predict", post(predict))
+        .route("/healthz", get(healthz))
         .with_state(context)
-        .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(move || async move { metrics.render() }))
+}
+
+/// Well once it takes jobs: whoever counts workers asks here when to begin.
+async fn healthz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
+    match context.readiness.is_ready() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "no receive was answered yet"),
+    }
 }
 
 #[derive(Deserialize)]

@@ -15,8 +15,11 @@ mod heartbeat;
 mod http;
 mod inference;
 mod memory;
+mod meter;
 mod network;
 mod pipeline;
+mod readiness;
+mod reporter;
 mod service;
 mod settings;
 

@@ -20,6 +20,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::inference::Panicked;
+use crate::meter::Meter;
 use crate::{Callback, InferencePool, Memory};
 
 /// JPEG quality of the annotated photo; Telegram recompresses it anyway.
@@ -38,6 +39,8 @@ pub struct Pipeline {
     pub detector: Arc<Detector>,
     /// The threads it runs on.
     pub inference: InferencePool,
+    /// How busy they are.
+    pub(crate) meter: Meter,
     /// What a photo may cost.
     pub limits: Limits,
     /// What there is for all of them.
@@ -232,6 +235,7 @@ impl Pipeline {
         };
         stage.end();
         let stage = Stage::start("detect");
+        let busy = self.meter.begin();
         let (detector, limits, wish) = (Arc::clone(&self.detector), self.limits, wish.clone());
         // The room goes with the work: that goes on, if nobody waits for it any more.
         let work = move || {
@@ -242,6 +246,7 @@ impl Pipeline {
         let detected = self.inference.run(work).await.unwrap_or_else(|Panicked| {
             Err(Failure::Broken("something in this photo breaks the detector; it was reported".into()))
         })?;
+        drop(busy);
         drop(slot);
         stage.end();
         let stage = Stage::start("store");

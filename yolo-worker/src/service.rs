@@ -7,13 +7,15 @@ use aws_config::imds;
 use aws_config::provider_config::ProviderConfig;
 use detector::Model;
 use fleet::server::{self, Limits};
-use fleet::{BuildInfo, ImageStore, JobQueue, PredictionStore};
+use fleet::{BuildInfo, ImageStore, JobQueue, PredictionStore, WorkStore};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::{Instance, Notice};
-use crate::{Callback, Consumer, InferencePool, Memory, Pipeline, Settings, http, network};
+use crate::meter::Meter;
+use crate::readiness::Readiness;
+use crate::{Callback, Consumer, InferencePool, Memory, Pipeline, Settings, http, network, reporter};
 
 /// The most callbacks under way at once.
 const MAX_CALLBACKS: usize = 64;
@@ -49,10 +51,16 @@ pub async fn run(
         callback: Callback::new(settings.polybot_results_url.clone(), settings.results_secret.clone())?,
         detector: Arc::new(detector),
         inference: InferencePool::new(threads)?,
+        meter: Meter::new(threads),
         limits: detector::photo::Limits::default(),
         memory: Memory::for_threads(threads),
     });
-    let context = http::Context { pipeline: Arc::clone(&pipeline), slots: Semaphore::new(threads) };
+    let readiness = Readiness::default();
+    let slots = Semaphore::new(threads);
+    let context = http::Context { pipeline: Arc::clone(&pipeline), slots, readiness: readiness.clone() };
+    let work_store =
+        WorkStore::new(aws_sdk_dynamodb::Client::new(&config), &settings.dynamodb_table, settings.report_interval);
+    let reported = Arc::clone(&pipeline);
     let (in_hand, held) = watch::channel(0);
     let consumer = Consumer {
         queue,
@@ -64,6 +72,7 @@ pub async fn run(
         drain_timeout: Duration::from_secs(settings.drain_timeout),
         callbacks: Semaphore::new(MAX_CALLBACKS),
         in_hand,
+        readiness,
     };
     let instance = settings.asg_name.map(|group| Instance {
         metadata: imds::Client::builder()
@@ -101,7 +110,13 @@ pub async fn run(
         }
         drained.cancel();
     };
-    tokio::join!(server, work);
+    let report = async {
+        tokio::select! {
+            () = reporter::report(&reported.meter, &work_store) => {}
+            () = drained.cancelled() => {}
+        }
+    };
+    tokio::join!(server, work, report);
     tracing::info!("stopped");
     Ok(())
 }

@@ -57,6 +57,10 @@ pub struct Settings {
     /// How long one receive waits for a message, in seconds
     #[arg(long, env, default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=20))]
     pub receive_wait: u64,
+    /// Seconds between two reports of what this worker did, which metric-streamer scales the fleet by; metric-streamer's has to be
+    /// the same
+    #[arg(long, env, default_value = "10", value_parser = fleet::settings::seconds)]
+    pub report_interval: Duration,
     /// How the service reports on itself
     #[command(flatten)]
     pub telemetry: fleet::settings::Telemetry,
