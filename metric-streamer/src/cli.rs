@@ -12,7 +12,7 @@ use crate::{Settings, run};
 /// Where the service listens unless told otherwise.
 const PORT: u16 = 9090;
 
-/// Publishes the backlog per instance, which the workers' scaling policy follows.
+/// Publishes how many workers are needed and the backlog per instance, which the workers' scaling policies follow.
 #[derive(Parser, Debug)]
 #[command(name = "metric-streamer", version)]
 struct Cli {

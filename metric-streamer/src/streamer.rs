@@ -1,11 +1,12 @@
-//! The loop: read, compute, publish.
+//! The loop: look, reckon, publish.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_sdk_autoscaling::types::LifecycleState;
+use aws_sdk_autoscaling::types::{AutoScalingGroup, LifecycleState};
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
-use fleet::{AwsError, JobQueue};
-use tokio::time::MissedTickBehavior;
+use demand::{DemandSettings, Estimate, Estimator, Look, Why, Work, Worked};
+use fleet::{AwsError, JobQueue, WorkStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
@@ -13,46 +14,126 @@ use crate::backlog::Backlog;
 /// The CloudWatch namespace of all that is published here.
 pub const NAMESPACE: &str = "Polybot";
 
-/// One queue, one group, one metric.
-#[derive(Clone, Debug)]
+/// Looks come so much later than a report's stretch of time ends, as a share of the stretch: workers spread their reports over a
+/// twentieth of it.
+const LATER: f64 = 0.25;
+/// A report that is this old, in the same share, is there.
+const COMPLETE: f64 = 0.2;
+
+/// One queue, one group, its metrics.
+#[derive(Debug)]
 pub struct Streamer {
     /// The jobs.
     pub queue: JobQueue,
+    /// What workers did.
+    pub work: WorkStore,
     /// Auto Scaling.
     pub auto_scaling: aws_sdk_autoscaling::Client,
     /// CloudWatch.
     pub cloud_watch: aws_sdk_cloudwatch::Client,
     /// The workers' group.
     pub group: String,
+    /// How workers needed are reckoned.
+    pub demand: DemandSettings,
+    /// Set once something was published.
+    pub ready: AtomicBool,
+}
+
+/// What is remembered from one look to the next.
+#[derive(Debug)]
+pub struct Memory {
+    estimator: Estimator,
+    /// The first stretch of time whose work was not read yet.
+    next_stretch: Option<u64>,
+    desired: Option<u32>,
+}
+
+/// The group, as scaling sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Instances that are in service.
+    pub in_service: u32,
+    /// How many there should be.
+    pub desired: u32,
+    /// Never more than this.
+    pub max_size: u32,
+}
+
+/// What was seen and published.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Published {
+    /// The queue and who works on it.
+    pub backlog: Backlog,
+    /// What is needed.
+    pub estimate: Estimate,
+    /// The group.
+    pub group: Group,
 }
 
 impl Streamer {
+    /// What a streamer that begins remembers.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory { estimator: Estimator::new(self.demand), next_stretch: None, desired: None }
+    }
+
     /// Publish every `interval` until `shutdown`. A look that fails is logged; the next one comes all the same.
     pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut memory = self.memory();
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.cancelled() => return,
-            }
-            match self.publish().await {
-                Ok(backlog) => {
-                    metrics::counter!("streamer_published_total").increment(1);
-                    metrics::gauge!("streamer_backlog_per_instance").set(backlog.per_instance());
-                    tracing::info!(
-                        backlog_visible = backlog.depth.visible,
-                        backlog_in_flight = backlog.depth.in_flight,
-                        in_service = backlog.in_service,
-                        backlog_per_instance = backlog.per_instance(),
-                        "published"
-                    );
+            match self.publish(&mut memory).await {
+                Ok(published) => {
+                    self.ready.store(true, Ordering::Relaxed);
+                    self.tell(&published, &mut memory);
+                    self.wake(&published).await;
                 }
                 Err(error) => {
                     metrics::counter!("streamer_failures_total").increment(1);
                     tracing::error!(%error, "the backlog was not published; trying again in the next interval");
                 }
             }
+            let wait = until_look(now(), interval, self.work.length().mul_f64(LATER));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    /// To whoever reads logs and metrics of this process.
+    fn tell(&self, published: &Published, memory: &mut Memory) {
+        let Published { backlog, estimate, group } = published;
+        metrics::counter!("streamer_published_total").increment(1);
+        metrics::gauge!("streamer_backlog_per_instance").set(backlog.per_instance());
+        metrics::gauge!("streamer_worker_demand_percent").set(estimate.percent);
+        metrics::gauge!("streamer_workers_needed").set(estimate.needed);
+        metrics::gauge!("streamer_arrivals_per_second").set(estimate.arrivals);
+        if let Some(seconds_per_photo) = estimate.seconds_per_photo {
+            metrics::gauge!("streamer_seconds_per_photo").set(seconds_per_photo);
+        }
+        tracing::info!(
+            backlog_visible = backlog.depth.visible,
+            backlog_in_flight = backlog.depth.in_flight,
+            in_service = backlog.in_service,
+            backlog_per_instance = backlog.per_instance(),
+            worker_demand = estimate.percent,
+            workers_needed = estimate.needed,
+            photos_per_second = estimate.arrivals,
+            seconds_per_photo = estimate.seconds_per_photo,
+            "published"
+        );
+        let before = memory.desired.replace(group.desired);
+        if let Some(from) = before.filter(|before| *before != group.desired) {
+            let why = Why {
+                from,
+                to: group.desired,
+                arrivals: estimate.arrivals,
+                keeping_up: estimate.keeping_up(),
+                waiting: backlog.depth.visible,
+                promise: self.demand.promise,
+            };
+            metrics::counter!("streamer_capacity_changes_total").increment(1);
+            tracing::info!(from, to = group.desired, why = %why, "the capacity changed");
         }
     }
 
@@ -60,33 +141,76 @@ impl Streamer {
     ///
     /// # Errors
     /// [`AwsError`] of the first call that failed; nothing is published then.
-    pub async fn publish(&self) -> Result<Backlog, AwsError> {
-        let (depth, in_service) = tokio::try_join!(self.queue.depth(), self.in_service())?;
-        let backlog = Backlog { depth, in_service };
+    pub async fn publish(&self, memory: &mut Memory) -> Result<Published, AwsError> {
+        let (depth, group, ()) = tokio::try_join!(self.queue.depth(), self.look_at_group(), self.read_work(memory))?;
+        let backlog = Backlog { depth, in_service: group.in_service as usize };
+        let estimate = memory.estimator.look(&Look {
+            at: now().as_secs_f64(),
+            visible: depth.visible,
+            in_flight: depth.in_flight,
+            in_service: group.in_service,
+        });
         let metric = |name: &str, value: f64, unit: StandardUnit| {
+            // To the second for those that policies follow: their alarms have periods of ten.
+            let resolution = if matches!(name, "WorkerDemand" | "BacklogPerInstance") { 1 } else { 60 };
             MetricDatum::builder()
                 .metric_name(name)
                 .value(value)
                 .unit(unit)
+                .storage_resolution(resolution)
                 .dimensions(Dimension::builder().name("QueueName").value(self.queue.name()).build())
                 .dimensions(Dimension::builder().name("AutoScalingGroupName").value(&self.group).build())
                 .build()
         };
-        self.cloud_watch
+        let seconds_per_photo =
+            estimate.seconds_per_photo.map(|seconds| metric("SecondsPerPhoto", seconds, StandardUnit::Seconds));
+        let call = self
+            .cloud_watch
             .put_metric_data()
             .namespace(NAMESPACE)
+            .metric_data(metric("WorkerDemand", estimate.percent, StandardUnit::Percent))
             .metric_data(metric("BacklogPerInstance", backlog.per_instance(), StandardUnit::None))
+            .metric_data(metric("WorkersNeeded", estimate.needed, StandardUnit::Count))
+            .metric_data(metric("WorkersKeepingUp", estimate.keeping_up(), StandardUnit::Count))
+            .metric_data(metric("ArrivalRate", estimate.arrivals, StandardUnit::CountSecond))
             .metric_data(metric("BacklogVisible", depth.visible as f64, StandardUnit::Count))
             .metric_data(metric("BacklogInFlight", depth.in_flight as f64, StandardUnit::Count))
-            .metric_data(metric("InServiceInstances", in_service as f64, StandardUnit::Count))
-            .send()
+            .metric_data(metric("InServiceInstances", f64::from(group.in_service), StandardUnit::Count));
+        let call = match seconds_per_photo {
+            Some(seconds_per_photo) => call.metric_data(seconds_per_photo),
+            None => call,
+        };
+        call.send()
             .await
             .map_err(|error| AwsError::new(format!("publishing the backlog to CloudWatch as {NAMESPACE}"), error))?;
-        Ok(backlog)
+        Ok(Published { backlog, estimate, group })
     }
 
-    /// Instances of the group that are InService.
-    async fn in_service(&self) -> Result<usize, AwsError> {
+    /// Read what workers did in the stretches of time that are over and were not read yet.
+    async fn read_work(&self, memory: &mut Memory) -> Result<(), AwsError> {
+        let length = self.work.length();
+        let complete = now().saturating_sub(length.mul_f64(COMPLETE));
+        let end = self.work.stretch_at(UNIX_EPOCH + complete);
+        let longest = (self.demand.longest_window.as_secs_f64() / length.as_secs_f64()).ceil() as u64;
+        let begin = memory.next_stretch.unwrap_or(0).max(end.saturating_sub(longest));
+        if begin >= end {
+            return Ok(());
+        }
+        for (stretch, work) in (begin..end).zip(self.work.read(begin..end).await?) {
+            let work = Work {
+                photos: work.photos as f64,
+                busy: work.busy.as_secs_f64(),
+                slots: work.slots.as_secs_f64(),
+                workers: work.workers.as_secs_f64(),
+            };
+            let until = self.work.end_of(stretch).as_secs_f64();
+            memory.estimator.worked(Worked { until, seconds: length.as_secs_f64(), work });
+        }
+        memory.next_stretch = Some(end);
+        Ok(())
+    }
+
+    async fn look_at_group(&self) -> Result<Group, AwsError> {
         let tried = || format!("looking at the Auto Scaling group {}", self.group);
         let groups = self
             .auto_scaling
@@ -99,7 +223,43 @@ impl Streamer {
             .auto_scaling_groups()
             .first()
             .ok_or_else(|| AwsError::unexpected(tried(), "there is no group of this name (ASG_NAME) in this region"))?;
-        let in_service = |state: Option<&LifecycleState>| state == Some(&LifecycleState::InService);
-        Ok(group.instances().iter().filter(|instance| in_service(instance.lifecycle_state())).count())
+        Ok(size(group))
+    }
+}
+
+fn size(group: &AutoScalingGroup) -> Group {
+    let in_service = |state: Option<&LifecycleState>| state == Some(&LifecycleState::InService);
+    let count = group.instances().iter().filter(|instance| in_service(instance.lifecycle_state())).count();
+    let number = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    Group {
+        in_service: u32::try_from(count).unwrap_or(u32::MAX),
+        desired: number(group.desired_capacity()),
+        max_size: number(group.max_size()),
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// How long to wait for the next look: they lie a little after the multiples of the interval, when workers have told what they
+/// did until then.
+fn until_look(now: Duration, interval: Duration, later: Duration) -> Duration {
+    let interval = interval.as_nanos().max(1);
+    let past = (now.as_nanos() + interval - later.as_nanos() % interval) % interval;
+    Duration::from_nanos(u64::try_from(interval - past).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_lie_after_the_reports() {
+        let (ten, later) = (Duration::from_secs(10), Duration::from_millis(2500));
+        let at = |millis| until_look(Duration::from_millis(millis), ten, later);
+        assert_eq!(at(100_000), Duration::from_millis(2500));
+        assert_eq!(at(102_500), ten);
+        assert_eq!(at(109_000), Duration::from_millis(3500));
     }
 }

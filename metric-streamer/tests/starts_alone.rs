@@ -13,6 +13,8 @@ fn the_first_missing_setting_is_named() {
     };
     assert!(said(&[]).starts_with("error: SQS_QUEUE_URL is not set"));
     assert!(said(&[("SQS_QUEUE_URL", "q")]).starts_with("error: ASG_NAME is not set"));
+    let both = [("SQS_QUEUE_URL", "q"), ("ASG_NAME", "g")];
+    assert!(said(&both).starts_with("error: DYNAMODB_TABLE is not set"));
 }
 
 #[test]
