@@ -26,7 +26,7 @@ fn the_fleet_scales_before_your_eyes() {
     let instances = json["sightings"].as_array().expect("sightings").iter();
     assert!(instances.filter_map(|seen| seen["instances"].as_u64()).max() >= Some(3), "{json}");
     let timeline = read("timeline.txt");
-    for told in ["AlarmHigh-backlog-per-instance in state ALARM", "AlarmLow-backlog-per-instance in state ALARM"] {
+    for told in ["AlarmHigh-worker-demand in state ALARM", "AlarmLow-worker-demand in state ALARM", " photos/s need "] {
         assert!(timeline.contains(told) && said.contains(told), "{timeline}");
     }
     assert!(read("demo.html").contains("<svg"));

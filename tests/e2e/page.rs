@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fantoccini::Locator;
 use local::page::{self, Page};
-use local::{Options, Scaling, Stack};
+use local::{Options, Scaling, ScalingPolicy, Stack, TimeScale};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -63,7 +63,14 @@ fn with_model() -> Options {
 }
 
 fn scaling() -> Scaling {
-    Scaling { max_size: 3, target_value: 4.0, boot: Duration::from_secs(60), ..Scaling::default() }
+    Scaling {
+        max_size: 3,
+        policy: ScalingPolicy::Backlog,
+        backlog_target: 4.0,
+        time_scale: TimeScale::MINUTE_A_SECOND,
+        boot: Duration::from_secs(60),
+        ..Scaling::default()
+    }
 }
 
 /// As a browser wants it.
@@ -263,7 +270,7 @@ async fn a_flood_makes_the_fleet_grow_and_a_dead_worker_is_replaced() {
     let browser = Browser::start(1440, 1000).await;
     browser.open(&shown.url()).await;
     browser.until(&workers(1)).await;
-    browser.until("document.querySelector('[data-tile=metric] .note').textContent === 'target 4'").await;
+    browser.until("document.querySelector('[data-tile=metric] .note').textContent.endsWith('target 4')").await;
 
     start_flood(&browser, "8", "15").await;
     browser.until("document.querySelector('#flood-text').textContent.includes('outstanding')").await;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::StateValue;
 use embedded_aws::{Group, Service};
-use fleet::JobQueue;
-use local::scaling::POLICY_NAME;
-use local::{Child, Options, Scaling, Stack};
+use fleet::work::Work;
+use fleet::{JobQueue, WorkStore};
+use local::scaling::{BACKLOG_POLICY, DEMAND_POLICY};
+use local::{Child, Options, Scaling, ScalingPolicy, Stack, TimeScale};
 use telegram_sandbox::User;
 
 use crate::support::{self, PATIENCE, photo};
@@ -15,7 +16,14 @@ use crate::support::{self, PATIENCE, photo};
 const MODEL: &str = "stand-in:400";
 
 fn scaling() -> Scaling {
-    Scaling { max_size: 3, target_value: 4.0, boot: Duration::from_secs(30), ..Scaling::default() }
+    Scaling {
+        max_size: 3,
+        policy: ScalingPolicy::Backlog,
+        backlog_target: 4.0,
+        time_scale: TimeScale::MINUTE_A_SECOND,
+        boot: Duration::from_secs(30),
+        ..Scaling::default()
+    }
 }
 
 async fn stack(scaling: Scaling) -> Stack {
@@ -97,8 +105,8 @@ async fn the_fleet_grows_with_the_backlog_and_shrinks_after_it() {
 
     let causes = causes(&stack).await;
     let tell = |words: [&str; 3]| causes.iter().any(|cause| words.iter().all(|word| cause.contains(word)));
-    assert!(tell(["Launching", "AlarmHigh", POLICY_NAME]), "{causes:#?}");
-    assert!(tell(["Terminating", "AlarmLow", "to 1."]), "{causes:#?}");
+    assert!(tell(["Launching", "AlarmHigh", BACKLOG_POLICY]), "{causes:#?}");
+    assert!(tell(["Terminating", "AlarmLow", "to 1 ("]), "{causes:#?}");
     let states = alarm_states(&stack).await;
     assert!(states.iter().any(|(name, state)| name.contains("AlarmHigh") && *state == StateValue::Ok), "{states:?}");
     assert!(states.iter().any(|(name, state)| name.contains("AlarmLow") && *state == StateValue::Alarm), "{states:?}");
@@ -108,6 +116,71 @@ async fn the_fleet_grows_with_the_backlog_and_shrinks_after_it() {
         let replies = stack.telegram.replies_to(user.chat_id(), *message_id);
         assert_eq!(replies.iter().filter(|reply| reply.photo().is_some()).count(), 1, "answered once");
     }
+    stack.stop().await;
+}
+
+/// What people run: the fleet follows its load, and says why.
+#[tokio::test]
+async fn by_default_the_fleet_grows_with_what_is_needed_and_says_why() {
+    let scaling = Scaling { max_size: 3, boot: Duration::from_secs(10), ..Scaling::default() };
+    let stack = stack(scaling).await;
+    let sent = crowd(&stack, 80);
+    group(&stack, "grown", |group| at_rest(group, 3)).await;
+    all_answered(&stack, &sent).await;
+    group(&stack, "shrunk", |group| at_rest(group, 1)).await;
+
+    let causes = causes(&stack).await;
+    let tell = |words: [&str; 3]| causes.iter().any(|cause| words.iter().all(|word| cause.contains(word)));
+    assert!(tell(["AlarmHigh", DEMAND_POLICY, " workers, "]), "{causes:#?}");
+    assert!(tell(["AlarmLow", DEMAND_POLICY, "promise 10 s"]), "{causes:#?}");
+    let told = stack.metric_streamer.0.logged(|line| line.message() == "the capacity changed").await.expect("it runs");
+    let why = told.field("why");
+    assert!(why.starts_with("1 -> ") && why.contains("photos/s need"), "{why}");
+    stack.stop().await;
+}
+
+/// With nobody to do it, the first photo calls a worker; and when nothing was sent for long, the last one goes.
+#[tokio::test]
+async fn an_empty_fleet_is_woken_by_the_first_photo_and_becomes_empty_again() {
+    let time_scale = TimeScale::MINUTE_A_SECOND;
+    let scaling = Scaling { min_size: 0, max_size: 2, time_scale, boot: Duration::from_secs(10), ..Scaling::default() };
+    let settings = vec![("IDLE_BEFORE_ZERO".to_owned(), "4".to_owned())];
+    let options = Options { model: MODEL.into(), scaling: Some(scaling), settings, ..support::stand_in() };
+    let stack = support::stack(options).await;
+    let empty = stack.aws.auto_scaling().group(&stack.resources.group).expect("the group");
+    assert_eq!((empty.desired_capacity, empty.instances.len()), (0, 0));
+    let sent = crowd(&stack, 1);
+    all_answered(&stack, &sent).await;
+    group(&stack, "empty again", |group| group.instances.is_empty() && group.desired_capacity == 0).await;
+    stack.stop().await;
+}
+
+/// However many workers tell what they did, there is one item for each stretch of time.
+#[tokio::test]
+async fn workers_add_up_what_they_did() {
+    let stack = support::stack(Options { workers: 0, ..support::stand_in() }).await;
+    let client = aws_sdk_dynamodb::Client::new(&stack.config);
+    let store = WorkStore::new(client, &stack.resources.table, Duration::from_secs(10));
+    let worker = |photos: u64, slots: u64| Work {
+        photos,
+        busy: Duration::from_secs(photos),
+        slots: Duration::from_secs(10 * slots),
+        workers: Duration::from_secs(10),
+    };
+    let (one, other) = (worker(3, 2), worker(5, 8));
+    let (told, told_too) = tokio::join!(store.add(7, &one), store.add(7, &other));
+    told.and(told_too).expect("told");
+    store.add(8, &one).await.expect("told");
+    let mut both = one;
+    both += other;
+    assert_eq!(store.read(6..9).await.expect("read"), [Work::default(), both, one]);
+    // More than one call to DynamoDB takes.
+    let many = store.read(0..250).await.expect("read");
+    assert_eq!((many.len(), many[7], many[249]), (250, both, Work::default()));
+    // Stretches of another length are other ones.
+    let minutes =
+        WorkStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table, Duration::from_secs(60));
+    assert_eq!(minutes.read(7..8).await.expect("read"), [Work::default()]);
     stack.stop().await;
 }
 
@@ -167,6 +240,7 @@ async fn without_metric_streamer_nothing_scales() {
     for (name, value) in [
         ("SQS_QUEUE_URL", stack.resources.queue_url.as_str()),
         ("ASG_NAME", &stack.resources.group),
+        ("DYNAMODB_TABLE", &stack.resources.table),
         ("INTERVAL", "0.5"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
     ] {
@@ -184,7 +258,7 @@ async fn without_metric_streamer_nothing_scales() {
 #[tokio::test]
 async fn a_worker_that_does_not_stop_in_time_is_killed() {
     // Its photos take a minute each, and it has a second. The policy wants neither more workers nor fewer.
-    let scaling = Scaling { target_value: 1000.0, drain: Duration::from_secs(1), ..scaling() };
+    let scaling = Scaling { backlog_target: 1000.0, drain: Duration::from_secs(1), ..scaling() };
     let options = Options { model: "stand-in:60000".into(), scaling: Some(scaling), ..support::stand_in() };
     let stack = support::stack(options).await;
     let ending = group(&stack, "one", |group| at_rest(group, 1)).await.instances[0].id.clone();

@@ -167,6 +167,17 @@ impl Child {
         self.wait(|seen| seen.listen_addr).await.with_context(|| format!("{} did not start", self.name))
     }
 
+    /// Wait until it says that it takes jobs: a worker's first receive was answered.
+    ///
+    /// # Errors
+    /// If it ends before, with the last it said.
+    pub async fn takes_jobs(&self) -> anyhow::Result<()> {
+        self.logged(|line| line.message() == "takes jobs")
+            .await
+            .with_context(|| format!("{} takes no jobs", self.name))?;
+        Ok(())
+    }
+
     /// Wait until it logs a line like this, or find one that it logged before.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use fleet::BuildInfo;
 
-use crate::scaling::{Scaling, TimeScale};
+use crate::scaling::{Scaling, ScalingPolicy, TimeScale};
 use crate::{child, demo, detect, flood, lab, up};
 
 /// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
@@ -107,12 +107,24 @@ pub(crate) struct DemoArgs {
 /// How the group of workers scales.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ScalingArgs {
-    /// How much faster than in AWS the group scales: 60 makes a minute a second, 1 is as in AWS
+    /// How much faster than in AWS the group scales: 10 makes ten seconds one, 60 a minute a second, 1 is as in AWS
     #[arg(long, default_value_t = TimeScale::default())]
     time_scale: TimeScale,
-    /// The backlog per worker that the group is to keep to
+    /// What it scales by: workers needed (WorkerDemand), the backlog per worker (BacklogPerInstance), or both
+    #[arg(long, value_enum, default_value_t = ScalingPolicy::Demand)]
+    policy: ScalingPolicy,
+    /// Workers needed in percent of those in service that the group is to keep to
+    #[arg(long, default_value_t = 100.0, value_parser = positive)]
+    demand_target: f64,
+    /// The backlog per worker that the group is to keep to, where it scales by that
     #[arg(long, default_value_t = 10.0, value_parser = positive)]
     target: f64,
+    /// The period of the alarms in AWS's seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(10..=60))]
+    period: u64,
+    /// The fewest workers; 0 lets the last one go when nothing was sent for a quarter of an hour of AWS's
+    #[arg(long, default_value_t = 1)]
+    min: u32,
     /// The most workers, each with one thread [default: the number of cores, at least 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max: Option<u32>,
@@ -123,7 +135,11 @@ impl ScalingArgs {
         let default = Scaling::default();
         Scaling {
             max_size: self.max.unwrap_or(default.max_size),
-            target_value: self.target,
+            min_size: self.min,
+            policy: self.policy,
+            demand_target: self.demand_target,
+            backlog_target: self.target,
+            period: Duration::from_secs(self.period),
             time_scale: self.time_scale,
             ..default
         }
@@ -201,7 +217,7 @@ mod tests {
         let Some(Command::Up(up)) = up.command else { panic!("not up") };
         for args in [bare.up, up] {
             let scaling = args.scaling();
-            assert_eq!((scaling.time_scale.times(), scaling.target_value, scaling.max_size), (12, 2.5, 7));
+            assert_eq!((scaling.time_scale.times(), scaling.backlog_target, scaling.max_size), (12, 2.5, 7));
         }
     }
 

@@ -24,5 +24,5 @@ pub use child::{Child, LogLine};
 pub use cli::main;
 pub use real_telegram::RealTelegram;
 pub use resources::Resources;
-pub use scaling::{Launcher, Scaling, TimeScale};
+pub use scaling::{Launcher, Scaling, ScalingPolicy, TimeScale};
 pub use stack::{Options, Stack};

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::keeper;
 use crate::resources::GroupSize;
-use crate::scaling::{LocalGroup, Metric};
+use crate::scaling::LocalGroup;
 use crate::{Child, Launcher, RealTelegram, Resources, Scaling};
 
 /// The public address that polybot tells Telegram. Nothing listens there: the sandbox, in the load balancer's place,
@@ -24,7 +24,9 @@ const RESULTS_SECRET: &str = "local-results-secret";
 /// How long a service may take to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often metric-streamer publishes, unless told otherwise: its own default. A scaled time shortens it.
-const INTERVAL: Duration = Duration::from_secs(30);
+const INTERVAL: Duration = Duration::from_secs(10);
+/// For how long nothing is sent before the last worker goes, where none has to stay: metric-streamer's own default.
+const IDLE_BEFORE_ZERO: Duration = Duration::from_secs(900);
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -119,16 +121,18 @@ impl Stack {
             Some(scaling) => {
                 let executable = options.executable.clone();
                 let start = move |_: &str| Child::start(&executable, "yolo-worker", environment.iter().cloned());
-                let metric = Metric::backlog_per_instance(&resources.queue_url, &resources.group);
                 let auto_scaling = aws.auto_scaling().clone();
-                let group = LocalGroup::start(&config, auto_scaling, &resources.group, metric, scaling, start).await?;
+                let group =
+                    LocalGroup::start(&config, auto_scaling, &resources.group, &resources.queue_url, scaling, start)
+                        .await?;
                 all_in_service(&aws, &resources.group, &group).await?;
                 (Vec::new(), Some(group))
             }
             None => {
                 let start = || Child::start(&options.executable, "yolo-worker", environment.iter().cloned());
                 let workers = ready((0..options.workers).map(|_| start()).collect::<anyhow::Result<_>>()?).await?;
-                for _ in &workers {
+                for (worker, _) in &workers {
+                    worker.takes_jobs().await?;
                     let instance = aws.auto_scaling().launching(&resources.group)?;
                     aws.auto_scaling().in_service(&instance)?;
                 }
@@ -136,6 +140,10 @@ impl Stack {
             }
         };
         let address = metric_streamer.ready().await?;
+        metric_streamer
+            .logged(|line| line.message() == "published")
+            .await
+            .context("metric-streamer publishes nothing")?;
         Ok(Self {
             aws,
             telegram,
@@ -361,6 +369,7 @@ fn worker_environment(
         // A worker finishes its receive before it stops; here somebody is waiting for that.
         ("RECEIVE_WAIT", "1".into()),
     ];
+    settings.push(("REPORT_INTERVAL", seconds(interval(options))));
     if options.scaling.is_some() {
         // One core each: else one worker would take all of them, and a second would bring nothing.
         settings.push(("THREADS", "1".into()));
@@ -375,11 +384,15 @@ fn start_metric_streamer(
     resources: &Resources,
     address: Option<SocketAddr>,
 ) -> anyhow::Result<Child> {
-    let interval = options.scaling.as_ref().map_or(INTERVAL, |scaling| scaling.time_scale.shorten(INTERVAL));
+    let time_scale = options.scaling.as_ref().map_or(1, |scaling| scaling.time_scale.times());
     let settings = [
         ("SQS_QUEUE_URL", resources.queue_url.clone()),
         ("ASG_NAME", resources.group.clone()),
-        ("INTERVAL", interval.as_secs_f64().to_string()),
+        ("DYNAMODB_TABLE", resources.table.clone()),
+        ("INTERVAL", seconds(interval(options))),
+        ("REPORT_INTERVAL", seconds(interval(options))),
+        ("IDLE_BEFORE_ZERO", seconds(IDLE_BEFORE_ZERO / time_scale)),
+        ("TIME_SCALE", time_scale.to_string()),
     ];
     let mut environment = environment(options, aws, settings);
     environment.extend(address.map(listens_at));
@@ -388,6 +401,15 @@ fn start_metric_streamer(
 
 fn listens_at(address: SocketAddr) -> (String, String) {
     ("LISTEN_ADDR".into(), address.to_string())
+}
+
+/// Between two metrics, and between two reports of a worker.
+fn interval(options: &Options) -> Duration {
+    options.scaling.as_ref().map_or(INTERVAL, |scaling| scaling.time_scale.shorten(INTERVAL))
+}
+
+fn seconds(duration: Duration) -> String {
+    duration.as_secs_f64().to_string()
 }
 
 /// AWS, these settings, and a free port of loopback.

@@ -32,8 +32,11 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     show(&stack);
     println!("page             http://{}", listener.local_addr()?);
     println!(
-        "{} to {} workers for a BacklogPerInstance of {}, {} times as fast as in AWS",
-        scaling.min_size, scaling.max_size, scaling.target_value, scaling.time_scale
+        "{} to {} workers for {}, {} times as fast as in AWS",
+        scaling.min_size,
+        scaling.max_size,
+        scaling.in_words(),
+        scaling.time_scale
     );
     let exports = shell::exports(&stack.client_environment());
     let env_file = match &env {

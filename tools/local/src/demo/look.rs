@@ -7,7 +7,7 @@ use fleet::JobQueue;
 use fleet::queue::Depth;
 
 use crate::Stack;
-use crate::scaling::{LocalGroup, TimeScale};
+use crate::scaling::LocalGroup;
 
 /// The clients of who looks.
 pub(super) struct Observer<'a> {
@@ -16,15 +16,16 @@ pub(super) struct Observer<'a> {
     auto_scaling: aws_sdk_autoscaling::Client,
     group: &'a LocalGroup,
     group_name: &'a str,
-    time_scale: TimeScale,
 }
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Look {
     pub(super) depth: Depth,
-    /// BacklogPerInstance in the last period, if it was published.
-    pub(super) per_instance: Option<f64>,
+    /// Workers needed in the last period, if that was published.
+    pub(super) needed: Option<f64>,
+    /// The same in percent of those in service.
+    pub(super) demand: Option<f64>,
     pub(super) desired: usize,
     pub(super) in_service: usize,
     /// Instances in any state.
@@ -34,20 +35,21 @@ pub(super) struct Look {
 }
 
 impl<'a> Observer<'a> {
-    pub(super) fn new(stack: &'a Stack, group: &'a LocalGroup, time_scale: TimeScale) -> Self {
+    pub(super) fn new(stack: &'a Stack, group: &'a LocalGroup) -> Self {
         Self {
             queue: JobQueue::new(aws_sdk_sqs::Client::new(&stack.config), &stack.resources.queue_url),
             cloud_watch: aws_sdk_cloudwatch::Client::new(&stack.config),
             auto_scaling: aws_sdk_autoscaling::Client::new(&stack.config),
             group,
             group_name: &stack.resources.group,
-            time_scale,
         }
     }
 
     pub(super) async fn look(&self) -> anyhow::Result<Look> {
         let depth = self.queue.depth().await?;
-        let per_instance = self.group.metric().latest(&self.cloud_watch, self.time_scale).await?;
+        let period = self.group.scaling().period_here();
+        let needed = self.group.metric("WorkersNeeded").latest(&self.cloud_watch, period).await?;
+        let demand = self.group.metric("WorkerDemand").latest(&self.cloud_watch, period).await?;
         let described =
             self.auto_scaling.describe_auto_scaling_groups().auto_scaling_group_names(self.group_name).send().await;
         let described = described.context("can't look at the Auto Scaling group")?;
@@ -60,7 +62,8 @@ impl<'a> Observer<'a> {
         let alarms = alarms.context("can't look at the alarms")?;
         Ok(Look {
             depth,
-            per_instance,
+            needed,
+            demand,
             desired: group.desired_capacity().and_then(|desired| usize::try_from(desired).ok()).unwrap_or(0),
             in_service: group.instances().iter().filter(in_service).count(),
             instances: group.instances().len(),

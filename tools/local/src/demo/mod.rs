@@ -1,5 +1,5 @@
 //! `demo`: the fleet scales before your eyes. A flood of more photos than one worker can do, the group growing to meet it
-//! and shrinking after it, a minute of AWS's time each second, and a report of it.
+//! and shrinking after it, ten seconds of AWS's time each second, and a report of it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use flood::{Door, Fleet, Flood, Photo, Report};
 
 use crate::cli::DemoArgs;
-use crate::scaling::{Scaling, TimeScale};
+use crate::scaling::Scaling;
 use crate::{Options, Stack, up};
 
 mod look;
@@ -30,13 +30,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     up::located(&args.model).await?;
     let began = Instant::now();
     let stopped = fleet::shutdown::on_signal()?;
-    let scaling = Scaling {
-        max_size: args.max,
-        time_scale: TimeScale::MINUTE_A_SECOND,
-        boot: Duration::from_secs(30),
-        ..Scaling::default()
-    };
-    let time_scale = scaling.time_scale;
+    let scaling = Scaling { max_size: args.max, boot: Duration::from_secs(30), ..Scaling::default() };
+    let period = scaling.period_here();
     let options = Options { scaling: Some(scaling), ..Options::here(&args.model)? };
     let stack = tokio::select! {
         stack = Stack::start(options, |step| eprintln!("{step}")) => stack?,
@@ -44,7 +39,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     };
     let mut timeline = Timeline::default();
     let shown = tokio::select! {
-        shown = show(&stack, &args, time_scale, &mut timeline, began) => shown,
+        shown = show(&stack, &args, period, &mut timeline, began) => shown,
         () = tokio::time::sleep(LIMIT.saturating_sub(began.elapsed())) => {
             Err(anyhow::anyhow!("the fleet did not grow and shrink within {} s", LIMIT.as_secs()))
         }
@@ -90,15 +85,15 @@ impl Shown {
 async fn show(
     stack: &Stack,
     args: &DemoArgs,
-    time_scale: TimeScale,
+    period: Duration,
     timeline: &mut Timeline,
     began: Instant,
 ) -> anyhow::Result<Shown> {
     let group = stack.group.as_ref().context("the fleet was started without a group that scales")?;
-    let observer = Observer::new(stack, group, time_scale);
+    let observer = Observer::new(stack, group);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     timeline.line(format!(
-        "{} on {cores} cores; 1 to {} workers of one thread each; a minute of AWS's time is a second",
+        "{} on {cores} cores; 1 to {} workers of one thread each; ten seconds of AWS's time are one",
         args.model, args.max
     ));
     if detector::StandIn::from_setting(&args.model).is_none() && args.max as usize > cores {
@@ -106,7 +101,6 @@ async fn show(
     }
     let pace = Pace::measure(fleet(stack)).await?;
     timeline.line(pace.in_words());
-    group.set_target(pace.target()).await?;
     // Scaling begins with the flood, from one worker.
     at_rest(&observer, timeline).await?;
 
@@ -121,7 +115,7 @@ async fn show(
     tokio::pin!(flooded);
     let mut ended = None;
     let mut most_in_service = 0;
-    let mut seconds = tokio::time::interval(time_scale.period());
+    let mut seconds = tokio::time::interval(period);
     seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -7,8 +7,6 @@ use flood::{Door, Fleet, Flood, Photo, Plan, Shape, Spacing};
 
 /// Jobs by which the pace is measured.
 const JOBS: u64 = 8;
-/// How long photos may wait if the fleet keeps to its target.
-const ACCEPTABLE_LATENCY: f64 = 1.0;
 /// How many times as many photos come as one worker can do.
 const TOO_MUCH: f64 = 3.0;
 /// The most photos a second that the demonstration makes, so that it shows the workers' limits and not the flood's.
@@ -36,12 +34,6 @@ impl Pace {
         Ok(Self { rate: report.rate })
     }
 
-    /// The backlog of one worker whose last photo waits no longer than is acceptable: AWS's formula, acceptable latency
-    /// over seconds a photo.
-    pub(super) fn target(self) -> f64 {
-        (self.rate * ACCEPTABLE_LATENCY).round().max(1.0)
-    }
-
     /// More than one worker can do.
     pub(super) fn flood(self) -> anyhow::Result<Plan> {
         let rate = (self.rate * TOO_MUCH).min(MOST);
@@ -60,10 +52,8 @@ impl Pace {
 
     pub(super) fn in_words(self) -> String {
         format!(
-            "one worker does {:.1} photos/s here; to be answered within {ACCEPTABLE_LATENCY} s, a photo may have {} before \
-             it: the target of BacklogPerInstance",
-            self.rate,
-            self.target()
+            "one worker does {:.1} photos/s here: the fleet has to find out how many of them a flood needs",
+            self.rate
         )
     }
 }
@@ -75,10 +65,8 @@ mod tests {
     #[test]
     fn the_flood_is_more_than_one_worker_can_do() {
         let pace = Pace { rate: 6.0 };
-        assert_eq!(pace.target(), 6.0);
         let Shape::Constant { rate, .. } = pace.flood().expect("a flood").shape else { panic!("constant") };
         assert_eq!(rate, 18.0);
-        assert_eq!(Pace { rate: 0.3 }.target(), 1.0);
     }
 
     #[test]

@@ -26,15 +26,16 @@ impl Timeline {
 
     pub(super) fn head(&mut self) {
         self.line(
-            "    s   backlog  in flight  BacklogPerInstance  desired  in service  AlarmHigh          AlarmLow".into(),
+            "    s   waiting  in flight  needed  WorkerDemand  desired  in service  AlarmHigh          AlarmLow".into(),
         );
     }
 
     pub(super) fn look(&mut self, at: Duration, look: &Look) {
-        let per_instance = look.per_instance.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+        let needed = look.needed.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+        let demand = look.demand.map_or_else(|| "-".to_owned(), |value| format!("{value:.0} %"));
         let alarm = |number: usize| look.alarms.get(number).map_or("-", StateValue::as_str);
         self.line(format!(
-            "{:>5.1}  {:>8}  {:>9}  {per_instance:>18}  {:>7}  {:>10}  {:<17}  {}",
+            "{:>5.1}  {:>8}  {:>9}  {needed:>6}  {demand:>12}  {:>7}  {:>10}  {:<17}  {}",
             at.as_secs_f64(),
             look.depth.visible,
             look.depth.in_flight,

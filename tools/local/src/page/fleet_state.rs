@@ -21,8 +21,12 @@ pub(super) struct FleetState {
 pub(super) struct CloudState {
     pub(super) queue: Option<QueueState>,
     pub(super) group: Option<GroupState>,
-    /// The last `BacklogPerInstance` that was published.
+    /// The name of the metric that the first scaling policy follows.
+    pub(super) followed: Option<String>,
+    /// What of it was published last.
     pub(super) metric: Option<MetricState>,
+    /// Workers needed, as published last.
+    pub(super) needed: Option<f64>,
     /// What the scaling policy wants it to be.
     pub(super) target: Option<f64>,
     pub(super) alarms: Vec<AlarmState>,

@@ -46,13 +46,22 @@ impl Watcher {
 
     /// One look at everything.
     pub(super) async fn look(&mut self, now_ms: u64) -> CloudState {
-        let (queue, group, target, metric, alarms, activities) =
-            tokio::join!(self.queue(), self.group(), self.target(), self.metric(), self.alarms(), self.activities(),);
+        let (queue, group, policy, needed, alarms, activities) = tokio::join!(
+            self.queue(),
+            self.group(),
+            self.policy(),
+            self.metric("WorkersNeeded"),
+            self.alarms(),
+            self.activities(),
+        );
         let mut state = CloudState::default();
         state.queue = keep(queue, &mut state.troubles);
         state.group = keep(group, &mut state.troubles);
-        state.target = keep(target, &mut state.troubles).flatten();
-        state.metric = keep(metric, &mut state.troubles).flatten();
+        state.needed = keep(needed, &mut state.troubles).flatten().map(|needed| needed.value);
+        if let Some((followed, target)) = keep(policy, &mut state.troubles).flatten() {
+            state.metric = keep(self.metric(&followed).await, &mut state.troubles).flatten();
+            (state.followed, state.target) = (Some(followed), Some(target));
+        }
         state.alarms = keep(alarms, &mut state.troubles).unwrap_or_default();
         state.activities = keep(activities, &mut state.troubles).unwrap_or_default();
         if let Some(group) = &mut state.group {
@@ -108,8 +117,8 @@ impl Watcher {
         })
     }
 
-    /// What the target tracking policy wants, if there is one.
-    async fn target(&self) -> Outcome<Option<f64>> {
+    /// Which metric the first target tracking policy follows, if there is one, and what it wants it to be.
+    async fn policy(&self) -> Outcome<Option<(String, f64)>> {
         let read = self
             .auto_scaling
             .describe_policies()
@@ -117,11 +126,18 @@ impl Watcher {
             .send()
             .await
             .map_err(|error| trouble("the scaling policies", error))?;
-        let tracked = read.scaling_policies().iter().find_map(|policy| policy.target_tracking_configuration());
-        Ok(tracked.and_then(|tracked| tracked.target_value()))
+        let followed = |policy: &aws_sdk_autoscaling::types::ScalingPolicy| {
+            let tracked = policy.target_tracking_configuration()?;
+            let query = tracked.customized_metric_specification()?.metrics().first()?;
+            Some((query.metric_stat()?.metric()?.metric_name()?.to_owned(), tracked.target_value()?))
+        };
+        let mut all: Vec<_> = read.scaling_policies().iter().filter_map(followed).collect();
+        // Where there are several, WorkerDemand says more.
+        all.sort_by_key(|(name, _)| name != "WorkerDemand");
+        Ok(all.into_iter().next())
     }
 
-    async fn metric(&self) -> Outcome<Option<MetricState>> {
+    async fn metric(&self, name: &str) -> Outcome<Option<MetricState>> {
         let now = SystemTime::now();
         let queue = self.resources.queue_url.rsplit('/').next().unwrap_or_default();
         let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
@@ -129,7 +145,7 @@ impl Watcher {
             .cloud_watch
             .get_metric_statistics()
             .namespace(NAMESPACE)
-            .metric_name("BacklogPerInstance")
+            .metric_name(name)
             .dimensions(dimension("QueueName", queue))
             .dimensions(dimension("AutoScalingGroupName", &self.resources.group))
             .start_time(DateTime::from(now - METRIC_AGE))
@@ -139,7 +155,7 @@ impl Watcher {
             .statistics(Statistic::Average)
             .send()
             .await
-            .map_err(|error| trouble("the metric BacklogPerInstance", error))?;
+            .map_err(|error| trouble(&format!("the metric {name}"), error))?;
         let points = read.datapoints().iter().filter_map(|point| {
             Some(MetricState { value: point.average()?, at_ms: millis(point.timestamp().copied())? })
         });

@@ -1,11 +1,13 @@
 //! The two alarms of a target tracking policy, kept in CloudWatch.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, StateValue, Statistic};
 use target_tracking::{Alarm, AlarmState, Evaluation};
 
-use super::{Metric, TimeScale, cause};
+use super::{Metric, cause};
 
 /// One alarm: what it compares, and its name in CloudWatch.
 #[derive(Clone, Debug)]
@@ -19,7 +21,7 @@ pub(super) async fn put(
     client: &Client,
     kept: &KeptAlarm,
     metric: &Metric,
-    time_scale: TimeScale,
+    period: Duration,
     policy_arn: &str,
 ) -> anyhow::Result<()> {
     let operator = match kept.alarm.comparison_operator {
@@ -34,7 +36,7 @@ pub(super) async fn put(
         .metric_name(&metric.name)
         .set_dimensions(Some(metric.dimensions()))
         .statistic(Statistic::Average)
-        .period(i32::try_from(time_scale.period().as_secs()).unwrap_or(60))
+        .period(i32::try_from(period.as_secs()).unwrap_or(60))
         .evaluation_periods(i32::try_from(kept.alarm.evaluation_periods).unwrap_or(i32::MAX))
         .threshold(kept.alarm.threshold)
         .comparison_operator(operator)

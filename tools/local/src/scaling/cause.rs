@@ -1,13 +1,20 @@
 //! The sentences in which EC2 Auto Scaling and CloudWatch give their reasons.
 
+use demand::Why;
 use target_tracking::{Alarm, AlarmState, ComparisonOperator, Evaluation};
 
 /// Why the desired capacity changes, as a scaling activity tells it. `at` is RFC 3339.
-pub(super) fn of_scaling(at: &str, alarm: &str, policy: &str, from: u32, to: u32) -> String {
-    format!(
+///
+/// Behind what AWS says stands, where it is known, the line that a person understands.
+pub(super) fn of_scaling(at: &str, alarm: &str, policy: &str, from: u32, to: u32, why: Option<Why>) -> String {
+    let said = format!(
         "At {at} a monitor alarm {alarm} in state ALARM triggered policy {policy} changing the desired capacity from \
-         {from} to {to}."
-    )
+         {from} to {to}"
+    );
+    match why {
+        Some(why) => format!("{said} ({why})."),
+        None => format!("{said}."),
+    }
 }
 
 /// Why an alarm is in its state.

@@ -49,8 +49,14 @@ impl Instance<'_> {
             Err(error) => return self.wait_after(&error).await,
         };
         self.launcher.set_process(self.id, child.id());
+        // In service is who takes jobs, and not who merely runs.
+        let takes_jobs = async {
+            let address = child.ready().await?;
+            child.takes_jobs().await?;
+            anyhow::Ok(address)
+        };
         let ready = tokio::select! {
-            ready = child.ready() => ready,
+            ready = takes_jobs => ready,
             end = self.interrupted() => return self.end(child, end).await,
         };
         match ready {

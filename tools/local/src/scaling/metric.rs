@@ -7,8 +7,6 @@ use anyhow::Context;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDataQuery, MetricStat, ScanBy};
 
-use super::TimeScale;
-
 /// Which metric, of which queue and group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -24,10 +22,22 @@ impl Metric {
     /// What metric-streamer publishes for this queue and group.
     #[must_use]
     pub fn backlog_per_instance(queue_url: &str, group: &str) -> Self {
+        Self::published("BacklogPerInstance", queue_url, group)
+    }
+
+    /// The same of WorkerDemand.
+    #[must_use]
+    pub fn worker_demand(queue_url: &str, group: &str) -> Self {
+        Self::published("WorkerDemand", queue_url, group)
+    }
+
+    /// Any that it publishes, by its name.
+    #[must_use]
+    pub fn published(name: &str, queue_url: &str, group: &str) -> Self {
         let queue = queue_url.rsplit('/').next().unwrap_or(queue_url);
         Self {
             namespace: metric_streamer::NAMESPACE.into(),
-            name: "BacklogPerInstance".into(),
+            name: name.into(),
             dimensions: vec![("QueueName".into(), queue.into()), ("AutoScalingGroupName".into(), group.into())],
         }
     }
@@ -41,12 +51,8 @@ impl Metric {
     ///
     /// # Errors
     /// If CloudWatch does not answer.
-    pub async fn latest(
-        &self,
-        client: &aws_sdk_cloudwatch::Client,
-        time_scale: TimeScale,
-    ) -> anyhow::Result<Option<f64>> {
-        let end = PeriodEnd::before(SystemTime::now(), time_scale.period());
+    pub async fn latest(&self, client: &aws_sdk_cloudwatch::Client, period: Duration) -> anyhow::Result<Option<f64>> {
+        let end = PeriodEnd::before(SystemTime::now(), period);
         Ok(self.points(client, end, 1).await?.first().copied().flatten())
     }
 

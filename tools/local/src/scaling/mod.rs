@@ -26,8 +26,34 @@ mod time_scale;
 
 pub use launcher::{Launcher, Machine, NoSuchMachine};
 pub use metric::Metric;
-pub use policy::POLICY_NAME;
+pub use policy::{BACKLOG_POLICY, DEMAND_POLICY};
 pub use time_scale::TimeScale;
+
+/// What a group scales by: the parameter ScalingPolicy of the stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ScalingPolicy {
+    /// Workers needed in percent of those in service.
+    #[default]
+    Demand,
+    /// Messages that wait, per worker.
+    Backlog,
+    /// Out for whichever wants more, in if both agree.
+    Both,
+}
+
+impl ScalingPolicy {
+    /// Whether WorkerDemand is followed.
+    #[must_use]
+    pub fn follows_demand(self) -> bool {
+        matches!(self, Self::Demand | Self::Both)
+    }
+
+    /// Whether BacklogPerInstance is followed.
+    #[must_use]
+    pub fn follows_backlog(self) -> bool {
+        matches!(self, Self::Backlog | Self::Both)
+    }
+}
 
 /// How the group is to scale. All durations are AWS's; the time scale shortens them.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +62,14 @@ pub struct Scaling {
     pub min_size: u32,
     /// Never more than this.
     pub max_size: u32,
+    /// What it scales by.
+    pub policy: ScalingPolicy,
+    /// What WorkerDemand should be, in percent.
+    pub demand_target: f64,
     /// What BacklogPerInstance should be.
-    pub target_value: f64,
+    pub backlog_target: f64,
+    /// The alarms' period.
+    pub period: Duration,
     /// How much faster than in AWS time goes by.
     pub time_scale: TimeScale,
     /// How long an instance pretends to boot before its worker starts.
@@ -54,13 +86,36 @@ impl Default for Scaling {
         Self {
             min_size: 1,
             max_size: most_workers(),
-            target_value: 10.0,
+            policy: ScalingPolicy::default(),
+            demand_target: 100.0,
+            backlog_target: 10.0,
+            period: Duration::from_secs(10),
             time_scale: TimeScale::default(),
             boot: Duration::from_secs(60),
-            instance_warmup: Duration::from_secs(60),
+            instance_warmup: Duration::from_secs(40),
             // More than a worker's own DRAIN_TIMEOUT, less than the group's lifecycle hook waits.
             drain: Duration::from_secs(110),
         }
+    }
+}
+
+impl Scaling {
+    /// What it scales by, in words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let demand = format!("a WorkerDemand of {} %", self.demand_target);
+        let backlog = format!("a BacklogPerInstance of {}", self.backlog_target);
+        match self.policy {
+            ScalingPolicy::Demand => demand,
+            ScalingPolicy::Backlog => backlog,
+            ScalingPolicy::Both => format!("{demand} and {backlog}"),
+        }
+    }
+
+    /// The alarms' period as it is here.
+    #[must_use]
+    pub fn period_here(&self) -> Duration {
+        self.time_scale.period(self.period)
     }
 }
 
@@ -76,9 +131,8 @@ pub(crate) type Troubles = Arc<watch::Sender<Option<String>>>;
 #[derive(Debug)]
 pub struct LocalGroup {
     launcher: Launcher,
-    auto_scaling: aws_sdk_autoscaling::Client,
     group: String,
-    metric: Metric,
+    queue_url: String,
     scaling: Scaling,
     troubles: Troubles,
     tasks: TaskTracker,
@@ -94,18 +148,18 @@ impl LocalGroup {
         config: &SdkConfig,
         auto_scaling: AutoScaling,
         group: &str,
-        metric: Metric,
+        queue_url: &str,
         scaling: &Scaling,
         start: impl Fn(&str) -> anyhow::Result<Child> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let troubles = Troubles::default();
-        let policy = policy::PolicyLoop::create(config, group, metric.clone(), scaling, Arc::clone(&troubles)).await?;
+        let policy = policy::PolicyLoop::create(config, group, queue_url, scaling, Arc::clone(&troubles)).await?;
         let client = aws_sdk_autoscaling::Client::new(config);
         let launcher = Launcher::new(launcher::Parts {
             auto_scaling,
-            client: client.clone(),
+            client,
             group: group.to_owned(),
             boot: scaling.time_scale.shorten(scaling.boot),
             unhurried: scaling.min_size,
@@ -119,9 +173,8 @@ impl LocalGroup {
         tasks.spawn(policy.run(stopping.clone()));
         Ok(Self {
             launcher,
-            auto_scaling: client,
             group: group.to_owned(),
-            metric,
+            queue_url: queue_url.to_owned(),
             scaling: scaling.clone(),
             troubles,
             tasks,
@@ -129,19 +182,16 @@ impl LocalGroup {
         })
     }
 
-    /// Track another target from the next evaluation on.
-    ///
-    /// # Errors
-    /// If Auto Scaling refuses it.
-    pub async fn set_target(&self, target_value: f64) -> anyhow::Result<()> {
-        let scaling = Scaling { target_value, ..self.scaling.clone() };
-        policy::put(&self.auto_scaling, &self.group, &self.metric, &scaling).await
+    /// A metric that metric-streamer publishes for this group.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Metric {
+        Metric::published(name, &self.queue_url, &self.group)
     }
 
-    /// What the group scales by.
+    /// How it scales.
     #[must_use]
-    pub fn metric(&self) -> &Metric {
-        &self.metric
+    pub fn scaling(&self) -> &Scaling {
+        &self.scaling
     }
 
     /// Who starts and ends the workers.

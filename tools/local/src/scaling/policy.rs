@@ -1,42 +1,54 @@
-//! The policy at work: once a period it evaluates the alarms and sets the desired capacity that they call for. It reaches
-//! CloudWatch and Auto Scaling through the SDKs only, so it knows what a policy in AWS knows.
+//! The policies at work: once a period they evaluate their alarms, and set the desired capacity that these call for. They reach
+//! CloudWatch and Auto Scaling through the SDKs only, so they know what a policy in AWS knows.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_autoscaling::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_autoscaling::types::{
-    AutoScalingGroup, CustomizedMetricSpecification, LifecycleState, MetricDimension, MetricStatistic, ScalingPolicy,
-    TargetTrackingConfiguration,
+    AutoScalingGroup, CustomizedMetricSpecification, LifecycleState, MetricDimension, ScalingPolicy,
+    TargetTrackingConfiguration, TargetTrackingMetricDataQuery, TargetTrackingMetricStat,
 };
+use demand::Why;
 use embedded_aws::CAUSE_HEADER;
-use target_tracking::{Capacity, Evaluation, Phase, Policy};
+use target_tracking::{AlarmAction, Capacity, Evaluation, Phase, Policy, Vote, combined};
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::{self, KeptAlarm};
 use super::metric::PeriodEnd;
 use super::{Metric, Scaling, TimeScale, Troubles, cause};
 
-/// The policy's name.
-pub const POLICY_NAME: &str = "backlog-per-instance";
+/// What is promised: metric-streamer's default, which is not shortened, as a photo takes the time that it takes.
+const PROMISE: Duration = Duration::from_secs(10);
+/// The name of the policy that follows WorkerDemand.
+pub const DEMAND_POLICY: &str = "worker-demand";
+/// The name of the policy that follows BacklogPerInstance.
+pub const BACKLOG_POLICY: &str = "backlog-per-instance";
 
-/// The policy of one group.
+/// The policies of one group.
 #[derive(Debug)]
 pub(super) struct PolicyLoop {
     cloud_watch: aws_sdk_cloudwatch::Client,
     auto_scaling: aws_sdk_autoscaling::Client,
     group: String,
-    metric: Metric,
+    queue_url: String,
     time_scale: TimeScale,
-    /// The alarms as they were last written to CloudWatch.
-    written: Option<Policy>,
+    period: Duration,
+    /// What each policy's alarms were when they were last written to CloudWatch, by the policy's name.
+    written: HashMap<String, Policy>,
+    /// The action of each alarm, by the alarm's name.
+    actions: HashMap<String, AlarmAction>,
+    /// What the actions' clock counts from.
+    began: Instant,
     troubles: Troubles,
 }
 
 /// A policy as Auto Scaling has it.
 struct Found {
+    name: String,
+    metric: Metric,
     policy: Policy,
     arn: String,
     high: KeptAlarm,
@@ -44,37 +56,60 @@ struct Found {
     instance_warmup: Duration,
 }
 
+/// What one policy asks for.
+struct Asked {
+    found: Found,
+    vote: Vote,
+    is_out_invoked: bool,
+    is_in_invoked: bool,
+}
+
 impl PolicyLoop {
-    /// Put the policy on the group.
+    /// Put the policies on the group.
     ///
     /// # Errors
-    /// If Auto Scaling refuses it.
+    /// If Auto Scaling refuses them.
     pub(super) async fn create(
         config: &SdkConfig,
         group: &str,
-        metric: Metric,
+        queue_url: &str,
         scaling: &Scaling,
         troubles: Troubles,
     ) -> anyhow::Result<Self> {
         let auto_scaling = aws_sdk_autoscaling::Client::new(config);
-        put(&auto_scaling, group, &metric, scaling).await?;
-        let cloud_watch = aws_sdk_cloudwatch::Client::new(config);
-        let (group, time_scale) = (group.to_owned(), scaling.time_scale);
-        Ok(Self { cloud_watch, auto_scaling, group, metric, time_scale, written: None, troubles })
+        if scaling.policy.follows_demand() {
+            let metric = Metric::worker_demand(queue_url, group);
+            put(&auto_scaling, group, DEMAND_POLICY, &metric, scaling.demand_target, scaling).await?;
+        }
+        if scaling.policy.follows_backlog() {
+            let metric = Metric::backlog_per_instance(queue_url, group);
+            put(&auto_scaling, group, BACKLOG_POLICY, &metric, scaling.backlog_target, scaling).await?;
+        }
+        Ok(Self {
+            cloud_watch: aws_sdk_cloudwatch::Client::new(config),
+            auto_scaling,
+            group: group.to_owned(),
+            queue_url: queue_url.to_owned(),
+            time_scale: scaling.time_scale,
+            period: scaling.period_here(),
+            written: HashMap::new(),
+            actions: HashMap::new(),
+            began: Instant::now(),
+            troubles,
+        })
     }
 
     /// Evaluate at the end of each period until `stopping`.
     pub(super) async fn run(mut self, stopping: CancellationToken) {
-        let period = self.time_scale.period();
         // A little after the end, so that what was published at the end is there.
-        let late = period / 20;
+        let late = self.period / 20;
         loop {
-            let wait = PeriodEnd::until_next(SystemTime::now(), period) + late;
+            let wait = PeriodEnd::until_next(SystemTime::now(), self.period) + late;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stopping.cancelled() => return,
             }
-            let end = PeriodEnd::before(SystemTime::now(), period);
+            let end = PeriodEnd::before(SystemTime::now(), self.period);
             tokio::select! {
                 evaluated = self.evaluate(end) => {
                     if let Err(error) = evaluated {
@@ -87,28 +122,62 @@ impl PolicyLoop {
     }
 
     async fn evaluate(&mut self, end: PeriodEnd) -> anyhow::Result<()> {
-        // Whoever deletes the policy or the group wants no scaling.
-        let Some(found) = self.policy().await? else { return Ok(()) };
+        // Whoever deletes the policies or the group wants no scaling.
+        let policies = self.policies().await?;
         let Some(group) = self.described_group().await? else { return Ok(()) };
-        if self.written != Some(found.policy) {
-            for kept in [&found.high, &found.low] {
-                alarms::put(&self.cloud_watch, kept, &self.metric, self.time_scale, &found.arn).await?;
-            }
-            self.written = Some(found.policy);
+        let mut all = Vec::with_capacity(policies.len());
+        let mut desired = 0;
+        for found in policies {
+            let capacity = self.capacity(&group, found.instance_warmup).await?;
+            desired = capacity.desired;
+            all.push(self.ask(found, end, &capacity).await?);
         }
-        let range = found.high.alarm.evaluation_range().max(found.low.alarm.evaluation_range());
-        let points = self.metric.points(&self.cloud_watch, end, range).await?;
-        let high = self.evaluated(&found.high, &points).await?;
-        let low = self.evaluated(&found.low, &points).await?;
-        let capacity = self.capacity(&group, found.instance_warmup).await?;
-        if let Some(scaling) = found.policy.scale(&high, &low, &capacity) {
-            let alarm = match scaling {
-                target_tracking::Scaling::Out(_) => &found.high,
-                target_tracking::Scaling::In(_) => &found.low,
-            };
-            self.set_desired(&alarm.name, capacity.desired, scaling.desired()).await?;
+        let Some(scaling) = combined(all.iter().map(|asked| asked.vote)) else { return Ok(()) };
+        let is_out = matches!(scaling, target_tracking::Scaling::Out(_));
+        let is_invoked = |asked: &Asked| if is_out { asked.is_out_invoked } else { asked.is_in_invoked };
+        if !all.iter().any(is_invoked) {
+            return Ok(());
+        }
+        if let Some(asked) = all.iter().find(|asked| asked.vote.scaling == Some(scaling)) {
+            let alarm = if is_out { &asked.found.high } else { &asked.found.low };
+            let why = self.why(desired, scaling.desired()).await;
+            self.set_desired(&asked.found.name, &alarm.name, desired, scaling.desired(), why).await?;
         }
         Ok(())
+    }
+
+    /// Evaluate one policy's alarms.
+    async fn ask(&mut self, found: Found, end: PeriodEnd, capacity: &Capacity) -> anyhow::Result<Asked> {
+        if self.written.get(&found.name) != Some(&found.policy) {
+            for kept in [&found.high, &found.low] {
+                alarms::put(&self.cloud_watch, kept, &found.metric, self.period, &found.arn).await?;
+            }
+            self.written.insert(found.name.clone(), found.policy);
+        }
+        let range = found.high.alarm.evaluation_range().max(found.low.alarm.evaluation_range());
+        let points = found.metric.points(&self.cloud_watch, end, range).await?;
+        let high = self.evaluated(&found.high, &points).await?;
+        let low = self.evaluated(&found.low, &points).await?;
+        let (now, minute) = (self.began.elapsed(), self.time_scale.minute());
+        let mut is_invoked = |kept: &KeptAlarm, evaluation: &Evaluation| {
+            self.actions.entry(kept.name.clone()).or_default().is_invoked(evaluation.state, now, minute)
+        };
+        let (is_out_invoked, is_in_invoked) = (is_invoked(&found.high, &high), is_invoked(&found.low, &low));
+        let scaling = found.policy.scale(&high, &low, capacity);
+        let vote = Vote { scaling, has_scale_in: !found.policy.disable_scale_in };
+        Ok(Asked { found, vote, is_out_invoked, is_in_invoked })
+    }
+
+    /// What metric-streamer last saw, for people; nothing where it published nothing lately.
+    async fn why(&self, from: u32, to: u32) -> Option<Why> {
+        let latest = async |name: &str| {
+            let metric = Metric::published(name, &self.queue_url, &self.group);
+            metric.latest(&self.cloud_watch, self.period).await.ok().flatten()
+        };
+        let (arrivals, keeping_up, waiting) =
+            (latest("ArrivalRate").await?, latest("WorkersKeepingUp").await?, latest("BacklogVisible").await?);
+        // `as` saturates.
+        Some(Why { from, to, arrivals, keeping_up, waiting: waiting.round() as u64, promise: PROMISE })
     }
 
     /// Evaluate one alarm, and tell CloudWatch if its state changed.
@@ -121,16 +190,16 @@ impl PolicyLoop {
         Ok(evaluation)
     }
 
-    async fn policy(&self) -> anyhow::Result<Option<Found>> {
+    async fn policies(&self) -> anyhow::Result<Vec<Found>> {
         let described = self
             .auto_scaling
             .describe_policies()
             .auto_scaling_group_name(&self.group)
-            .policy_names(POLICY_NAME)
             .send()
             .await
-            .with_context(|| format!("can't read the scaling policy of the group {}", self.group))?;
-        described.scaling_policies().first().map(|policy| read(policy, self.time_scale)).transpose()
+            .with_context(|| format!("can't read the scaling policies of the group {}", self.group))?;
+        let tracking = |policy: &&ScalingPolicy| policy.target_tracking_configuration().is_some();
+        described.scaling_policies().iter().filter(tracking).map(|policy| read(policy, self.time_scale)).collect()
     }
 
     async fn described_group(&self) -> anyhow::Result<Option<AutoScalingGroup>> {
@@ -183,9 +252,9 @@ impl PolicyLoop {
         ))
     }
 
-    async fn set_desired(&self, alarm: &str, from: u32, to: u32) -> anyhow::Result<()> {
+    async fn set_desired(&self, policy: &str, alarm: &str, from: u32, to: u32, why: Option<Why>) -> anyhow::Result<()> {
         let at = DateTime::from(SystemTime::now()).fmt(DateTimeFormat::DateTime)?;
-        let cause = cause::of_scaling(&at, alarm, POLICY_NAME, from, to);
+        let cause = cause::of_scaling(&at, alarm, policy, from, to, why);
         self.auto_scaling
             .set_desired_capacity()
             .auto_scaling_group_name(&self.group)
@@ -201,36 +270,43 @@ impl PolicyLoop {
     }
 }
 
-/// Put the policy on the group, in the place of the one that it may have.
-pub(super) async fn put(
+/// Put the policy on the group, in the place of the one of this name that it may have.
+async fn put(
     client: &aws_sdk_autoscaling::Client,
     group: &str,
+    name: &str,
     metric: &Metric,
+    target_value: f64,
     scaling: &Scaling,
 ) -> anyhow::Result<()> {
     let dimension = |(name, value): &(String, String)| MetricDimension::builder().name(name).value(value).build();
-    let specification = CustomizedMetricSpecification::builder()
+    let followed = aws_sdk_autoscaling::types::Metric::builder()
         .namespace(&metric.namespace)
         .metric_name(&metric.name)
         .set_dimensions(Some(metric.dimensions.iter().map(dimension).collect()))
-        .statistic(MetricStatistic::Average)
         .build();
+    let stat = TargetTrackingMetricStat::builder()
+        .metric(followed)
+        .stat("Average")
+        .period(i32::try_from(scaling.period_here().as_secs()).unwrap_or(60))
+        .build();
+    let query = TargetTrackingMetricDataQuery::builder().id("followed").metric_stat(stat).return_data(true).build();
     let tracking = TargetTrackingConfiguration::builder()
-        .customized_metric_specification(specification)
-        .target_value(scaling.target_value)
+        .customized_metric_specification(CustomizedMetricSpecification::builder().metrics(query).build())
+        .target_value(target_value)
         .build();
     let warmup = scaling.time_scale.shorten(scaling.instance_warmup).as_secs_f64().ceil();
     client
         .put_scaling_policy()
         .auto_scaling_group_name(group)
-        .policy_name(POLICY_NAME)
+        .policy_name(name)
         .policy_type("TargetTrackingScaling")
         .target_tracking_configuration(tracking)
         // Auto Scaling has whole seconds only.
         .estimated_instance_warmup(warmup as i32)
         .send()
         .await
-        .with_context(|| format!("can't put a scaling policy on the group {group}"))?;
+        .with_context(|| format!("can't put the scaling policy {name} on the group {group}"))?;
     Ok(())
 }
 
@@ -239,6 +315,19 @@ fn read(described: &ScalingPolicy, time_scale: TimeScale) -> anyhow::Result<Foun
         described.target_tracking_configuration().context("the scaling policy is none that tracks a target")?;
     let target_value = tracking.target_value().context("the scaling policy has no target")?;
     let policy = Policy { target_value, disable_scale_in: tracking.disable_scale_in().unwrap_or(false) };
+    let name = described.policy_name().unwrap_or_default();
+    let followed = tracking
+        .customized_metric_specification()
+        .and_then(|specification| specification.metrics().first()?.metric_stat()?.metric())
+        .with_context(|| format!("the scaling policy {name} follows no metric"))?;
+    let dimension = |dimension: &MetricDimension| {
+        (dimension.name().unwrap_or_default().to_owned(), dimension.value().unwrap_or_default().to_owned())
+    };
+    let metric = Metric {
+        namespace: followed.namespace().unwrap_or_default().to_owned(),
+        name: followed.metric_name().unwrap_or_default().to_owned(),
+        dimensions: followed.dimensions().iter().map(dimension).collect(),
+    };
     let alarm = |kind: &str| {
         let mut names = described.alarms().iter().filter_map(|alarm| alarm.alarm_name());
         let name = names.find(|name| name.contains(kind)).map(str::to_owned);
@@ -250,6 +339,8 @@ fn read(described: &ScalingPolicy, time_scale: TimeScale) -> anyhow::Result<Foun
         None => time_scale.shorten(Duration::from_secs(300)),
     };
     Ok(Found {
+        name: name.to_owned(),
+        metric,
         policy,
         arn: described.policy_arn().unwrap_or_default().to_owned(),
         high: KeptAlarm { name: alarm("AlarmHigh")?, alarm: policy.alarm_high() },

@@ -11,10 +11,13 @@ const TILES = [
   { key: "visible", label: "Waiting", of: (state) => number(state.queue?.visible), note: () => "jobs in the queue" },
   { key: "in_flight", label: "In flight", of: (state) => number(state.queue?.in_flight), note: () => "with a worker" },
   { key: "workers", label: "Workers", of: (state) => number(inService(state)), note: ({ group }) => (group ? `${group.desired} wanted, at most ${group.max}` : "") },
-  { key: "metric", label: "Backlog per instance", of: ({ metric }) => number(metric?.value), note: ({ target }) => (target ? `target ${number(target)}` : "no target") },
+  { key: "metric", label: "Workers needed", of: ({ needed }) => number(needed), note: ({ metric, followed, target }) => (target ? `${follows(followed, metric?.value)}target ${number(target)}` : "no target") },
   { key: "rate", label: "Photos a second", of: ({ pace }) => number(pace.photos_per_second), note: () => "answered" },
   { key: "p95", label: "Latency p95", of: ({ pace }) => latency(pace.p95_ms), note: ({ pace }) => `median ${latency(pace.p50_ms)}` },
 ];
+
+/** What the policy follows, before its target. */
+const follows = (name, value) => (value === undefined ? "" : name === "WorkerDemand" ? `${number(value)} % of those there; ` : `${number(value)} wait for each; `);
 
 const inService = ({ group }) => group?.instances.filter(({ state }) => state === "InService").length;
 
@@ -25,9 +28,9 @@ export class Fleet {
       new Chart({ title: "Backlog", format: number, least: 10, series: [
         { key: "visible", label: "waiting", look: "one" }, { key: "in_flight", label: "in flight", look: "two" }] }),
       new Chart({ title: "Workers", format: number, least: 2, whole: true, series: [
-        { key: "in_service", label: "in service", look: "one", step: true }, { key: "desired", label: "desired", look: "aim", step: true }] }),
-      new Chart({ title: "Backlog per instance", format: number, least: 10, series: [
-        { key: "backlog_per_instance", label: "published", look: "one", step: true }, { key: "target", label: "target", look: "aim" }] }),
+        { key: "in_service", label: "in service", look: "one", step: true }, { key: "needed", label: "needed", look: "two", step: true }, { key: "desired", label: "desired", look: "aim", step: true }] }),
+      new Chart({ title: "What scaling follows", format: number, least: 10, series: [
+        { key: "followed", label: "published", look: "one", step: true }, { key: "target", label: "target", look: "aim" }] }),
       new Chart({ title: "Latency", format: latency, least: 1000, series: [
         { key: "p95_ms", label: "p95", look: "one" }, { key: "p50_ms", label: "median", look: "two" }] }),
     ];
@@ -53,10 +56,10 @@ export class Fleet {
 
   show(state) {
     this.state = state;
-    const { queue, group, metric, target, pace } = state;
+    const { queue, group, metric, target, needed, pace } = state;
     this.points.push({
       at_ms: state.at_ms, visible: queue?.visible, in_flight: queue?.in_flight, in_service: inService(state), desired: group?.desired,
-      backlog_per_instance: metric?.value, target, p50_ms: pace.p50_ms, p95_ms: pace.p95_ms,
+      followed: metric?.value, target, needed, p50_ms: pace.p50_ms, p95_ms: pace.p95_ms,
     });
     this.points.splice(0, this.points.length - KEPT);
     this.draw();
