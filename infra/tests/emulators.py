@@ -38,7 +38,7 @@ REGION = "us-east-1"
 MINISTACK_LACKS = {
     "AWS::Logs::MetricFilter", "AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog", "AWS::IAM::OIDCProvider",
     # Alarms on an expression over several metrics.
-    "DeadLetterAlarm", "ServerErrorsAlarm", "WakeAlarm", "FailingJobsAlarm", "WorkersMissingAlarm", "PolybotsMissingAlarm",
+    "DeadLetterAlarm", "ServerErrorsAlarm", "FailingJobsAlarm", "WorkersMissingAlarm", "PolybotsMissingAlarm",
     "AWS::Budgets::Budget",
 }
 MOTO_LACKS = {

@@ -241,12 +241,30 @@ def test_what_crashes_again_and_again_ends_its_machine_unless_others_would_fare_
                                            (fleet, "PolybotTemplate", "metric-streamer", False),
                                            (other_fleet, "StreamerTemplate", "metric-streamer", True)):
         section = unit(boot(stack, template), service).split("[Service]")[0]
-        assert ("StartLimitAction=poweroff" in section) == ends
+        assert ("OnFailure=crashed.service" in section) == ends
         assert ("StartLimitIntervalSec=0" in section) == (not ends)
         # Five crashes have to fit into the interval, with the pauses between them.
         if ends:
             pause = int(re.search(r"RestartSec=(\d+)", unit(boot(stack, template), service))[1])
             assert "StartLimitBurst=5" in section and 5 * pause < int(re.search(r"StartLimitIntervalSec=(\d+)", section)[1])
+
+
+def test_a_machine_that_ends_because_of_crashes_says_so_to_the_alarm_of_boots(boot, fleet, tmp_path):
+    machine = boot(fleet, "WorkerTemplate")
+    crashed = unit(machine, "crashed")
+    assert "ExecStopPost=/usr/bin/systemctl poweroff" in crashed
+    command = re.search(r"^ExecStart=-/bin/bash /var/lib/polybot/crashed (\S+) (\S+) (\S+)$", crashed, re.M)
+    assert command[2] == "/polybot/fleet/yolo-worker"
+    # It runs, with an aws that writes down what it is asked.
+    aws = tmp_path / "aws"
+    aws.write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" > {tmp_path}/asked\n')
+    aws.chmod(0o755)
+    subprocess.run(["bash", "-c", machine.file("var/lib/polybot/crashed"), "crashed", *command.groups()], check=True,
+                   env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[asked.index("--log-stream-name") + 1] == f"boot/{command[3]}"
+    event, = json.loads(asked[-1])
+    assert json.loads(event["message"]) == {"message": "the boot failed", "step": "crash"} and event["timestamp"] > 1e12
 
 
 def test_a_telegram_outage_launches_no_other_machines(boot, fleet):

@@ -90,7 +90,7 @@ def test_the_machine_runs_all_three_services(boot, mini):  # noqa: F811
 
 def test_what_crashes_again_and_again_ends_the_machine_only_if_it_is_the_worker(boot, mini):  # noqa: F811
     machine = boot(mini, "Template")
-    assert ["StartLimitAction=poweroff" in unit(machine, service) for service in SERVICES] == [False, True, False]
+    assert ["OnFailure=crashed.service" in unit(machine, service) for service in SERVICES] == [False, True, False]
 
 
 def test_a_boot_that_fails_ends_the_machine(boot, mini):  # noqa: F811
@@ -127,7 +127,7 @@ def test_its_role_allows_what_the_services_and_the_user_data_do_and_nothing_else
     ("FailingJobsAlarm", {"JobsFinished": WELL["JobsFinished"] | each(0, 20), "JobsRetried": each(0, BEFORE, 20) | each(1, 20)}),
     ("UndeliverableAlarm", {"Undeliverable": {20: [1]}}),
     ("DeadLetterAlarm", {"NumberOfMessagesReceived": {20: [1]}}),
-    ("NoMetricAlarm", {"BacklogPerInstance": {minute: [0, 0] for minute in range(BEFORE, 20)}}),
+    ("NoMetricAlarm", {"WorkerDemand": {minute: [0, 0] for minute in range(BEFORE, 20)}}),
     ("PolybotsMissingAlarm", {"GroupInServiceInstances": each(2, BEFORE, 20) | each(0, 20)}),
     ("PolybotBootsAlarm", {"PolybotBootsFailed": {20: [1], 26: [1]}})])
 def test_its_alarms_are_raised_by_their_failures(mini, name, failure):

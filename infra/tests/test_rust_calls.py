@@ -35,7 +35,7 @@ def test_fleets_methods_are_followed_through_self():
 
 def test_only_what_a_service_calls_counts():
     operations = {call.operation for call in rust_calls.calls_of("metric-streamer")}
-    assert operations == {"GetQueueAttributes", "DescribeAutoScalingGroups", "PutMetricData"}
+    assert operations == {"GetQueueAttributes", "DescribeAutoScalingGroups", "PutMetricData", "BatchGetItem", "SetDesiredCapacity"}
 
 
 def test_a_call_says_where_it_is():

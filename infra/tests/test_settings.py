@@ -55,7 +55,8 @@ def test_every_service_is_started_in_both_stacks(all_given):
 
 def test_the_sources_are_read_right():
     """Else the tests below would find nothing wrong with anything."""
-    assert declared("metric-streamer") == {"SQS_QUEUE_URL": True, "ASG_NAME": True, "INTERVAL": False,
+    assert declared("metric-streamer") == {"SQS_QUEUE_URL": True, "ASG_NAME": True, "DYNAMODB_TABLE": True, "INTERVAL": False,
+                                           "REPORT_INTERVAL": False, "PROMISE": False, "IDLE_BEFORE_ZERO": False, "TIME_SCALE": False,
                                            "LISTEN_ADDR": False, "LOG_FORMAT": False}
     assert declared("polybot")["TELEGRAM_SECRET_ID"] is False and declared("polybot")["BUCKET_NAME"] is True
     assert declared("yolo-worker")["POLYBOT_RESULTS_URL"] is True and declared("yolo-worker")["MODEL"] is False
@@ -94,6 +95,11 @@ def test_settings_name_what_the_stack_made(fleet, other_fleet, all_given):
         group = stack.outputs["WorkerGroupName"]
         assert all_given[stack.name, "yolo-worker"]["ASG_NAME"] == group
         assert all_given[stack.name, "metric-streamer"]["ASG_NAME"] == group
+        table = stack.outputs["PredictionTableName"]
+        assert all_given[stack.name, "metric-streamer"]["DYNAMODB_TABLE"] == all_given[stack.name, "yolo-worker"]["DYNAMODB_TABLE"] == table
+    names = ("INTERVAL", "PROMISE", "IDLE_BEFORE_ZERO")
+    assert [all_given["fleet", "metric-streamer"][name] for name in names] == ["10", "10", "900"]
+    assert [all_given["other", "metric-streamer"][name] for name in names] == ["20", "8", "600"]
 
 
 def test_the_hook_and_the_visibility_timeout_are_those_of_the_group_and_the_queue(fleet, moto_fleet, all_given):
@@ -124,12 +130,14 @@ def test_a_self_signed_certificate_is_shown_to_telegram(all_given):
 def test_the_metric_is_the_one_that_metric_streamer_publishes(fleet):
     """Names that are texts in Rust and texts in the template."""
     source = (ROOT / "metric-streamer/src/streamer.rs").read_text()
-    metric = fleet.template["Resources"]["BacklogPolicy"]["Properties"]["TargetTrackingConfiguration"][
-        "CustomizedMetricSpecification"]
-    assert f'pub const NAMESPACE: &str = "{metric["Namespace"]}"' in source
-    assert f'metric("{metric["MetricName"]}"' in source
-    for dimension in metric["Dimensions"]:
-        assert f'.name("{dimension["Name"]}")' in source
+    for name in ("DemandPolicy", "BacklogPolicy"):
+        query, = fleet.template["Resources"][name]["Properties"]["TargetTrackingConfiguration"]["CustomizedMetricSpecification"]["Metrics"]
+        metric = query["MetricStat"]["Metric"]
+        assert f'pub const NAMESPACE: &str = "{metric["Namespace"]}"' in source
+        assert f'metric("{metric["MetricName"]}"' in source
+        assert f'"{metric["MetricName"]}"' in re.search(r"let resolution = .*", source)[0]
+        for dimension in metric["Dimensions"]:
+            assert f'.name("{dimension["Name"]}")' in source
 
 
 def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):

@@ -396,16 +396,19 @@ def test_logs_are_kept_for_a_while(fleet):
 def test_the_dashboard_shows_what_it_should(fleet):
     body = json.loads(fleet.client("cloudwatch").get_dashboard(DashboardName="fleet")["DashboardBody"])
     shown = json.dumps(body)
-    for metric in ("BacklogPerInstance", "InServiceInstances", "ApproximateAgeOfOldestMessage", "PhotoMilliseconds",
+    for metric in ("WorkerDemand", "WorkersNeeded", "ArrivalRate", "SecondsPerPhoto", "BacklogPerInstance", "InServiceInstances", "ApproximateAgeOfOldestMessage", "PhotoMilliseconds",
                    "DetectMilliseconds", "ApproximateNumberOfMessagesVisible", "HTTPCode_Target_5XX_Count"):
         assert f'"{metric}"' in shown
     assert "${" not in shown
-    dollars, = [metric[0]["expression"] for widget in body["widgets"] for metric in widget["properties"]["metrics"]
+    dollars, = [metric[0]["expression"] for widget in body["widgets"] for metric in widget["properties"].get("metrics", [])
                 if isinstance(metric[0], dict) and metric[0]["id"] == "dollars"]
     # Instances x price / photos.
     assert dollars == "IF(photos > 0, 1000 * 0 * workers * (PERIOD(workers) / 3600) / photos)"
     target = body["widgets"][0]["properties"]["annotations"]["horizontal"][0]
-    assert target == {"label": "target", "value": 10}
+    assert target == {"label": "target", "value": 100}
+    # Each change of capacity, with its reason.
+    why, = [widget["properties"]["query"] for widget in body["widgets"] if widget["type"] == "log"]
+    assert why.startswith("SOURCE '/polybot/fleet/metric-streamer' |") and "fields @timestamp, why" in why
 
 
 def test_bootstrap_makes_repositories_and_a_bucket_for_templates(bootstrap):
