@@ -35,7 +35,7 @@ class Settings(unittest.TestCase):
     def test_the_settings_are_read_right_from_the_source(self):
         # If this fails, the tests above check nothing.
         self.assertLessEqual({"BUCKET_NAME", "SQS_QUEUE_URL", "DYNAMODB_TABLE", "RESULTS_SECRET"}, required("yolo-worker"))
-        self.assertEqual({"SQS_QUEUE_URL", "ASG_NAME"}, required("metric-streamer"))
+        self.assertEqual({"SQS_QUEUE_URL", "ASG_NAME", "DYNAMODB_TABLE"}, required("metric-streamer"))
         self.assertNotIn("MODEL", required("yolo-worker"))
 
 
