@@ -6,6 +6,8 @@ use crate::{DemandSettings, Look, Work, Worked};
 
 /// So many photos tell a rate well enough: arrivals that are independent of each other vary by a twentieth of it.
 const ENOUGH_PHOTOS: f64 = 400.0;
+/// So many standard deviations of a Poisson number are chance; what differs by more is another load.
+const MOST_CHANCE: f64 = 3.0;
 /// While no photo was measured, at most so many times the workers in service are asked for.
 const MOST_UNMEASURED: f64 = 2.0;
 /// What is needed at least while the fleet is not idle: any rest of a worker is one, since target tracking rounds up.
@@ -127,17 +129,26 @@ impl Estimator {
         }
     }
 
-    /// The shortest stretch of time that tells the rate of arrivals well enough.
+    /// The shortest stretch of time that tells the rate of arrivals well enough; and none that reaches back to when the load
+    /// was another one.
     fn window(&self, now: f64, depth: f64) -> Window {
         let shortest = self.settings.shortest_window.as_secs_f64();
         let (mut seconds, mut work, mut found) = (0.0, Work::default(), Window::default());
+        let mut latest: Option<Window> = None;
         for worked in self.worked.iter().rev() {
             seconds += worked.seconds;
             work += worked.work;
             let arrived = work.photos / seconds.max(INSTANT) + self.growth(now, depth, seconds);
-            found = Window { seconds, work, arrivals: arrived.max(0.0) };
-            if seconds >= shortest - INSTANT && found.arrivals * seconds >= ENOUGH_PHOTOS {
+            let longer = Window { seconds, work, arrivals: arrived.max(0.0) };
+            if latest.is_some_and(|latest| latest.differs_from(&longer)) {
                 return found;
+            }
+            found = longer;
+            if seconds >= shortest - INSTANT {
+                latest = latest.or(Some(found));
+                if found.arrivals * seconds >= ENOUGH_PHOTOS {
+                    return found;
+                }
             }
         }
         if self.worked.is_empty() {
@@ -164,6 +175,14 @@ struct Window {
     seconds: f64,
     work: Work,
     arrivals: f64,
+}
+
+impl Window {
+    /// Whether this stretch has more or fewer photos than chance makes, if the load were that of the longer one.
+    fn differs_from(&self, longer: &Self) -> bool {
+        let expected = longer.arrivals * self.seconds;
+        (self.arrivals * self.seconds - expected).abs() > MOST_CHANCE * expected.max(1.0).sqrt()
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +281,24 @@ mod tests {
     }
 
     #[test]
+    fn another_load_is_not_averaged_with_the_one_before() {
+        let mut estimator = Estimator::new(DemandSettings::default());
+        let some = |photos| Ten {
+            photos,
+            busy: photos / 10.0,
+            slots: 2.0,
+            workers: 1.0,
+            visible: 0,
+            in_flight: 0,
+            in_service: 1,
+        };
+        // Two a second for five minutes, then eight: both too few for 20 s to be enough.
+        let tens: Vec<Ten> = (0..30).map(|_| some(20.0)).chain([some(80.0), some(80.0)]).collect();
+        let found = last(&mut estimator, 0, &tens);
+        assert!(near(found.arrivals, 8.0), "{found:?}");
+    }
+
+    #[test]
     fn what_was_not_measured_yet_asks_for_twice_what_is_there_at_most() {
         let mut estimator = Estimator::new(DemandSettings::default());
         let look = |at, visible, in_service| Look { at, visible, in_flight: 0, in_service };
@@ -290,8 +327,8 @@ mod tests {
         };
         let idle: Vec<bool> = (2..130).map(|number| look(f64::from(number) * 10.0, 0) == 0.0).collect();
         let since = idle.iter().position(|idle| *idle).expect("idle at last");
-        // What arrived before is remembered for five minutes, and needed for fifteen more.
-        assert!((115..=121).contains(&since), "{since}");
+        // A quarter of an hour after the last photo was forgotten.
+        assert!((88..=93).contains(&since), "{since}");
         assert!(idle[since..].iter().all(|idle| *idle));
         // One photo is a worker, when there is none.
         assert!(look(2000.0, 1) >= 1.0);
