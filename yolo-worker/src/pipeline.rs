@@ -229,13 +229,13 @@ impl Pipeline {
         stage.end();
         let stage = Stage::start("wait");
         let slot = unless(shutdown, self.inference.slot()).await?;
+        let busy = self.meter.begin();
         let (header, photo) = self.header(photo).await?;
         let Some(room) = unless(shutdown, self.memory.for_pixels(&header)).await? else {
             return Err(Failure::Unreadable(PhotoError::TooMuchMemory.to_string()));
         };
         stage.end();
         let stage = Stage::start("detect");
-        let busy = self.meter.begin();
         let (detector, limits, wish) = (Arc::clone(&self.detector), self.limits, wish.clone());
         // The room goes with the work: that goes on, if nobody waits for it any more.
         let work = move || {
