@@ -33,7 +33,7 @@ mod stand_in;
 
 pub use bounding_box::BoundingBox;
 pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
-pub use engine::{Isa, Precision, UnknownPrecision};
+pub use engine::{Isa, Precision, UnknownIsa, UnknownPrecision};
 pub use image::RgbImage;
 pub use layout::{Layout, LayoutName, UnknownLayout};
 pub use model::{LoadError, Model, Options, Output};
