@@ -1,5 +1,7 @@
 //! An ONNX file as it is read: checked, and rewritten into one way to say things.
 
+mod quantised;
+
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
@@ -37,7 +39,7 @@ const USUAL_SIDE: usize = 640;
 /// The most pixels of an input: a network for more needs more memory than a worker has.
 const MOST_PIXELS: usize = 2560 * 2560;
 
-/// Bring what exporters say in many ways into one: weights inside the file, in `f32`; an input `[1, 3, height, width]` of `f32`;
+/// Bring what exporters say in many ways into one: weights inside the file, in `f32`, whatever they were; an input `[1, 3, height, width]` of `f32`;
 /// no shapes but those of the input. The answer is the input's height and width.
 pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metadata) -> Result<[usize; 2], Unknown> {
     let Some(graph) = &mut proto.graph else {
@@ -59,6 +61,7 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
             }
         }
     });
+    quantised::dequantise(graph);
     // They were made for the exporter's sizes, or name sides that are bound here; shapes follow from the operators.
     graph.value_info.clear();
     for output in &mut graph.output {

@@ -11,8 +11,9 @@ mod attention;
 mod convert;
 mod convolution;
 mod depthwise;
-mod max_pool;
+mod interleave;
 mod planar;
+mod pool;
 mod upsample;
 
 use std::sync::Arc;
@@ -27,8 +28,9 @@ pub(super) use attention::{Attention, HeadPlanes};
 pub(super) use convert::{Narrow, Widen};
 pub(super) use convolution::{Convolve, InputLayout};
 pub(super) use depthwise::ConvolveDepthwise;
-pub(super) use max_pool::Pool;
+pub(super) use interleave::Interleave;
 pub(super) use planar::{Block, Gather, Unblock};
+pub(super) use pool::{Pool, PoolKind};
 pub(super) use upsample::Upsample;
 
 /// One plane among an operator's inputs.
