@@ -12,6 +12,7 @@
 //! [`Detector`] puts 2 to 5 together.
 
 pub mod annotate;
+mod bounded;
 pub mod bounding_box;
 pub mod decode;
 mod detector;
@@ -29,6 +30,7 @@ mod profile;
 mod python;
 mod raw_map;
 pub mod redact;
+pub mod reference;
 mod stand_in;
 
 pub use bounding_box::BoundingBox;

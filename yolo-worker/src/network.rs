@@ -42,12 +42,7 @@ impl Network {
 
     /// [`load_file`](Self::load_file), on this instruction set.
     pub(crate) fn load_file_on(&self, path: &Path, isa: Isa) -> anyhow::Result<Detector> {
-        let options = Options {
-            isa,
-            rectangular: self.rectangular,
-            layout: self.model_layout,
-            ..Options::default()
-        };
+        let options = Options { isa, rectangular: self.rectangular, layout: self.model_layout, ..Options::default() };
         Ok(Detector::load_with(path, Thresholds::default(), &options)?)
     }
 }

@@ -4,7 +4,7 @@ mod attention;
 mod folded;
 mod transposed;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use tract_onnx::prelude::*;
@@ -58,6 +58,9 @@ const MOST_GROUPS: usize = 8;
 /// Values of a constant that is computed while lowering.
 const LARGEST_CONSTANT: usize = 1 << 24;
 
+/// Values of all such constants together.
+const MOST_CONSTANTS: usize = 1 << 26;
+
 /// What a convolution reads.
 struct Read {
     layout: InputLayout,
@@ -84,6 +87,8 @@ struct Lowering<'a> {
     tensors: HashMap<OutletId, (usize, usize)>,
     /// Constants that were computed, and outlets that are none.
     constants: RefCell<HashMap<OutletId, Option<Arc<Tensor>>>>,
+    /// Their values.
+    computed: Cell<usize>,
     /// Why a node could not be lowered.
     reasons: HashMap<usize, String>,
     /// The nodes that run on tract's operators, and why.
@@ -136,6 +141,7 @@ impl<'a> Lowering<'a> {
             results: vec![concrete(model.outlet_fact(source)?)?.get(1).copied().unwrap_or_default()],
             tensors: HashMap::new(),
             constants: RefCell::default(),
+            computed: Cell::new(0),
             reasons: HashMap::new(),
             foreign: Vec::new(),
         };
@@ -259,8 +265,8 @@ impl Lowering<'_> {
             return known.clone();
         }
         let node = self.model.node(outlet.node);
-        let is_small =
-            fact.shape.as_concrete().is_some_and(|shape| shape.iter().product::<usize>() <= LARGEST_CONSTANT);
+        let size = fact.shape.as_concrete().map_or(usize::MAX, |shape| shape.iter().product());
+        let is_small = size <= LARGEST_CONSTANT && self.computed.get() + size <= MOST_CONSTANTS;
         // Nodes come after what they read, so this goes down by one.
         let inputs = (!node.inputs.is_empty() && is_small).then(|| {
             let input = |&input: &OutletId| self.constant_tensor(input).map(|tensor| tensor.into_tvalue());
@@ -268,6 +274,9 @@ impl Lowering<'_> {
         });
         let outputs = inputs.flatten().and_then(|inputs| node.op.eval_out_of_plan(inputs).ok().flatten());
         let found = outputs.and_then(|outputs| Some(outputs.get(outlet.slot)?.clone().into_arc_tensor()));
+        if found.is_some() {
+            self.computed.set(self.computed.get() + size);
+        }
         self.constants.borrow_mut().insert(outlet, found.clone());
         found
     }

@@ -14,6 +14,7 @@ use super::distribution::{self, Distribution};
 use super::graph::{shape, stride};
 use super::points::{self, Points};
 use super::{Head, sigmoid};
+use crate::bounded;
 use crate::decode::{self, Candidate, Layout};
 use crate::raw_map::RawMap;
 
@@ -117,6 +118,7 @@ fn run(model: &TypedModel, maps: &[OutletId], nodes: &[usize], values: &[Tensor]
     }
     let output = outlets.get(&model.outputs[0]).context("no output")?;
     tail.select_output_outlets(&[*output])?;
+    bounded::ensure_it_fits(&tail)?;
     let inputs = values.iter().map(|values| values.clone().into_tvalue()).collect();
     let results = tail.into_runnable()?.run(inputs)?;
     Ok(results.into_iter().next().context("no output")?.into_arc_tensor())

@@ -82,7 +82,7 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
 }
 
 /// The constants of a graph by name: initializers, and nodes that are nothing else.
-fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
+pub(super) fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     let initializers = graph.initializer.iter().map(|tensor| (&*tensor.name, tensor));
     let nodes = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
         let value = node.attribute.iter().find(|attribute| attribute.name == "value")?.t.as_ref()?;
@@ -174,7 +174,7 @@ fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
 }
 
 /// The values of a tensor of `f32`.
-fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+pub(super) fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     if tensor.data_type != DataType::Float as i32 {
         return None;
     }

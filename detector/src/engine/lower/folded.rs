@@ -72,6 +72,9 @@ impl Lowering<'_> {
         let (folded, outputs) = (conv.input_channels(), conv.output_channels());
         let inputs = folded / starts.len();
         ensure!(inputs * starts.len() == folded, "{folded} channels");
+        let taps = window.kernel[0].checked_mul(window.kernel[1]);
+        let values = taps.and_then(|taps| taps.checked_mul(outputs)?.checked_mul(inputs));
+        ensure!(values.is_some_and(|values| values <= super::LARGEST_CONSTANT), "steps so wide");
         let mut all = vec![0.0; outputs * inputs * window.kernel[0] * window.kernel[1]];
         for (index, &weight) in weights.iter().enumerate() {
             let (tap, channel) = (index % (rows * columns), index / (rows * columns) % folded);

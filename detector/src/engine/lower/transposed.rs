@@ -94,6 +94,8 @@ impl Lowering<'_> {
         let of_phase = outputs.next_multiple_of(lanes);
         let phases = down.stride * across.stride;
         let taps = rows[0] * columns[0];
+        let values = [of_phase, inputs, taps].into_iter().try_fold(phases, usize::checked_mul);
+        ensure!(values.is_some_and(|values| values <= super::LARGEST_CONSTANT), "strides so wide");
         let mut all = vec![0.0; phases * of_phase * inputs * taps];
         let mut all_bias = vec![0.0; phases * of_phase];
         for phase in 0..phases {

@@ -127,6 +127,13 @@ pub(super) fn planes<'a, E>(inputs: &[Map<'a, E>], image: usize, ids: &[PlaneId]
     ids.iter().map(|id| inputs[id.input].plane(image, id.block)).collect()
 }
 
+/// The shape of so many planes of a map's size.
+pub(super) fn shape_of(planes: usize, map: &[usize]) -> TVec<usize> {
+    let mut shape: TVec<usize> = map.into();
+    shape[1] = planes;
+    shape
+}
+
 /// [`BlockedOp`] as tract wants it.
 macro_rules! blocked_op {
     ($Op:ty, $name:literal) => {
