@@ -14,7 +14,7 @@ use crate::{anchors, declarations};
 
 /// Kinds of models that are run.
 fn run() -> Vec<(&'static str, Graph)> {
-    let head = |head: RowHead| row_heads::model(head);
+    let head = row_heads::model;
     let body = |body: Body| model(Spelling { body, ..TODAY });
     vec![
         ("YOLOv5 up to 6.1", head(RowHead::V5Until61)),
