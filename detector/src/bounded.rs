@@ -75,6 +75,17 @@ fn bytes(fact: &InferenceFact) -> u64 {
     product(shape.iter().map(|side| side.to_usize().map_or(1, |side| side as u64)), datum_type)
 }
 
+/// Whether a constant has a whole number that no size in a detector has.
+fn has_huge_number(fact: &InferenceFact) -> bool {
+    const HUGE: u64 = 1 << 24;
+    let Some(tensor) = fact.value.concretize() else { return false };
+    let is_whole = [i64::datum_type(), i32::datum_type(), TDim::datum_type()].contains(&tensor.datum_type());
+    let numbers = tensor.cast_to::<i64>().ok().filter(|_| is_whole);
+    let Some(numbers) = numbers else { return false };
+    let Ok(numbers) = numbers.try_as_plain_ram() else { return false };
+    numbers.as_slice::<i64>().is_ok_and(|numbers| numbers.iter().any(|number| number.unsigned_abs() > HUGE))
+}
+
 /// An operator that looks at the shapes of its results before it computes them.
 #[derive(Clone, Debug)]
 struct Bounded {
@@ -145,6 +156,11 @@ impl InferenceOp for Bounded {
         };
         if is_constant(&inputs) {
             let (_, outputs, _) = self.op.infer_facts(inputs.clone(), outputs.clone(), observed.clone())?;
+            let is_known = outputs.iter().all(|output| output.shape.concretize().is_some());
+            // What is cut out of something is no larger than that, whatever the bounds: they are often the largest number.
+            if !is_known && !self.op.name().contains("Slice") {
+                ensure!(!inputs.iter().any(|input| has_huge_number(input)), "{} is given huge numbers", self.op.name());
+            }
             self.check(&outputs, true)?;
         }
         let inferred = self.op.infer(inputs, outputs, observed)?;
