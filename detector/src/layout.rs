@@ -181,8 +181,13 @@ impl Layout {
         if is_detections && (metadata.end_to_end == Some(true) || rows.is_none() && columns.is_none()) {
             return Ok(named(LayoutName::EndToEnd).into_iter().collect());
         }
+        let is_detector = metadata.task.as_deref() == Some("detect");
         let [height, width] = input;
         let is_detr = metadata.description.as_ref().is_some_and(|text| text.to_uppercase().contains("DETR"));
+        if rows.is_none() && columns.is_none() && !is_detr && is_detector && names > 0 && first == 4 + names {
+            // Maps of other sizes than are known, but a score for each name; DETRs have rows.
+            return Ok(named(LayoutName::Columns).into_iter().collect());
+        }
         if rows.is_none() && columns.is_none() || is_detr {
             let found = if is_detr || first.is_multiple_of(100) && first <= 1000 {
                 format!("{of_shape}: {first} boxes whatever the input, as RT-DETR and other DETRs have")
@@ -199,7 +204,6 @@ impl Layout {
         };
         let mut possible: Vec<Self> =
             LayoutName::ALL.into_iter().filter(|&name| fits(name)).filter_map(named).collect();
-        let is_detector = metadata.task.as_deref() == Some("detect");
         if names > 0 {
             let of_names: Vec<Self> = possible.iter().copied().filter(|layout| layout.classes() == names).collect();
             if !of_names.is_empty() {

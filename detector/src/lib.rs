@@ -12,6 +12,7 @@
 //! [`Detector`] puts 2 to 5 together.
 
 pub mod annotate;
+mod bounded;
 pub mod bounding_box;
 pub mod decode;
 mod detector;
@@ -29,11 +30,12 @@ mod profile;
 mod python;
 mod raw_map;
 pub mod redact;
+pub mod reference;
 mod stand_in;
 
 pub use bounding_box::BoundingBox;
 pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
-pub use engine::{Isa, Precision, UnknownPrecision};
+pub use engine::{Isa, Precision, UnknownIsa, UnknownPrecision};
 pub use image::RgbImage;
 pub use layout::{Layout, LayoutName, UnknownLayout};
 pub use model::{LoadError, Model, Options, Output};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::ensure;
 
+use crate::bounded;
 use crate::decode::{self, Candidate};
 use crate::engine::{Buffers, Isa, Precision, Produced, Recipe, lower, lower_whole};
 use crate::head::Head;
@@ -207,10 +208,11 @@ impl Model {
         }
         let said = metadata.said(&proto);
         let size = onnx::normalise(&mut proto, path.parent().unwrap_or(Path::new("")), &metadata).map_err(unknown)?;
-        let graph =
+        let mut graph =
             onnx.model_for_proto_model_with_model_template(&proto, InferenceModel::default()).map_err(onnx_error)?;
         // The file's weights are in the graph by now.
         drop(proto);
+        bounded::bound(&mut graph);
         let graph = graph.into_typed().map_err(onnx_error)?;
         let possible = possible_layouts(&graph, size, &metadata, options).map_err(unknown)?;
         let cut = if options.own_operators {
@@ -419,8 +421,9 @@ impl Cut {
         let (head, maps, layout) =
             Head::find(graph, possible).ok_or("the last part of the graph is none that is known")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
-            let plan = recipe.build([1, 3, size[0], size[1]])?.into_runnable()?;
-            Ok((recipe, plan))
+            let model = recipe.build([1, 3, size[0], size[1]])?;
+            bounded::ensure_it_fits(&model)?;
+            Ok((recipe, model.into_runnable()?))
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
         if recipe.own_steps() == 0 {
@@ -470,8 +473,9 @@ impl Whole {
         if options.own_operators {
             let built = lower_whole(&graph, options.isa).and_then(|recipe| {
                 ensure!(recipe.own_steps() > 0, "there are no convolutions that are covered");
-                let plan = recipe.build([1, 3, size[0], size[1]])?.into_runnable()?;
-                Ok((foreign_reason(&recipe), plan))
+                let model = recipe.build([1, 3, size[0], size[1]])?;
+                bounded::ensure_it_fits(&model)?;
+                Ok((foreign_reason(&recipe), model.into_runnable()?))
             });
             match built {
                 Ok((foreign, plan)) => {
@@ -481,6 +485,7 @@ impl Whole {
                 Err(error) => tracing::debug!(error = format!("{error:#}"), "nothing of the graph can be lowered"),
             }
         }
+        bounded::ensure_it_fits(&graph)?;
         let plan = graph.into_optimized()?.into_runnable()?;
         Ok(Self { plan, reason, isa: None, buffers: Buffers::default() })
     }

@@ -1,5 +1,8 @@
 //! An ONNX file as it is read: checked, and rewritten into one way to say things.
 
+mod normalisation;
+mod quantised;
+
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
@@ -34,15 +37,22 @@ struct Input {
 /// Height and width where neither the file's shape nor its metadata tell them.
 const USUAL_SIDE: usize = 640;
 
+/// The most nodes: the largest YOLO has two thousand, and the time to read them grows with the square of it.
+const MOST_NODES: usize = 20_000;
+
 /// The most pixels of an input: a network for more needs more memory than a worker has.
 const MOST_PIXELS: usize = 2560 * 2560;
 
-/// Bring what exporters say in many ways into one: weights inside the file, in `f32`; an input `[1, 3, height, width]` of `f32`;
+/// Bring what exporters say in many ways into one: weights inside the file, in `f32`, whatever they were; an input `[1, 3, height, width]` of `f32`;
 /// no shapes but those of the input. The answer is the input's height and width.
 pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metadata) -> Result<[usize; 2], Unknown> {
     let Some(graph) = &mut proto.graph else {
         return Err(Unknown::new("it has no graph", "export it again"));
     };
+    if graph.node.len() > MOST_NODES {
+        let found = format!("it has {} nodes, more than {MOST_NODES}", graph.node.len());
+        return Err(Unknown::new(found, EXPORT_A_DETECTOR));
+    }
     let input = declared_input(graph, metadata)?;
     let broken = |reason: String| Unknown::new(reason, "keep the files of one export together, or export it again");
     each_tensor(graph, 0, &mut |tensor| {
@@ -59,6 +69,17 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
             }
         }
     });
+    let mut odd = None;
+    each_node(graph, 0, &mut |node| {
+        if !permutes(node) {
+            odd = Some(node.name.clone());
+        }
+    });
+    if let Some(name) = odd {
+        return Err(Unknown::new(format!("its Transpose {name} has axes that are no permutation"), "export it again"));
+    }
+    quantised::dequantise(graph);
+    normalisation::fold(graph);
     // They were made for the exporter's sizes, or name sides that are bound here; shapes follow from the operators.
     graph.value_info.clear();
     for output in &mut graph.output {
@@ -164,6 +185,15 @@ fn each_node(graph: &mut GraphProto, depth: usize, change: &mut impl FnMut(&mut 
             }
         }
     }
+}
+
+/// Whether the axes of a Transpose are each there once. tract takes that for granted, and else looks for an end for ever.
+fn permutes(node: &NodeProto) -> bool {
+    let perm = node.attribute.iter().find(|attribute| node.op_type == "Transpose" && attribute.name == "perm");
+    let Some(perm) = perm else { return true };
+    let mut axes = perm.ints.clone();
+    axes.sort_unstable();
+    axes.iter().enumerate().all(|(index, &axis)| axis == index as i64)
 }
 
 /// Fetch a tensor's values from the file beside the model that has them.

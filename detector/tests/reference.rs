@@ -1,36 +1,11 @@
 //! The detector agrees with ONNX Runtime on real photos, with the real model.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use detector::decode::{self, Layout};
-use detector::{
-    BoundingBox, Detection, Detector, Isa, Options, Precision, RgbImage, Thresholds, letterbox, nms, photo,
-};
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Reference {
-    images: BTreeMap<String, Expected>,
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    width: u32,
-    height: u32,
-    labels: Vec<Label>,
-}
-
-#[derive(Deserialize)]
-struct Label {
-    class: String,
-    confidence: f32,
-    cx: f32,
-    cy: f32,
-    width: f32,
-    height: f32,
-}
+use detector::reference::{Limits, Reference};
+use detector::{Detection, Detector, Isa, Options, Precision, RgbImage, Thresholds, letterbox, nms, photo};
 
 fn photos() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/photos")
@@ -50,47 +25,17 @@ static DETECTOR: LazyLock<Detector> = LazyLock::new(|| load(&Options::default())
 /// Of what is at least this sure, the detector finds what the reference has, each with at least this IoU and at most this
 /// difference in confidence.
 fn assert_agrees(detector: &Detector, least_confidence: f32, least_iou: f32, most_difference: f32) {
-    let json = std::fs::read(photos().join("yolo12n.json")).expect("reference");
-    let reference: Reference = serde_json::from_slice(&json).expect("reference");
+    let limits = Limits { least_iou, most_difference, least_confidence };
+    let reference = Reference::read(&photos().join("yolo12n.json")).expect("reference");
     assert!(!reference.images.is_empty());
     for (name, expected) in &reference.images {
         let image = photo(name);
-        assert_eq!(image.dimensions(), (expected.width, expected.height), "{name}");
-        let mut found = detector.detect(&image).expect("detect");
-        found.retain(|detection| detection.confidence >= least_confidence);
-        let labels: Vec<&Label> = expected.labels.iter().filter(|label| label.confidence >= least_confidence).collect();
-        let classes = |names: Vec<&str>| {
-            let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-            names.sort_unstable();
-            names
-        };
+        let found = detector.detect(&image).expect("detect");
         assert_eq!(
-            classes(found.iter().map(|d| &*d.class).collect()),
-            classes(labels.iter().map(|label| label.class.as_str()).collect()),
+            expected.differences(&found, image.dimensions(), &limits),
+            Vec::<String>::new(),
             "{name}: {found:?}"
         );
-        for label in labels {
-            let (width, height) = (expected.width as f32, expected.height as f32);
-            let there = BoundingBox::from_centre(
-                label.cx * width,
-                label.cy * height,
-                label.width * width,
-                label.height * height,
-            );
-            let (iou, confidence) = found
-                .iter()
-                .filter(|detection| *detection.class == *label.class)
-                .map(|detection| (detection.bounding_box.iou(&there), detection.confidence))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .expect("one of the class");
-            assert!(iou >= least_iou, "{name}: {} has IoU {iou}", label.class);
-            assert!(
-                (confidence - label.confidence).abs() <= most_difference,
-                "{name}: {} has confidence {confidence}, expected {}",
-                label.class,
-                label.confidence
-            );
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use detector::{Detector, RgbImage, photo};
+use detector::{Detector, Isa, RgbImage, photo};
 use image::Rgb;
 use serde::Serialize;
 
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// Single-threaded detections side by side
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
+    /// Another instruction set than the best that this processor has, as avx2: how fast a lesser processor is,
+    /// about [default: the best for the precision]
+    #[arg(long, env = "BENCH_INSTRUCTIONS")]
+    instructions: Option<Isa>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -79,7 +83,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let path = models::locate(&args.network.model, &|step| eprintln!("{step}"))?;
     let started = Instant::now();
-    let detector = args.network.load_file(&path)?;
+    let isa = args.instructions.unwrap_or_else(|| Isa::detect(args.network.precision));
+    let detector = args.network.load_file_on(&path, isa)?;
     let load = started.elapsed();
     if let Some(warning) = network::warning(&args.network, &detector) {
         eprintln!("{warning}");

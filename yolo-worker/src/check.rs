@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use detector::reference::{Limits, Reference};
 use detector::{BoundingBox, Detection, Detector, LayoutName, Model, OperatorTime, Precision, photo};
-use serde::Deserialize;
 
 use crate::{Network, network, pipeline};
 
 /// Runs of which each operator's median is shown.
 const RUNS: usize = 5;
 
-/// The least that a detection has to overlap the reference's, and the most that its confidence may differ.
-const LEAST_IOU: f32 = 0.95;
-const MOST_DIFFERENCE: f32 = 0.02;
+/// What a detection may differ from the reference's: as the default model's from ONNX Runtime's.
+const LIMITS: Limits = Limits { least_iou: 0.95, most_difference: 0.02, least_confidence: 0.0 };
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -42,27 +41,6 @@ pub(crate) struct Args {
     model_layout: Option<LayoutName>,
 }
 
-#[derive(Deserialize)]
-struct Reference {
-    images: BTreeMap<String, Expected>,
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    labels: Vec<Label>,
-}
-
-/// In parts of the image's width and height.
-#[derive(Deserialize)]
-struct Label {
-    class: String,
-    confidence: f32,
-    cx: f32,
-    cy: f32,
-    width: f32,
-    height: f32,
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let network = Network {
         model: args.model.clone(),
@@ -71,7 +49,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         model_layout: args.model_layout,
     };
     let path = models::locate(&network.model, &|step| eprintln!("{step}"))?;
-    let reference = args.reference.as_deref().map(read_reference).transpose()?;
+    let reference = args.reference.as_deref().map(Reference::read).transpose()?;
     let started = Instant::now();
     let detector = network.load_file(&path)?;
     let load = started.elapsed();
@@ -93,7 +71,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if reference.is_some() {
         anyhow::ensure!(wrong == 0, "{wrong} detections differ from the reference");
         println!(
-            "\nall detections agree with the reference: the same classes, IoU of at least {LEAST_IOU}, confidences within {MOST_DIFFERENCE}"
+            "\nall detections agree with the reference: the same classes, IoU of at least {}, confidences within {}",
+            LIMITS.least_iou, LIMITS.most_difference
         );
     }
     Ok(())
@@ -155,47 +134,11 @@ fn show_detections(detector: &Detector, path: &Path, reference: Option<&Referenc
     let Some(reference) = reference else { return Ok(0) };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let expected = reference.images.get(&*name).with_context(|| format!("the reference has no image {name}"))?;
-    let differences = differences(&found, expected, image.width() as f32, image.height() as f32);
+    let differences = expected.differences(&found, image.dimensions(), &LIMITS);
     for difference in &differences {
         println!("  differs: {difference}");
     }
     Ok(differences.len())
-}
-
-/// What the detections have that the reference has not, and the other way.
-fn differences(found: &[Detection], expected: &Expected, width: f32, height: f32) -> Vec<String> {
-    let mut left: Vec<&Detection> = found.iter().collect();
-    let mut differences = Vec::new();
-    for label in &expected.labels {
-        let there =
-            BoundingBox::from_centre(label.cx * width, label.cy * height, label.width * width, label.height * height);
-        let of_class = left.iter().enumerate().filter(|(_, detection)| *detection.class == *label.class);
-        let best = of_class
-            .map(|(index, detection)| (index, detection.bounding_box.iou(&there), detection.confidence))
-            .max_by(|a, b| a.1.total_cmp(&b.1))
-            .filter(|&(_, iou, _)| iou > 0.5);
-        let Label { class, confidence, .. } = label;
-        match best {
-            None => differences.push(format!("a {class} of confidence {confidence:.3} is not found")),
-            Some((index, iou, found)) => {
-                left.swap_remove(index);
-                if iou < LEAST_IOU || (found - confidence).abs() > MOST_DIFFERENCE {
-                    differences
-                        .push(format!("a {class} has IoU {iou:.3}, confidence {found:.3} instead of {confidence:.3}"));
-                }
-            }
-        }
-    }
-    let more = |detection: &&Detection| {
-        format!("a {} of confidence {:.3} is not in the reference", detection.class, detection.confidence)
-    };
-    differences.extend(left.iter().map(more));
-    differences
-}
-
-fn read_reference(path: &Path) -> anyhow::Result<Reference> {
-    let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is no reference", path.display()))
 }
 
 /// The image, or all images of a folder by name.

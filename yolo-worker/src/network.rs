@@ -37,12 +37,12 @@ impl Network {
 
     /// The detector with the network in this file.
     pub(crate) fn load_file(&self, path: &Path) -> anyhow::Result<Detector> {
-        let options = Options {
-            isa: Isa::detect(self.precision),
-            rectangular: self.rectangular,
-            layout: self.model_layout,
-            ..Options::default()
-        };
+        self.load_file_on(path, Isa::detect(self.precision))
+    }
+
+    /// [`load_file`](Self::load_file), on this instruction set.
+    pub(crate) fn load_file_on(&self, path: &Path, isa: Isa) -> anyhow::Result<Detector> {
+        let options = Options { isa, rectangular: self.rectangular, layout: self.model_layout, ..Options::default() };
         Ok(Detector::load_with(path, Thresholds::default(), &options)?)
     }
 }

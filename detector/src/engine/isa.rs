@@ -56,6 +56,23 @@ pub enum Isa {
     PortableBf16,
 }
 
+/// What was asked for is no [`Isa`] of this processor.
+#[derive(Debug, thiserror::Error)]
+#[error("this processor has no {0:?}, but {1}")]
+pub struct UnknownIsa(String, String);
+
+impl std::str::FromStr for Isa {
+    type Err = UnknownIsa;
+
+    /// One that this processor can run, by its name in any case: `avx2`.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::available().find(|isa| format!("{isa:?}").eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let all: Vec<String> = Self::available().map(|isa| format!("{isa:?}").to_lowercase()).collect();
+            UnknownIsa(name.into(), all.join(", "))
+        })
+    }
+}
+
 impl Isa {
     /// The best one that this processor has for this precision; for [`Precision::F32`] where it has none.
     #[must_use]
@@ -115,5 +132,19 @@ impl Isa {
             Self::Avx512 | Self::PortableWide | Self::Avx512Bf16 | Self::PortableBf16 => 16,
             Self::Avx2 | Self::Portable => 8,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_set_is_told_by_its_name() {
+        for isa in Isa::available() {
+            assert_eq!(format!("{isa:?}").to_lowercase().parse::<Isa>().expect("a name"), isa);
+        }
+        let said = "mmx".parse::<Isa>().expect_err("none").to_string();
+        assert!(said.contains("mmx") && said.contains("portable"), "{said}");
     }
 }

@@ -1,9 +1,10 @@
 //! tract's typed graph to a [`Recipe`].
 
 mod attention;
+mod folded;
+mod transposed;
 
-use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use tract_onnx::prelude::*;
@@ -11,7 +12,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, StridedSlice, TypedConcat};
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -22,8 +23,8 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::kernels::finish::Activation;
 use super::kernels::window::Window;
 use super::ops::{
-    Activate, Add, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Narrow, PlaneId, Pool, Shared,
-    Unblock, Upsample, Widen,
+    Activate, Add, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Interleave, Narrow, PlaneId, Pool,
+    PoolKind, Shared, Unblock, Upsample, Widen,
 };
 use super::recipe::{Piece, Produced, Recipe, Step};
 use super::view::{View, push};
@@ -40,6 +41,10 @@ enum Value {
     Padded { inner: Box<Self>, before: [usize; 2], after: [usize; 2] },
     /// A map seen through other axes.
     Viewed(View),
+    /// Pixels of an image or a map at a distance from each other, down and across, from these on.
+    Strided { of: OutletId, starts: [usize; 2], steps: [usize; 2] },
+    /// Several such, one's channels behind the other's.
+    Folded { of: OutletId, starts: Vec<[usize; 2]>, steps: [usize; 2] },
     /// Nothing of its own; what reads it may know what to do. Else it runs on tract's operator.
     Pending,
 }
@@ -52,6 +57,21 @@ const MOST_GROUPS: usize = 8;
 
 /// Values of a constant that is computed while lowering.
 const LARGEST_CONSTANT: usize = 1 << 24;
+
+/// Values of all such constants together.
+const MOST_CONSTANTS: usize = 1 << 26;
+
+/// What a convolution reads.
+struct Read {
+    layout: InputLayout,
+    planes: Vec<PlaneId>,
+    /// For each plane and each of its lanes, which channel is there.
+    lanes_of: Vec<Vec<Option<usize>>>,
+    /// Height and width.
+    size: [usize; 2],
+    /// The steps that the planes are in.
+    steps: Vec<usize>,
+}
 
 /// The steps found so far.
 struct Lowering<'a> {
@@ -67,6 +87,8 @@ struct Lowering<'a> {
     tensors: HashMap<OutletId, (usize, usize)>,
     /// Constants that were computed, and outlets that are none.
     constants: RefCell<HashMap<OutletId, Option<Arc<Tensor>>>>,
+    /// Their values.
+    computed: Cell<usize>,
     /// Why a node could not be lowered.
     reasons: HashMap<usize, String>,
     /// The nodes that run on tract's operators, and why.
@@ -119,6 +141,7 @@ impl<'a> Lowering<'a> {
             results: vec![concrete(model.outlet_fact(source)?)?.get(1).copied().unwrap_or_default()],
             tensors: HashMap::new(),
             constants: RefCell::default(),
+            computed: Cell::new(0),
             reasons: HashMap::new(),
             foreign: Vec::new(),
         };
@@ -189,6 +212,8 @@ impl Lowering<'_> {
             Ok(Value::Image { step, channels: shape[1], size: [shape[2], shape[3]] })
         } else if let Some(conv) = op.downcast_ref::<Conv>() {
             self.convolution(node, conv)
+        } else if let Some(conv) = op.downcast_ref::<Deconv>() {
+            self.transposed_convolution(node, conv)
         } else if let Some(pool) = op.downcast_ref::<MaxPool>() {
             self.max_pool(node, pool)
         } else if let Some(pool) = op.downcast_ref::<SumPool>() {
@@ -240,8 +265,8 @@ impl Lowering<'_> {
             return known.clone();
         }
         let node = self.model.node(outlet.node);
-        let is_small =
-            fact.shape.as_concrete().is_some_and(|shape| shape.iter().product::<usize>() <= LARGEST_CONSTANT);
+        let size = fact.shape.as_concrete().map_or(usize::MAX, |shape| shape.iter().product());
+        let is_small = size <= LARGEST_CONSTANT && self.computed.get() + size <= MOST_CONSTANTS;
         // Nodes come after what they read, so this goes down by one.
         let inputs = (!node.inputs.is_empty() && is_small).then(|| {
             let input = |&input: &OutletId| self.constant_tensor(input).map(|tensor| tensor.into_tvalue());
@@ -249,6 +274,9 @@ impl Lowering<'_> {
         });
         let outputs = inputs.flatten().and_then(|inputs| node.op.eval_out_of_plan(inputs).ok().flatten());
         let found = outputs.and_then(|outputs| Some(outputs.get(outlet.slot)?.clone().into_arc_tensor()));
+        if found.is_some() {
+            self.computed.set(self.computed.get() + size);
+        }
         self.constants.borrow_mut().insert(outlet, found.clone());
         found
     }
@@ -409,88 +437,111 @@ impl Lowering<'_> {
 
     fn convolution(&mut self, node: &TypedNode, conv: &Conv) -> TractResult<Value> {
         ensure!(conv.q_params.is_none() && conv.kernel_fmt == KernelFormat::OIHW, "not a plain convolution");
-        let lanes = self.isa.lanes();
-        let weights = self.constant(node.inputs[1]).context("weights that are not constant")?;
-        let bias = self.constant(node.inputs[2]).context("a bias that is not constant")?;
-        let (weights, bias) = (weights.try_as_plain_ram()?, bias.try_as_plain_ram()?);
-        let (mut weights, bias) = (Cow::from(weights.as_slice::<f32>()?), bias.as_slice::<f32>()?);
         let (inputs, outputs) = (conv.input_channels(), conv.output_channels());
-        let mut padded_bias = vec![0.0; outputs.next_multiple_of(lanes)];
-        for (output, value) in padded_bias.iter_mut().take(outputs).enumerate() {
-            *value = if bias.len() == 1 { bias[0] } else { bias[output] };
-        }
-        let mut steps = Vec::new();
+        let (weights, bias) = self.weights(node, outputs)?;
         let (before, after) = match self.values.get(&node.inputs[0]) {
             Some(Value::Padded { before, after, .. }) => (*before, *after),
             _ => ([0; 2], [0; 2]),
         };
         if conv.group > 1 && conv.group == inputs && conv.group == outputs {
+            let lanes = self.isa.lanes();
             let (pieces, size) = self.unpadded_map(node.inputs[0])?;
             let window = window(&conv.pool_spec, size, before, after)?;
             ensure!(window.is_supported(), "a window too wide");
+            let mut steps = Vec::new();
             let op = ConvolveDepthwise {
                 isa: self.isa,
                 window,
                 planes: self.planes(node, &pieces, &mut steps),
                 weights: ConvolveDepthwise::pack(lanes, &weights, outputs).into(),
-                bias: padded_bias.into(),
+                bias: whole_blocks(&bias, lanes).into(),
                 activation: Activation::None,
                 residual: Vec::new(),
             };
             return Ok(self.push(node, op, steps, outputs));
         }
-        if conv.group > 1 {
-            ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
-            weights = ungrouped(&weights, conv.group, outputs, inputs).into();
+        if let Some(Value::Folded { of, starts, steps }) = self.values.get(&node.inputs[0]) {
+            let (of, starts, steps) = (*of, starts.clone(), *steps);
+            return self.convolution_of_folded(node, conv, of, &starts, steps, (&weights, &bias));
         }
-        let unpadded = match self.values.get(&node.inputs[0]) {
+        let input = self.read(node.inputs[0])?;
+        let window = window(&conv.pool_spec, input.size, before, after)?;
+        let op = if conv.group > 1 {
+            ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
+            self.dense(&input, window, &ungrouped(&weights, conv.group, outputs, inputs), [outputs, inputs], &bias)?
+        } else {
+            self.dense(&input, window, &weights, [outputs, inputs], &bias)?
+        };
+        Ok(self.push(node, op, input.steps, outputs))
+    }
+
+    /// The weights of a convolution, and its bias for each output channel.
+    fn weights(&self, node: &TypedNode, outputs: usize) -> TractResult<(Vec<f32>, Vec<f32>)> {
+        let weights = self.constant(node.inputs[1]).context("weights that are not constant")?;
+        let bias = self.constant(node.inputs[2]).context("a bias that is not constant")?;
+        let (weights, bias) = (weights.try_as_plain_ram()?, bias.try_as_plain_ram()?);
+        let bias = bias.as_slice::<f32>()?;
+        let bias = if let [bias] = bias { vec![*bias; outputs] } else { bias.to_vec() };
+        ensure!(bias.len() == outputs, "a bias of {} values", bias.len());
+        Ok((weights.as_slice::<f32>()?.to_vec(), bias))
+    }
+
+    /// What a convolution over all channels of this outlet reads, without the zeros around it.
+    fn read(&mut self, outlet: OutletId) -> TractResult<Read> {
+        let lanes = self.isa.lanes();
+        let unpadded = match self.values.get(&outlet) {
             Some(Value::Padded { inner, .. }) => Some(&**inner),
             other => other,
         };
-        let (layout, planes, lanes_of, size) = match unpadded {
-            Some(&Value::Image { step, channels, size }) => {
-                steps.push(step);
-                let planes = (0..channels).map(|block| PlaneId { input: 0, block }).collect();
-                (InputLayout::Planar, planes, (0..channels).map(|channel| vec![Some(channel)]).collect(), size)
+        if let Some(&Value::Image { step, channels, size }) = unpadded {
+            let planes = (0..channels).map(|block| PlaneId { input: 0, block }).collect();
+            let lanes_of = (0..channels).map(|channel| vec![Some(channel)]).collect();
+            return Ok(Read { layout: InputLayout::Planar, planes, lanes_of, size, steps: vec![step] });
+        }
+        // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
+        let (pieces, size) = self.unpadded_map(outlet)?;
+        let (mut planes, mut lanes_of, mut steps) = (Vec::new(), Vec::new(), Vec::new());
+        let mut before = 0;
+        for piece in &pieces {
+            for block in blocks(piece, lanes) {
+                planes.push(PlaneId { input: input(&mut steps, piece.step), block });
+                let channel = |lane: usize| {
+                    let channel = (block * lanes + lane).checked_sub(piece.first)?;
+                    (channel < piece.count).then_some(before + channel)
+                };
+                lanes_of.push((0..lanes).map(channel).collect::<Vec<_>>());
             }
-            _ => {
-                // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
-                let (pieces, size) = self.unpadded_map(node.inputs[0])?;
-                let (mut planes, mut lanes_of) = (Vec::new(), Vec::new());
-                let mut before = 0;
-                for piece in &pieces {
-                    for block in blocks(piece, lanes) {
-                        planes.push(PlaneId { input: input(&mut steps, piece.step), block });
-                        let channel = |lane: usize| {
-                            let channel = (block * lanes + lane).checked_sub(piece.first)?;
-                            (channel < piece.count).then_some(before + channel)
-                        };
-                        lanes_of.push((0..lanes).map(channel).collect::<Vec<_>>());
-                    }
-                    before += piece.count;
-                }
-                (InputLayout::Blocked, planes, lanes_of, size)
-            }
-        };
-        let window = window(&conv.pool_spec, size, before, after)?;
+            before += piece.count;
+        }
+        Ok(Read { layout: InputLayout::Blocked, planes, lanes_of, size, steps })
+    }
+
+    /// A convolution over all of an input's channels.
+    fn dense(
+        &self,
+        input: &Read,
+        window: Window,
+        weights: &[f32],
+        shape: [usize; 2],
+        bias: &[f32],
+    ) -> TractResult<Convolve> {
         ensure!(window.is_supported(), "a window too wide");
-        let shape = [outputs, inputs];
+        let lanes = self.isa.lanes();
         let weights: Shared = match self.isa.precision() {
-            Precision::F32 => Convolve::pack::<f32>(lanes, &window, &weights, shape, &lanes_of).into(),
-            Precision::Bf16 => Convolve::pack::<u16>(lanes, &window, &weights, shape, &lanes_of).into(),
+            Precision::F32 => Convolve::pack::<f32>(lanes, &window, weights, shape, &input.lanes_of).into(),
+            Precision::Bf16 => Convolve::pack::<u16>(lanes, &window, weights, shape, &input.lanes_of).into(),
         };
-        let op = Convolve {
+        Ok(Convolve {
             isa: self.isa,
             window,
-            layout,
-            planes,
+            layout: input.layout,
+            planes: input.planes.clone(),
             weights,
-            bias: padded_bias.into(),
+            bias: whole_blocks(bias, lanes).into(),
             activation: Activation::None,
             residual: Vec::new(),
             wide: false,
-        };
-        Ok(self.push(node, op, steps, outputs))
+        })
     }
 
     /// [`map`](Self::map), without the zeros around it.
@@ -520,23 +571,27 @@ impl Lowering<'_> {
     fn max_pool(&mut self, node: &TypedNode, pool: &MaxPool) -> TractResult<Value> {
         ensure!(pool.with_index_outputs.is_none(), "indices are asked for");
         let (pieces, size) = self.map(node.inputs[0])?;
-        let window = window(&pool.pool_spec, size, [0; 2], [0; 2])?;
+        let window = pool_window(&pool.pool_spec, size)?;
         let mut inputs = Vec::new();
-        let op = Pool { isa: self.isa, window, planes: self.planes(node, &pieces, &mut inputs) };
-        Ok(self.push(node, op, inputs, channels(&pieces)))
+        let planes = self.planes(node, &pieces, &mut inputs);
+        Ok(self.push(node, Pool { isa: self.isa, window, planes, kind: PoolKind::Max }, inputs, channels(&pieces)))
     }
 
-    /// The mean of a window: a depthwise convolution whose weights are all the same.
+    /// The mean of a window: a depthwise convolution whose weights are all the same, unless what is padded does not count.
     fn average_pool(&mut self, node: &TypedNode, pool: &SumPool) -> TractResult<Value> {
         let (pieces, size) = self.map(node.inputs[0])?;
+        let mut inputs = Vec::new();
+        let (lanes, channels) = (self.isa.lanes(), channels(&pieces));
+        let partial =
+            pool_window(&pool.pool_spec, size).ok().filter(|window| window.before != [0; 2] || window.after != [0; 2]);
+        if let Some(window) = partial.filter(|_| pool.normalize && !pool.count_include_pad) {
+            let planes = self.planes(node, &pieces, &mut inputs);
+            return Ok(self.push(node, Pool { isa: self.isa, window, planes, kind: PoolKind::Mean }, inputs, channels));
+        }
         let window = window(&pool.pool_spec, size, [0; 2], [0; 2])?;
         ensure!(window.is_supported(), "a window too wide");
-        let is_padded = window.before != [0; 2] || window.after != [0; 2];
-        ensure!(!pool.normalize || pool.count_include_pad || !is_padded, "a mean that leaves out what is padded");
         let taps = window.kernel[0] * window.kernel[1];
         let weight = if pool.normalize { 1.0 / taps as f32 } else { 1.0 };
-        let (lanes, channels) = (self.isa.lanes(), channels(&pieces));
-        let mut inputs = Vec::new();
         let op = ConvolveDepthwise {
             isa: self.isa,
             window,
@@ -564,14 +619,18 @@ impl Lowering<'_> {
     /// A slice whose bounds are inputs of it, all constant.
     fn sliced(&mut self, node: &TypedNode, slice: &StridedSlice) -> TractResult<Value> {
         ensure!(slice.begin_mask == 0 && slice.end_mask == 0 && slice.shrink_axis_mask == 0, "bounds that are masked");
-        let mut view = self.view(node.inputs[0])?;
         let shape = concrete(self.model.outlet_fact(node.inputs[0])?)?;
         let (starts, ends) = (self.numbers(node.inputs[1])?, self.numbers(node.inputs[2])?);
         let optional = |input: Option<usize>| input.map(|input| self.numbers(node.inputs[input])).transpose();
         let axes = optional(slice.optional_axes_input)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
         let steps = optional(slice.optional_steps_input)?.unwrap_or_else(|| vec![1; starts.len()]);
-        ensure!(steps.iter().all(|&step| step == 1), "a slice that leaves out values");
         ensure!(axes.len() == starts.len() && axes.len() == ends.len(), "bounds for other axes");
+        ensure!(axes.len() == steps.len(), "steps for other axes");
+        let is_strided = matches!(self.values.get(&node.inputs[0]), Some(Value::Strided { .. }));
+        if is_strided || steps.iter().any(|&step| step != 1) {
+            return self.strided(node, &shape, [&axes, &starts, &ends, &steps]);
+        }
+        let mut view = self.view(node.inputs[0])?;
         for ((&axis, &start), &end) in axes.iter().zip(&starts).zip(&ends) {
             let from_end = |index: i64, length: usize| if index < 0 { index + length as i64 } else { index };
             let axis = usize::try_from(from_end(axis, shape.len()))?;
@@ -590,6 +649,9 @@ impl Lowering<'_> {
         // Of the axes of a map only channels can be put behind each other without work.
         if concat.axis != 1 || node.outputs[0].fact.rank() != 4 {
             return Ok(Value::Pending);
+        }
+        if let Some(folded) = self.folded_pixels(node) {
+            return Ok(folded);
         }
         let mut all = Vec::new();
         let mut common = None;
@@ -696,7 +758,11 @@ impl Lowering<'_> {
 
     /// An activation folded into the convolution that made `outlet`, if no more than `readers` read it without.
     fn folded(&mut self, outlet: OutletId, readers: usize, activation: Activation) -> Option<Value> {
-        let (step, value) = self.only_step(outlet, readers)?;
+        let (mut step, value) = self.only_step(outlet, readers)?;
+        // A transposed convolution is one whose pixels are moved apart.
+        if self.steps[step - 1].op.is::<Interleave>() {
+            step = self.steps[step - 1].inputs[0];
+        }
         let op = &mut self.steps[step - 1].op;
         let (present, residual) = if let Some(op) = op.downcast_mut::<Convolve>() {
             (&mut op.activation, &op.residual)
@@ -816,8 +882,40 @@ fn ungrouped(weights: &[f32], groups: usize, outputs: usize, inputs: usize) -> V
     all
 }
 
+/// One value for each channel, in whole blocks.
+fn whole_blocks(values: &[f32], lanes: usize) -> Vec<f32> {
+    let mut blocks = values.to_vec();
+    blocks.resize(values.len().next_multiple_of(lanes), 0.0);
+    blocks
+}
+
 /// The window of a convolution or a pool over a map of this size that has so many zeros around it.
 fn window(spec: &PoolSpec, size: [usize; 2], before: [usize; 2], after: [usize; 2]) -> TractResult<Window> {
+    let (window, output) = declared_window(spec, size, before, after)?;
+    ensure!(window.output(size) == output, "a window of ceiled size");
+    Ok(window)
+}
+
+/// The window of a pool in which nothing counts that is outside the map: as much is outside as a size that is rounded up asks
+/// for.
+fn pool_window(spec: &PoolSpec, size: [usize; 2]) -> TractResult<Window> {
+    let (mut window, output) = declared_window(spec, size, [0; 2], [0; 2])?;
+    for axis in 0..2 {
+        let span = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        let needed = (output[axis].max(1) - 1) * window.stride[axis] + span;
+        window.after[axis] = window.after[axis].max(needed.saturating_sub(window.before[axis] + size[axis]));
+    }
+    ensure!(window.output(size) == output, "a window of another size");
+    Ok(window)
+}
+
+/// What a pool's or convolution's attributes say: the window, and height and width of its output.
+fn declared_window(
+    spec: &PoolSpec,
+    size: [usize; 2],
+    before: [usize; 2],
+    after: [usize; 2],
+) -> TractResult<(Window, [usize; 2])> {
     ensure!(spec.data_format == DataFormat::NCHW && spec.kernel_shape.len() == 2, "not an image");
     let padded = [0, 1].map(|axis| before[axis] + size[axis] + after[axis]);
     let padding = spec.computed_padding(&padded);
@@ -829,6 +927,5 @@ fn window(spec: &PoolSpec, size: [usize; 2], before: [usize; 2], after: [usize; 
         before: [0, 1].map(|axis| before[axis] + padding[axis].pad_before),
         after: [0, 1].map(|axis| after[axis] + padding[axis].pad_after),
     };
-    ensure!(window.output(size) == [padding[0].convoluted, padding[1].convoluted], "a window of ceiled size");
-    Ok(window)
+    Ok((window, [padding[0].convoluted, padding[1].convoluted]))
 }

@@ -14,7 +14,7 @@ mod tests;
 mod view;
 
 pub(crate) use buffers::Buffers;
-pub use isa::{Isa, Precision, UnknownPrecision};
+pub use isa::{Isa, Precision, UnknownIsa, UnknownPrecision};
 pub(crate) use kernels::Element;
 pub(crate) use lower::{lower, lower_whole};
 pub(crate) use recipe::{Piece, Produced, Recipe};

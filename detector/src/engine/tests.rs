@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, StridedSlice, TypedConcat};
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Softmax, hard_swish, leaky_relu, sigmoid};
 use tract_onnx::tract_core::ops::{math, nn};
@@ -86,6 +86,20 @@ impl Graph {
         }
     }
 
+    /// Every `step`th row (axis 2) or column (axis 3) from `start` on.
+    fn every(&mut self, input: OutletId, axis: usize, start: usize, step: usize) -> OutletId {
+        let number = |graph: &mut Self, number: i64| graph.constant(tensor1(&[number]));
+        let bounds = [start as i64, i64::MAX, axis as i64, step as i64].map(|bound| number(self, bound));
+        let slice = StridedSlice {
+            optional_axes_input: Some(3),
+            optional_steps_input: Some(4),
+            begin_mask: 0,
+            end_mask: 0,
+            shrink_axis_mask: 0,
+        };
+        self.wire(slice, &[input, bounds[0], bounds[1], bounds[2], bounds[3]])
+    }
+
     /// Our operators on every instruction set against tract's; nothing runs on tract's.
     fn check(self, output: OutletId) {
         self.check_all(&[output]);
@@ -97,7 +111,16 @@ impl Graph {
     }
 
     /// [`check_all`](Self::check_all), where so many nodes run on tract's operators.
-    fn check_with(mut self, outputs: &[OutletId], foreign: usize) {
+    fn check_with(self, outputs: &[OutletId], foreign: usize) {
+        self.check_within(outputs, foreign, false);
+    }
+
+    /// [`check_all`](Self::check_all), of what goes through many operators: roundings are those of the greatest value.
+    fn check_scaled(self, outputs: &[OutletId]) {
+        self.check_within(outputs, 0, true);
+    }
+
+    fn check_within(mut self, outputs: &[OutletId], foreign: usize, is_scaled: bool) {
         self.model.select_output_outlets(outputs).expect("output");
         let shape = self.model.outlet_fact(self.model.inputs[0]).expect("fact").shape.as_concrete().expect("shape");
         let shape: [usize; 4] = shape.try_into().expect("four axes");
@@ -115,6 +138,8 @@ impl Graph {
                 let greatest = expected.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
                 for (found, expected) in found.iter().zip(expected.iter()) {
                     let tolerance = match isa.precision() {
+                        Precision::F32 if is_scaled => 2e-4 * (1.0 + greatest),
+                        Precision::Bf16 if is_scaled => 0.1 * (1.0 + greatest),
                         Precision::F32 => 2e-4 * (1.0 + expected.abs()),
                         // Two roundings to 8 bits of all that is summed up.
                         Precision::Bf16 => 0.02 * (1.0 + greatest),
@@ -281,6 +306,135 @@ proptest! {
         let pool_spec = window.spec(channels, channels);
         let output = graph.wire(SumPool { pool_spec, count_include_pad: true, normalize }, &[map]);
         graph.check(output);
+    }
+
+    /// What is padded does not count; the last window may hang over the edge where sizes are rounded up.
+    #[test]
+    fn pools_of_what_is_there(
+        (window, [h, w]) in pool_windows(), channels in 1..40_usize, is_mean: bool, ceiled: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([1, 2, h, w], seed);
+        let map = graph.map(image, channels);
+        let mut pool_spec = window.spec(channels, channels);
+        if ceiled {
+            pool_spec.padding = PaddingSpec::ExplicitOnnxPool(window.before[..].into(), window.after[..].into(), true);
+        }
+        let output = if is_mean {
+            graph.wire(SumPool { pool_spec, count_include_pad: false, normalize: true }, &[map])
+        } else {
+            graph.wire(MaxPool { pool_spec, with_index_outputs: None }, &[map])
+        };
+        graph.check(output);
+    }
+
+    #[test]
+    fn transposed_convolution(
+        kernel in pair(1..6), stride in pair(1..4), cut in pair(0..3), more in pair(0..2), [h, w] in pair(1..9),
+        inputs in 1..20_usize, outputs in 1..20_usize, groups in 1..3_usize, activation in 0..6_usize, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([2, 3, h, w], seed);
+        let map = graph.map(image, inputs * groups);
+        // A kernel has no output pixel without a tap, and as much is cut off as leaves some.
+        let kernel = [0, 1].map(|axis| kernel[axis].max(stride[axis]));
+        let cut = [0, 1].map(|axis| cut[axis].min((kernel[axis] - 1) / 2));
+        let more = [0, 1].map(|axis| more[axis].min(stride[axis] - 1));
+        let shape = Shape { kernel, stride, dilation: [1, 1], before: cut, after: cut };
+        let weights = graph.random(&[outputs * groups, inputs, kernel[0], kernel[1]]);
+        let bias = graph.random(&[outputs * groups]);
+        let (weights, bias) = (graph.constant(weights), graph.constant(bias));
+        let op = Deconv::new(shape.spec(inputs * groups, outputs * groups), KernelFormat::OIHW, more[..].into(), groups);
+        let mut output = graph.wire(op, &[map, weights, bias]);
+        if activation < 5 {
+            output = graph.activated(output, activation);
+        }
+        // What reads it may need whole blocks, or not.
+        let output = graph.map(output, 9);
+        graph.check(output);
+    }
+
+    /// Focus: every other pixel, in any order, of the image or of a map.
+    #[test]
+    fn pixels_as_channels(
+        (window, [h, w]) in windows(), steps in pair(1..4), order: u32, of_image: bool, outputs in 1..20_usize, seed: u32,
+    ) {
+        prop_assume!(steps != [1, 1]);
+        let window = Shape {
+            kernel: window.kernel.map(|side| side.min(3)), dilation: [1, 1],
+            stride: window.stride.map(|stride| stride.min(2)), before: window.before.map(|side| side.min(2)),
+            after: window.after.map(|side| side.min(2)),
+        };
+        let (mut graph, image) = Graph::new([1, 3, h.min(12) * steps[0] + 2 * steps[0], w.min(12) * steps[1] + 2 * steps[1]], seed);
+        let map = if of_image { image } else { graph.map(image, 5) };
+        let count = steps[0] * steps[1];
+        let parts: Vec<OutletId> = (0..count)
+            .map(|i| {
+                let i = (i + order as usize) % count;
+                // As exporters write it: one axis after the other.
+                let rows = if steps[0] > 1 { graph.every(map, 2, i / steps[1], steps[0]) } else { map };
+                if steps[1] > 1 { graph.every(rows, 3, i % steps[1], steps[1]) } else { rows }
+            })
+            .collect();
+        let joined = graph.wire(TypedConcat::new(1), &parts);
+        let output = graph.convolution(joined, outputs, 1, &window);
+        graph.check(output);
+    }
+
+    /// Operators of all kinds behind and beside each other, as networks have them and as none has.
+    #[test]
+    fn random_graphs(choices in proptest::collection::vec((0..11_usize, any::<u16>(), any::<u16>()), 1..14), seed: u32) {
+        let (mut graph, image) = Graph::new([1, 3, 16, 24], seed);
+        let mut maps = vec![graph.map(image, 12)];
+        for (choice, first, second) in choices {
+            let map = maps[first as usize % maps.len()];
+            let sides = |graph: &Graph, map: OutletId| {
+                let shape = graph.model.outlet_fact(map).expect("fact").shape.as_concrete().expect("shape").to_vec();
+                [shape[2], shape[3]]
+            };
+            let (channels, [height, width]) = (graph.channels(map), sides(&graph, map));
+            let others: Vec<OutletId> =
+                maps.iter().copied().filter(|&other| sides(&graph, other) == [height, width]).collect();
+            let other = others[second as usize % others.len()];
+            let some = 1 + second as usize % 37;
+            let three = Shape { kernel: [3, 3], before: [1, 1], after: [1, 1], ..Shape::point() };
+            let two = Shape { kernel: [2, 2], stride: [2, 2], ..Shape::point() };
+            let next = match choice {
+                0 => graph.convolution(map, some, 1, &three),
+                1 if height >= 4 && width >= 4 => {
+                    graph.convolution(map, some, 1, &Shape { stride: [2, 2], ..three })
+                }
+                1 | 2 => graph.map(map, some),
+                3 => graph.convolution(map, channels, channels, &three),
+                4 if channels % 2 == 0 => graph.convolution(map, 2 * some, 2, &three),
+                4 | 5 => graph.activated(map, second as usize % 5),
+                6 => {
+                    let other = if graph.channels(other) == channels { other } else { graph.map(other, channels) };
+                    graph.wire(math::add(), &[map, other])
+                }
+                7 => graph.wire(TypedConcat::new(1), &[map, other, map]),
+                8 => graph.wire(Slice::new(1, some.min(channels) - 1, channels), &[map]),
+                9 if height >= 4 && width >= 4 => {
+                    let pool_spec = two.spec(channels, channels);
+                    graph.wire(MaxPool { pool_spec, with_index_outputs: None }, &[map])
+                }
+                9 => map,
+                _ if height <= 16 => {
+                    let weights = graph.random(&[some, channels, 2, 2]);
+                    let bias = graph.random(&[some]);
+                    let (weights, bias) = (graph.constant(weights), graph.constant(bias));
+                    let op = Deconv::new(two.spec(channels, some), KernelFormat::OIHW, tvec![0, 0], 1);
+                    graph.wire(op, &[map, weights, bias])
+                }
+                _ => map,
+            };
+            // As many channels as are quickly computed, and values that do not grow.
+            let next = if graph.channels(next) > 90 { graph.map(next, 40) } else { next };
+            let small = graph.constant(tensor4(&[[[[1.0_f32]]]]));
+            let next = if second % 3 == 0 { graph.wire(math::min(), &[next, small]) } else { next };
+            maps.push(next);
+        }
+        let last = *maps.last().expect("a map");
+        let output = graph.map(last, 6);
+        graph.check_scaled(&[output]);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use tract_onnx::tract_core::ops::cnn::Conv;
 
 use super::anchors::{self, Anchors};
 use super::distribution::{self, Distribution};
-use super::graph::{shape, stride};
+use super::graph::{constant, shape, stride};
 use super::points::{self, Points};
 use super::{Head, sigmoid};
+use crate::bounded;
 use crate::decode::{self, Candidate, Layout};
 use crate::raw_map::RawMap;
 
@@ -72,9 +73,14 @@ fn raw_maps(model: &TypedModel) -> Option<(Vec<OutletId>, Vec<usize>)> {
             [1, _, height, width] if height > 0 && width > 0 => stride(model, height, width),
             _ => None,
         };
+        // The mean of a distribution: weights 0, 1, 2... It makes no map, though its result may have the shape of one.
+        let is_mean = || {
+            let bins = node.inputs.get(1).and_then(|&weights| constant(model, weights));
+            bins.is_some_and(|bins| bins.len() > 1 && bins.iter().enumerate().all(|(i, &bin)| bin == i as f32))
+        };
         if id == source {
             return None;
-        } else if node.op.is::<Conv>() && is_map().is_some() {
+        } else if node.op.is::<Conv>() && is_map().is_some() && !is_mean() {
             maps.push(OutletId::from(id));
         } else {
             behind.push(id);
@@ -117,6 +123,7 @@ fn run(model: &TypedModel, maps: &[OutletId], nodes: &[usize], values: &[Tensor]
     }
     let output = outlets.get(&model.outputs[0]).context("no output")?;
     tail.select_output_outlets(&[*output])?;
+    bounded::ensure_it_fits(&tail)?;
     let inputs = values.iter().map(|values| values.clone().into_tvalue()).collect();
     let results = tail.into_runnable()?.run(inputs)?;
     Ok(results.into_iter().next().context("no output")?.into_arc_tensor())

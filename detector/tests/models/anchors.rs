@@ -57,8 +57,8 @@ fn boxes() -> usize {
     (0..3).map(|level| 3 * (HEIGHT >> (3 + level)) * (WIDTH >> (3 + level))).sum()
 }
 
-/// A file of the network, for images of [`WIDTH`] x [`HEIGHT`].
-fn model(offset: f32) -> tempfile::NamedTempFile {
+/// The network, for images of [`WIDTH`] x [`HEIGHT`].
+pub(crate) fn model(offset: f32) -> Graph {
     let mut random = Random(7);
     let mut graph = Graph::default();
     graph.convolution(&mut random, "images", "stem", [3, CHANNELS, 4]);
@@ -75,13 +75,13 @@ fn model(offset: f32) -> tempfile::NamedTempFile {
     graph.node("Concat", &rows, &["output0"], vec![integer("axis", 1)]);
     graph.input("images", &[1, 3, HEIGHT, WIDTH]);
     graph.output("output0", &[1, boxes(), 5 + CLASSES]);
-    graph.file()
+    graph
 }
 
 #[test]
 fn the_cut_head_agrees_with_the_whole_graph_on_tracts_operators() {
     const LEAST: f32 = 0.2;
-    let file = model(-0.5);
+    let file = model(-0.5).file();
     let whole = Options { own_operators: false, ..Options::default() };
     let whole = Model::load_with(file.path(), &whole).expect("load");
     let output = whole.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
@@ -107,7 +107,7 @@ fn the_cut_head_agrees_with_the_whole_graph_on_tracts_operators() {
 /// A head that looks like YOLOv5's but places its boxes otherwise must not be decoded as YOLOv5's.
 #[test]
 fn a_head_of_other_constants_is_left_to_tract() {
-    let file = model(0.0);
+    let file = model(0.0).file();
     let model = Model::load(file.path()).expect("load");
     assert!(model.fallback_reason().is_some());
     // Its convolutions are not.

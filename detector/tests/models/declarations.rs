@@ -148,6 +148,33 @@ fn what_is_no_detector_is_refused_by_name() {
     assert_refused(constant(vec![0.1; 1000], &[1, 1000], 0.0), &["[1, 1000]", "export"]);
 }
 
+/// Models that are refused: what, and one of each.
+pub(crate) fn refused() -> Vec<(&'static str, Graph)> {
+    let mut two_outputs = columns(38);
+    two_outputs.floats("masks", &[1, 32, 16, 16], vec![0.0; 32 * 16 * 16]);
+    two_outputs.step("Add", &["masks", "part"], "output1", vec![]);
+    two_outputs.output("output1", &[1, 32, 16, 16]);
+    let declaring = |dims: &[usize]| {
+        let mut graph = columns(6);
+        graph.proto.input = vec![value("images", 1, dims)];
+        graph
+    };
+    let raw: Vec<f32> = Random(5).values(PLACES * 11, 1.0).iter().map(|value| value.abs()).collect();
+    let yolox = saying(constant(raw, &[1, PLACES, 11], 0.0), &[("names", SIX_NAMES)]);
+    vec![
+        ("segmentation by Ultralytics", saying(columns(6), &[("task", "segment")])),
+        ("any other segmentation", two_outputs),
+        ("poses", saying(columns(6), &[("task", "pose")])),
+        ("oriented boxes", saying(columns(7), &[("names", SIX_NAMES)])),
+        ("classification", constant(vec![0.1; 1000], &[1, 1000], 0.0)),
+        ("RT-DETR", rows(300, &[0.5; 84])),
+        ("YOLOX that is not decoded", yolox),
+        ("several images at once", declaring(&[2, 3, SIDE, SIDE])),
+        ("grey images", declaring(&[1, 1, SIDE, SIDE])),
+        ("as many classes as places, and nothing that tells", columns(80)),
+    ]
+}
+
 #[test]
 fn numbers_that_are_no_probabilities_or_no_pixels_are_refused() {
     let mut random = Random(5);
@@ -239,6 +266,10 @@ fn open_sides_are_bound() {
     graph.proto.output = vec![value("output0", 1, &[0, 10, 0])];
     graph.proto.value_info = vec![value("part", 1, &[0, 0]), value("mean of each", 1, &[0, 3, 1, 1])];
     assert_finds(graph, "fox");
+    // Maps of a size that no YOLO has; but the names fit.
+    let mut graph = saying(columns(6), &[("imgsz", "[320, 320]"), ("names", SIX_NAMES), ("task", "detect")]);
+    graph.proto.input = vec![value("images", 1, &[0, 3, 0, 0])];
+    assert_eq!(load(graph).expect("load").model().expect("a model").input_size(), (320, 320));
     let mut graph = columns(6);
     graph.proto.input = vec![value("images", 1, &[0, 3, 0, 0])];
     // At 640 x 640, which is what it is without a word, there would be 8400 places.

@@ -2,31 +2,35 @@
 
 use detector::{Isa, LayoutName, Model, Options, Precision};
 
+use crate::bodies::Body;
 use crate::graph::{Graph, Random, image, integer, integers};
 
-const WIDTH: usize = 96;
-const HEIGHT: usize = 64;
-const CLASSES: usize = 7;
+pub(crate) const WIDTH: usize = 96;
+pub(crate) const HEIGHT: usize = 64;
+pub(crate) const CLASSES: usize = 7;
 const CHANNELS: usize = 16;
 /// Most detections of an end-to-end model.
 const MOST: usize = 40;
 
 /// How a head is to be written.
 #[derive(Clone, Copy, Debug)]
-struct Spelling {
+pub(crate) struct Spelling {
     /// Bins of each distance's distribution; 1 for none, as in YOLO26.
-    bins: usize,
+    pub(crate) bins: usize,
     /// Boxes and classes are concatenated each by itself, as Ultralytics 8.4 does, not for each level first.
-    apart: bool,
+    pub(crate) apart: bool,
     /// The softmax is over the last axis, as in opset 12.
-    softmax_last: bool,
+    pub(crate) softmax_last: bool,
     /// Detections instead of candidates.
-    end_to_end: bool,
+    pub(crate) end_to_end: bool,
     /// What is beside a distance's place; 0.5 in YOLO.
-    middle: f32,
+    pub(crate) middle: f32,
+    /// What the network has before its maps.
+    pub(crate) body: Body,
 }
 
-const TODAY: Spelling = Spelling { bins: 16, apart: true, softmax_last: false, end_to_end: false, middle: 0.5 };
+pub(crate) const TODAY: Spelling =
+    Spelling { bins: 16, apart: true, softmax_last: false, end_to_end: false, middle: 0.5, body: Body::Silu };
 
 /// Places of all maps.
 fn places() -> usize {
@@ -34,12 +38,11 @@ fn places() -> usize {
 }
 
 /// A network with this head.
-fn model(spelling: Spelling) -> Graph {
-    let Spelling { bins, apart, softmax_last, end_to_end, middle } = spelling;
+pub(crate) fn model(spelling: Spelling) -> Graph {
+    let Spelling { bins, apart, softmax_last, end_to_end, middle, body } = spelling;
     let mut random = Random(11);
     let mut graph = Graph::default();
-    graph.convolution(&mut random, "images", "stem", [3, CHANNELS, 4]);
-    let mut input = "stem".to_owned();
+    let mut input = body.add(&mut graph, &mut random);
     let (mut boxes, mut scores, mut both) = (Vec::new(), Vec::new(), Vec::new());
     let joined = 4 * bins + CLASSES;
     for (name, channels) in [("box", 4 * bins), ("class", CLASSES), ("joined", joined)] {
@@ -189,16 +192,25 @@ fn detections(graph: &mut Graph) {
 
 /// The file's network on our operators, on each instruction set, finds what it finds whole on tract's.
 fn assert_agrees(graph: Graph, layout: LayoutName, what: &str) {
+    for model in agreeing(graph, what) {
+        assert_eq!((model.fallback_reason(), model.layout().name()), (None, layout), "{what}");
+    }
+}
+
+/// The file's network on each instruction set; each finds what it finds whole on tract's operators.
+pub(crate) fn agreeing(graph: Graph, what: &str) -> Vec<Model> {
     const LEAST: f32 = 0.3;
     let file = graph.file();
-    let whole = Options { own_operators: false, ..Options::default() };
+    // The maps tell what the output is where its shape does not.
+    let layout = Some(Model::load(file.path()).expect("load").layout().name());
+    let whole = Options { own_operators: false, layout, ..Options::default() };
     let whole = Model::load_with(file.path(), &whole).expect("load");
     let output = whole.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
     let expected = output.candidates(LEAST).expect("candidates");
     assert!(expected.len() >= 10, "{what}: {}", expected.len());
+    let mut models = Vec::new();
     for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
         let cut = Model::load_with(file.path(), &Options { isa, ..Options::default() }).expect("load");
-        assert_eq!((cut.fallback_reason(), cut.layout().name()), (None, layout), "{what}");
         let output = cut.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
         let found = output.candidates(LEAST).expect("candidates");
         assert_eq!(found.len(), expected.len(), "{what} on {isa:?}");
@@ -208,7 +220,9 @@ fn assert_agrees(graph: Graph, layout: LayoutName, what: &str) {
             let iou = found.bounding_box.iou(&expected.bounding_box);
             assert!(iou > 0.999, "{what} on {isa:?}: {found:?} {expected:?}");
         }
+        models.push(cut);
     }
+    models
 }
 
 #[test]
@@ -257,14 +271,17 @@ fn a_head_that_computes_something_else_is_run_as_it_is() {
 /// Weights of 16 bits are computed in 32: the same detections, and no node that converts.
 #[test]
 fn weights_of_16_bits_are_widened() {
-    let mut graph = model(TODAY);
+    assert_agrees(of_16_bits(model(TODAY)), LayoutName::Columns, "fp16");
+}
+
+/// As a converter leaves it: 16 bits inside, 32 at both ends.
+pub(crate) fn of_16_bits(mut graph: Graph) -> Graph {
     for tensor in graph.proto.initializer.iter_mut().filter(|tensor| tensor.data_type == 1) {
         let halves = std::mem::take(&mut tensor.float_data).into_iter();
         let halves = halves.map(|value| tract_onnx::tract_core::internal::f16::from_f32(value).to_bits());
         tensor.raw_data = halves.flat_map(u16::to_le_bytes).collect();
         tensor.data_type = 10;
     }
-    // As a converter leaves it: 16 bits inside, 32 at both ends.
     graph.proto.node[0].input[0] = "halves".into();
     for node in &mut graph.proto.node {
         node.name = format!("node of {}", node.name);
@@ -275,5 +292,5 @@ fn weights_of_16_bits_are_widened() {
     graph.step("Cast", &["half output"], "output0", vec![integer("to", 1)]);
     graph.node("Cast", &["images"], &["halves"], vec![integer("to", 10)]);
     graph.proto.node.rotate_right(1);
-    assert_agrees(graph, LayoutName::Columns, "fp16");
+    graph
 }

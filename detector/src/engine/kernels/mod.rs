@@ -12,7 +12,7 @@ mod element;
 pub(crate) mod finish;
 mod format;
 mod lanes;
-pub(crate) mod max_pool;
+pub(crate) mod pool;
 pub(crate) mod window;
 
 use super::Isa;

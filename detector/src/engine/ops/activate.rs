@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
-use super::{BlockedOp, Map, PlaneId, blocked_op};
+use super::{BlockedOp, Map, PlaneId, blocked_op, shape_of};
 use crate::engine::kernels::finish::{Activation, activate};
 use crate::engine::{Element, Isa, buffers};
 
@@ -24,7 +24,7 @@ impl BlockedOp for Activate {
     }
 
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
-        Ok(tvec![inputs[0][0], self.planes.len(), inputs[0][2], inputs[0][3], self.isa.lanes()])
+        Ok(shape_of(self.planes.len(), inputs[0]))
     }
 
     fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {

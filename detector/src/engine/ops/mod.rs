@@ -11,8 +11,9 @@ mod attention;
 mod convert;
 mod convolution;
 mod depthwise;
-mod max_pool;
+mod interleave;
 mod planar;
+mod pool;
 mod upsample;
 
 use std::sync::Arc;
@@ -27,8 +28,9 @@ pub(super) use attention::{Attention, HeadPlanes};
 pub(super) use convert::{Narrow, Widen};
 pub(super) use convolution::{Convolve, InputLayout};
 pub(super) use depthwise::ConvolveDepthwise;
-pub(super) use max_pool::Pool;
+pub(super) use interleave::Interleave;
 pub(super) use planar::{Block, Gather, Unblock};
+pub(super) use pool::{Pool, PoolKind};
 pub(super) use upsample::Upsample;
 
 /// One plane among an operator's inputs.
@@ -123,6 +125,13 @@ impl<'a, E> Map<'a, E> {
 /// These planes of one image.
 pub(super) fn planes<'a, E>(inputs: &[Map<'a, E>], image: usize, ids: &[PlaneId]) -> Vec<&'a [E]> {
     ids.iter().map(|id| inputs[id.input].plane(image, id.block)).collect()
+}
+
+/// The shape of so many planes of a map's size.
+pub(super) fn shape_of(planes: usize, map: &[usize]) -> TVec<usize> {
+    let mut shape: TVec<usize> = map.into();
+    shape[1] = planes;
+    shape
 }
 
 /// [`BlockedOp`] as tract wants it.

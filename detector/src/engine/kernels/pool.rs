@@ -1,4 +1,4 @@
-//! The greatest value in a window, on blocked planes.
+//! The greatest value in a window, or the mean of them, on blocked planes.
 
 use super::Kernel;
 use super::format::Format;
@@ -6,9 +6,19 @@ use super::lanes::Lanes;
 use super::window::Window;
 use crate::engine::{Element, Isa};
 
-/// One image through a max pool.
+/// What becomes of the values in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PoolKind {
+    /// The greatest.
+    Max,
+    /// Their mean.
+    Mean,
+}
+
+/// One image through a pool.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MaxPool<'a, E> {
+pub(crate) struct Pool<'a, E> {
+    pub(crate) kind: PoolKind,
     /// Which values meet. What lies outside the input takes no part.
     pub(crate) window: Window,
     /// Height and width of each plane.
@@ -21,7 +31,7 @@ pub(crate) struct MaxPool<'a, E> {
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.
-pub(crate) fn max_pool<E: Element>(isa: Isa, call: &MaxPool<'_, E>, output: &mut [E]) {
+pub(crate) fn pool<E: Element>(isa: Isa, call: &Pool<'_, E>, output: &mut [E]) {
     let [height, width] = call.window.output(call.input);
     assert_eq!(output.len(), call.planes.len() * height * width * isa.lanes());
     for plane in call.planes {
@@ -32,7 +42,7 @@ pub(crate) fn max_pool<E: Element>(isa: Isa, call: &MaxPool<'_, E>, output: &mut
 }
 
 struct Pooling<'a, E> {
-    call: &'a MaxPool<'a, E>,
+    call: &'a Pool<'a, E>,
     output: &'a mut [E],
 }
 
@@ -50,18 +60,25 @@ impl<E: Element> Kernel<E> for Pooling<'_, E> {
                     let left = x * window.stride[1];
                     let first = window.before[1].saturating_sub(left).div_ceil(window.dilation[1]);
                     let end = (call.input[1] + window.before[1]).saturating_sub(left).div_ceil(window.dilation[1]);
+                    let end = end.min(window.kernel[1]);
                     // SAFETY: only taps inside the plane are read; the output holds `N` values for each pixel.
                     unsafe {
-                        let mut greatest = F::Lanes::splat(f32::NEG_INFINITY);
+                        let is_max = matches!(call.kind, PoolKind::Max);
+                        let mut result = F::Lanes::splat(if is_max { f32::NEG_INFINITY } else { 0.0 });
                         for tap_y in first_row..end_row {
                             let row = y * window.stride[0] + tap_y * window.dilation[0] - window.before[0];
-                            for tap_x in first..end.min(window.kernel[1]) {
+                            for tap_x in first..end {
                                 let column = left + tap_x * window.dilation[1] - window.before[1];
                                 let at = (row * call.input[1] + column) * F::Lanes::N;
-                                greatest = greatest.max(F::load(plane.as_ptr().add(at)));
+                                let value = F::load(plane.as_ptr().add(at));
+                                result = if is_max { result.max(value) } else { result.add(value) };
                             }
                         }
-                        F::store(greatest, output);
+                        if !is_max {
+                            let count = (end_row.saturating_sub(first_row) * end.saturating_sub(first)).max(1);
+                            result = result.mul(F::Lanes::splat(1.0 / count as f32));
+                        }
+                        F::store(result, output);
                         output = output.add(F::Lanes::N);
                     }
                 }

@@ -1,11 +1,12 @@
-//! The greatest value in a window.
+//! The greatest value in a window, or the mean of them.
 
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
-use crate::engine::kernels::max_pool::{MaxPool, max_pool};
+pub(in crate::engine) use crate::engine::kernels::pool::PoolKind;
+use crate::engine::kernels::pool::{self, pool};
 use crate::engine::kernels::window::Window;
 use crate::engine::{Element, Isa, buffers};
 
@@ -15,9 +16,10 @@ pub(in crate::engine) struct Pool {
     pub(in crate::engine) isa: Isa,
     pub(in crate::engine) window: Window,
     pub(in crate::engine) planes: Vec<PlaneId>,
+    pub(in crate::engine) kind: PoolKind,
 }
 
-blocked_op!(Pool, "PolybotMaxPool");
+blocked_op!(Pool, "PolybotPool");
 
 impl BlockedOp for Pool {
     fn isa(&self) -> Isa {
@@ -35,8 +37,9 @@ impl BlockedOp for Pool {
         buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let planes = planes(inputs, image, &self.planes);
-                let call = MaxPool { window: self.window, input: inputs[0].size(), planes: &planes };
-                max_pool(self.isa, &call, &mut output[image * image_values..][..image_values]);
+                let call =
+                    pool::Pool { kind: self.kind, window: self.window, input: inputs[0].size(), planes: &planes };
+                pool(self.isa, &call, &mut output[image * image_values..][..image_values]);
             }
         })
     }

@@ -1,0 +1,151 @@
+//! Files that ask for more memory than there is: refused in words.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use detector::{Model, Options};
+
+use crate::graph::{Graph, Random, integer, integers};
+
+/// Far more than a refusal takes, far less than what is asked for would.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A graph whose output is made of `huge` and the image's mean.
+fn with(make: impl FnOnce(&mut Graph)) -> Graph {
+    let mut graph = Graph::default();
+    make(&mut graph);
+    graph.node("ReduceMean", &["images"], &["mean"], vec![integers("axes", &[0, 1, 2, 3]), integer("keepdims", 0)]);
+    graph.node("ReduceMean", &["huge"], &["small"], vec![integer("keepdims", 0)]);
+    graph.floats("values", &[1, 10, 84], vec![0.5; 840]);
+    graph.step("Add", &["mean", "small"], "both", vec![]);
+    graph.step("Mul", &["values", "both"], "output0", vec![]);
+    graph.input("images", &[1, 3, 64, 64]);
+    graph.output("output0", &[1, 10, 84]);
+    graph
+}
+
+/// Far more than all tests of this program need, far less than is asked for.
+const MOST_KILOBYTES: u64 = 1 << 20;
+
+#[track_caller]
+fn assert_refused(graph: Graph) {
+    let started = Instant::now();
+    let bytes = graph.bytes();
+    assert!(bytes.len() < 1_000_000, "{} bytes", bytes.len());
+    let said =
+        Model::of_bytes(Path::new("hostile.onnx"), &bytes, &Options::default()).expect_err("refused").to_string();
+    assert!(started.elapsed() < SOON, "{said}: after {:?}", started.elapsed());
+    if let Some(peak) = peak_kilobytes() {
+        assert!(peak < MOST_KILOBYTES, "{said}: {peak} kB");
+    }
+}
+
+/// The most memory that this process ever held, where the system tells (proc(5)).
+fn peak_kilobytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
+}
+
+#[test]
+fn a_constant_of_any_size_is_not_made() {
+    assert_refused(with(|graph| {
+        graph.shape("sides", &[1 << 20, 1 << 20]);
+        graph.step("ConstantOfShape", &["sides"], "huge", vec![]);
+    }));
+    assert_refused(with(|graph| {
+        graph.shape("sides", &[1 << 20, 1 << 20]);
+        graph.floats("one", &[], vec![1.0]);
+        graph.step("Expand", &["one", "sides"], "huge", vec![]);
+    }));
+    assert_refused(with(|graph| {
+        graph.shape("times", &[1 << 36]);
+        graph.floats("one", &[1], vec![1.0]);
+        graph.step("Tile", &["one", "times"], "huge", vec![]);
+    }));
+    assert_refused(with(|graph| {
+        graph.shape("pads", &[0, 1 << 36]);
+        graph.floats("one", &[1], vec![1.0]);
+        graph.step("Pad", &["one", "pads"], "huge", vec![]);
+    }));
+}
+
+/// Each step is allowed; all of them are not.
+#[test]
+fn constants_that_grow_are_not_made() {
+    assert_refused(with(|graph| {
+        graph.floats("0", &[16], vec![1.0; 16]);
+        for step in 0..40 {
+            let (from, to) = (step.to_string(), (step + 1).to_string());
+            graph.step("Concat", &[&from, &from], &to, vec![integer("axis", 0)]);
+        }
+        graph.step("Neg", &["40"], "huge", vec![]);
+    }));
+    assert_refused(with(|graph| {
+        graph.shape("sides", &[1024, 1000]);
+        let mut last = String::from("sides");
+        for step in 0..400 {
+            last = graph.step("ConstantOfShape", &["sides"], &format!("constant {step}"), vec![]);
+        }
+        for step in 0..399 {
+            last = graph.step("Add", &[&last, &format!("constant {step}")], &format!("sum {step}"), vec![]);
+        }
+        graph.step("Neg", &[&last], "huge", vec![]);
+    }));
+}
+
+/// What depends on the image, too.
+#[test]
+fn maps_of_any_size_are_not_made() {
+    assert_refused(with(|graph| {
+        graph.shape("times", &[1, 1, 300, 300]);
+        graph.step("Tile", &["images", "times"], "huge", vec![]);
+    }));
+    assert_refused(with(|graph| {
+        graph.floats("scales", &[4], vec![1.0, 1.0, 3000.0, 3000.0]);
+        graph.step("Resize", &["images", "", "scales"], "huge", vec![]);
+    }));
+    // Some hundred megabytes each, alive all at once.
+    assert_refused(with(|graph| {
+        graph.shape("times", &[1, 1, 50, 50]);
+        let parts: Vec<String> = (0..12)
+            .map(|part| {
+                graph.floats(&format!("offset {part}"), &[], vec![part as f32]);
+                let moved = graph.step("Add", &["images", &format!("offset {part}")], &format!("moved {part}"), vec![]);
+                graph.step("Tile", &[&moved, "times"], &format!("tiled {part}"), vec![])
+            })
+            .collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        graph.node("Sum", &parts, &["huge"], vec![]);
+    }));
+}
+
+/// Found by the fuzzer: tract looked for the end of the permutation until there was no more memory.
+#[test]
+fn axes_that_are_no_permutation_are_refused() {
+    let graph = with(|graph| {
+        graph.step("Transpose", &["images"], "huge", vec![integers("perm", &[0, 3, 1, 0])]);
+    });
+    let said = Model::load(graph.file().path()).expect_err("refused").to_string();
+    assert!(said.contains("no permutation"), "{said}");
+}
+
+#[test]
+fn weights_are_as_large_as_they_say() {
+    let mut random = Random(1);
+    let mut graph = with(|graph| {
+        graph.convolution(&mut random, "images", "huge", [3, 16, 4]);
+    });
+    let weights = graph.proto.initializer.iter_mut().find(|tensor| tensor.name == "huge.weight").expect("weights");
+    weights.dims = vec![1 << 30, 3, 4, 4];
+    let bytes = graph.bytes();
+    Model::of_bytes(Path::new("hostile.onnx"), &bytes, &Options::default()).expect_err("refused");
+}
+
+#[test]
+fn more_nodes_than_any_detector_has_are_not_read() {
+    assert_refused(with(|graph| {
+        for _ in 0..20_001 {
+            graph.node("A", &[], &["b"], vec![]);
+        }
+    }));
+}
