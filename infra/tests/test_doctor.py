@@ -749,7 +749,7 @@ def alarm(deployed):
 
 
 @pytest.mark.parametrize("logical", [name for name, resource in load("polybot.yaml")["Resources"].items()
-                                     if resource["Type"] == "AWS::CloudWatch::Alarm" and name != "WakeAlarm"])
+                                     if resource["Type"] == "AWS::CloudWatch::Alarm"])
 def test_every_alarm_that_tells_nobody_is_found(after, alarm, logical):
     name = alarm(logical, AlarmActions=[])
     found = only(after("alarms"), "fault")
