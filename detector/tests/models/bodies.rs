@@ -108,7 +108,8 @@ impl Body {
                     text("coordinate_transformation_mode", "asymmetric"),
                     text("nearest_mode", "floor"),
                 ];
-                graph.step("Resize", &["inner", "", "scales"], "larger", attributes);
+                graph.floats("roi", &[0], vec![]);
+                graph.step("Resize", &["inner", "roi", "scales"], "larger", attributes);
                 graph.convolution(random, "larger", "active", [CHANNELS, CHANNELS, 2]);
             }
             Self::Sum => drop(graph.step("Add", &["inner", "stem"], "active", vec![])),
