@@ -36,7 +36,7 @@ RUN mkdir -p /files/etc/ssl/certs \
 
 FROM scratch
 LABEL org.opencontainers.image.title="metric-streamer" \
-      org.opencontainers.image.description="Publishes the backlog per instance to CloudWatch" \
+      org.opencontainers.image.description="Publishes how many workers are needed to CloudWatch" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=files /files/ /
 # Nobody in particular. No file here belongs to it, and nothing is ever written: the root filesystem can be read-only.

@@ -4,10 +4,8 @@ from .aws import AwsError
 from .finding import fault, fine, warning
 
 # Metrics that are there from the first minutes on. AWS makes the others when there is something to tell of.
-ALWAYS = {"BacklogPerInstance", "InServiceInstances", "BacklogVisible", "ApproximateAgeOfOldestMessage", "GroupDesiredCapacity",
+ALWAYS = {"WorkerDemand", "InServiceInstances", "BacklogVisible", "ApproximateAgeOfOldestMessage", "GroupDesiredCapacity",
           "GroupInServiceInstances", "HealthyHostCount"}
-# Alarms that act on the fleet, and tell nobody.
-_FOR_NOBODY = {"WakeAlarm"}
 
 
 def topic(case):
@@ -39,34 +37,34 @@ def topic(case):
 
 def wiring(case):
     """Each alarm of the stack, as CloudWatch has it."""
-    by_name = {physical: logical for logical, (kind, physical) in case.resources.items() if kind == "AWS::CloudWatch::Alarm"}
-    if not by_name:
+    names = [physical for kind, physical in case.resources.values() if kind == "AWS::CloudWatch::Alarm"]
+    if not names:
         yield fault(f"the stack {case.stack} has no alarm", case.update("ImageTag=" + (case.value("ImageTag") or "…")))
         return
-    alarms = {alarm["AlarmName"]: alarm for alarm in case.aws("cloudwatch", "describe-alarms", "--alarm-names", *by_name)["MetricAlarms"]}
+    alarms = {alarm["AlarmName"]: alarm for alarm in case.aws("cloudwatch", "describe-alarms", "--alarm-names", *names)["MetricAlarms"]}
     filters = _metrics_of_logs(case)
     # A change of a parameter has CloudFormation put the alarm anew; one that was deleted by hand it does not see.
     anew = (f"aws cloudformation detect-stack-drift --stack-name {case.stack}   # shows what else was changed by hand\n"
             + case.update("OldestMessageSeconds=…   # another value; then the old one"))
     wired, topic_arn = 0, case.value("AlarmTopicArn")
-    for name, logical in sorted(by_name.items()):
+    for name in sorted(names):
         alarm = alarms.get(name)
         if alarm is None:
             yield fault(f"the alarm {name} was deleted by hand", anew)
             continue
-        faults = list(_of(case, alarm, logical, topic_arn, filters))
+        faults = list(_of(case, alarm, topic_arn, filters))
         yield from faults
         wired += not [finding for finding in faults if finding.level == "fault"]
-    yield fine(f"{wired} of {len(by_name)} alarms are wired" + (
+    yield fine(f"{wired} of {len(names)} alarms are wired" + (
         f"; to hear one: aws cloudwatch set-alarm-state --state-value ALARM --state-reason test --alarm-name {case.stack}-oldest-message"
         if topic_arn else ""))
 
 
-def _of(case, alarm, logical, topic_arn, filters):
+def _of(case, alarm, topic_arn, filters):
     name = alarm["AlarmName"]
     if not alarm["ActionsEnabled"]:
         yield fault(f"the alarm {name} may not act", f"aws cloudwatch enable-alarm-actions --alarm-names {name}")
-    if logical not in _FOR_NOBODY and topic_arn and topic_arn not in alarm["AlarmActions"]:
+    if topic_arn and topic_arn not in alarm["AlarmActions"]:
         # Put as it is, with the topic.
         put = (f"aws cloudwatch put-metric-alarm --cli-input-json \"$(aws cloudwatch describe-alarms --alarm-names {name} --query 'MetricAlarms[0]' "
                "--output json | jq '{AlarmName, AlarmDescription, MetricName, Namespace, Statistic, Dimensions, Period, EvaluationPeriods, "
@@ -75,7 +73,7 @@ def _of(case, alarm, logical, topic_arn, filters):
         yield fault(f"the alarm {name} does not tell {topic_arn}", put)
     for metric in _metrics(alarm):
         yield from _metric(case, name, metric, filters)
-    if alarm["StateValue"] == "ALARM" and logical not in _FOR_NOBODY:
+    if alarm["StateValue"] == "ALARM":
         kind = name.removeprefix(f"{case.stack}-")
         yield fault(f"the alarm {name} is raised: {alarm.get('StateReason', '')[:200]}",
                     f"grep -A 30 '^### `{kind}`' docs/OPERATIONS.md   # what to do at it")

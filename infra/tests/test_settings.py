@@ -99,7 +99,7 @@ def test_settings_name_what_the_stack_made(fleet, other_fleet, all_given):
         assert all_given[stack.name, "metric-streamer"]["DYNAMODB_TABLE"] == all_given[stack.name, "yolo-worker"]["DYNAMODB_TABLE"] == table
     names = ("INTERVAL", "PROMISE", "IDLE_BEFORE_ZERO")
     assert [all_given["fleet", "metric-streamer"][name] for name in names] == ["10", "10", "900"]
-    assert [all_given["other", "metric-streamer"][name] for name in names] == ["20", "8", "600"]
+    assert [all_given["other", "metric-streamer"][name] for name in names] == ["5", "8", "600"]
 
 
 def test_the_hook_and_the_visibility_timeout_are_those_of_the_group_and_the_queue(fleet, moto_fleet, all_given):

@@ -231,7 +231,7 @@ fn busiest_moment(load: &Load) -> Result<Duration, LabError> {
 
 /// The parameters of `infra/polybot.yaml`.
 fn parameters(candidate: &Candidate) -> Vec<(String, String)> {
-    let Setting { group, losses, warmup, drain, scaling, .. } = &candidate.setting;
+    let Setting { group, losses, warmup, drain, scaling, promise, .. } = &candidate.setting;
     let mut parameters = Vec::new();
     let mut set = |name: &str, value: String| parameters.push((name.to_owned(), value));
     if let Some((_, instance_type)) = candidate.choices.iter().find(|(name, _)| name == "type") {
@@ -253,6 +253,9 @@ fn parameters(candidate: &Candidate) -> Vec<(String, String)> {
             if let Some(target) = target {
                 set(name, target.to_string());
             }
+        }
+        if targets.0.is_some() {
+            set("PromiseSeconds", format!("{:.0}", promise.as_secs_f64().max(1.0)));
         }
     }
     set("WorkerWarmup", format!("{:.0}", warmup.as_secs_f64()));
@@ -287,6 +290,7 @@ mod tests {
                 .iter()
                 .any(|(name, value)| name == "WorkerMin" && *value == found.setting.group.min.to_string())
         );
+        assert!(found.parameters.contains(&("PromiseSeconds".to_owned(), "10".to_owned())));
         assert_eq!(found.variations.len(), VARIATIONS);
         let dearer = found.variations.iter().find(|variation| variation.what.contains("one more")).expect("varied");
         assert!(dearer.score.worker_hours >= found.chosen.worker_hours * 0.99);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::setting::{Outage, Scaling, ScheduledMin, TargetTracking};
 use crate::{Distribution, LabError, Metric, Setting, parse_duration};
 
-/// A fleet. What is not given is as `infra/polybot.yaml` has it.
+/// A fleet. What is not given is as `infra/polybot.yaml` has it, but for one worker on demand.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct SettingArgs {
     /// Photos that one worker detects side by side [default: 2, or what the bench ran with]
@@ -78,7 +78,7 @@ pub struct SettingArgs {
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=60), help_heading = SCALING)]
     time_scale: Option<u32>,
 
-    /// So many instances are on demand (WorkerOnDemandBase) [default: 1]
+    /// So many instances are on demand (WorkerOnDemandBase, which is 0 by default in the stack) [default: 1]
     #[arg(long, value_name = "WORKERS", help_heading = LOSSES)]
     on_demand_base: Option<u32>,
     /// The percentage on demand above the base (WorkerOnDemandPercent) [default: 0]
