@@ -37,7 +37,7 @@ _CHOSEN_OTHERWISE = {
     "WorkerPrecision": "bf16", "WorkerRectangular": "true",
     "WorkerOnDemandBase": "1", "WorkerOnDemandPercent": "25", "PolybotUpdate": "launch-first",
     "RollbackAlarms": "false", "Shell": "true", "BacklogTarget": "4", "ScalingPolicy": "both", "DemandTarget": "80", "PromiseSeconds": "8",
-    "IdleBeforeZero": "600", "StreamerInterval": "20",
+    "IdleBeforeZero": "600", "StreamerInterval": "5",
     "BudgetDollars": "200", "BudgetEmail": "someone@example.com", "WorkerImageId": "ami-0123456789abcdef0", "ModelObject": "some-bucket/models/yolo.onnx",
     "AlarmTopicArn": f"arn:aws:sns:{emulators.REGION}:{emulators.ACCOUNT}:on-call",
 }
