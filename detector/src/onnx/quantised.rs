@@ -2,13 +2,16 @@
 //!
 //! Such a file is one in `f32` with pairs of QuantizeLinear and DequantizeLinear around its operators, which tell a runtime
 //! with kernels for integers what may be computed so. There are none here, so weights are dequantised once, when loading, and
-//! what only rounds activations is left out: the network then runs as fast as any in `f32`, and finds what its weights
+//! what only rounds activations is left out: the network then runs in `f32`, and finds what its weights
 //! find, without the noise that 8 bits add to every map.
 
 use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+
+/// The most that dequantised weights may take; what is beyond stays to be computed, within the bounds of that.
+const MOST_BYTES: usize = 1 << 30;
 
 /// A tensor's scales and zero points, and the axis that they run along where there are several.
 struct Steps {
@@ -29,6 +32,7 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
         graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (&**output, node))).collect();
     let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
     let (mut weights, mut same, mut replaced) = (Vec::new(), HashMap::new(), HashMap::new());
+    let mut room = MOST_BYTES;
     for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| node.op_type == "DequantizeLinear") {
         let (Some(input), Some(output), Some(steps)) =
             (node.input.first(), node.output.first(), Steps::of(node, &constants))
@@ -36,7 +40,12 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
             continue;
         };
         if let Some(quantised) = constants.get(&**input) {
-            if let Some(tensor) = steps.dequantised(quantised, output) {
+            // Many nodes may read one constant, and each makes another.
+            let bytes = size_of::<f32>() * quantised.raw_data.len().max(quantised.int32_data.len());
+            if bytes <= room
+                && let Some(tensor) = steps.dequantised(quantised, output)
+            {
+                room -= bytes;
                 weights.push(tensor);
                 replaced.insert(index, None);
             }
@@ -57,7 +66,9 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
         } else if outputs.contains(&**output) {
             "Identity"
         } else {
-            same.insert(output.clone(), from.clone());
+            // Where it leads in the end, so that a long chain is not gone along for each of its nodes.
+            let origin = same.get(from).unwrap_or(from).clone();
+            same.insert(output.clone(), origin);
             replaced.insert(index, None);
             continue;
         };

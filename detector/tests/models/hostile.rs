@@ -108,6 +108,21 @@ fn maps_of_any_size_are_not_made() {
 }
 
 /// Found by the fuzzer: tract looked for the end of the permutation until there was no more memory.
+/// A stride may be of any width where the map has one pixel: the result is small all the same.
+#[test]
+fn strides_of_any_width_are_not_gone_along() {
+    let graph = with(|graph| {
+        graph.floats("weights", &[1, 1, 1, 1], vec![1.0]);
+        graph.floats("pixel", &[1, 1, 1, 1], vec![1.0]);
+        graph.step("Add", &["pixel", "mean"], "one", vec![]);
+        graph.step("ConvTranspose", &["one", "weights"], "huge", vec![integers("strides", &[1 << 40, 1 << 40])]);
+    });
+    let started = Instant::now();
+    // Refused or computed: what counts is that it comes to an end.
+    let _ = Model::of_bytes(Path::new("hostile.onnx"), &graph.bytes(), &Options::default());
+    assert!(started.elapsed() < SOON, "after {:?}", started.elapsed());
+}
+
 #[test]
 fn axes_that_are_no_permutation_are_refused() {
     let graph = with(|graph| {

@@ -9,6 +9,9 @@ use crate::engine::kernels::window::Window;
 use crate::engine::ops::Interleave;
 use crate::engine::recipe::Step;
 
+/// The widest stride; exporters write 2.
+const MOST_STRIDE: usize = 64;
+
 /// One axis of a transposed convolution.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
@@ -75,6 +78,8 @@ impl Lowering<'_> {
         ensure!(!matches!(self.values.get(&node.inputs[0]), Some(Value::Padded { .. })), "zeros around its input");
         let input = self.read(node.inputs[0])?;
         let strides = spec.strides();
+        // A wide stride on a map of one pixel is no large result, so nothing else stops it.
+        ensure!(strides.iter().all(|stride| (1..=MOST_STRIDE).contains(stride)), "strides so wide");
         let axes = [0, 1].map(|axis| {
             Axis::new(spec.kernel_shape[axis], strides[axis], before[axis], input.size[axis], output[2 + axis])
         });
