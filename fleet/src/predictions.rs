@@ -458,6 +458,8 @@ impl PredictionStore {
             .client
             .scan()
             .table_name(&self.table)
+            // What was written a moment ago is theirs, too.
+            .consistent_read(true)
             .filter_expression(filter)
             .expression_attribute_values(":person", number(person))
             .expression_attribute_values(":chat", number(group.unwrap_or(person)))
