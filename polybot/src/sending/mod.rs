@@ -25,6 +25,8 @@ const MANY_CHATS: usize = 4096;
 pub(crate) struct Sending {
     shared: Arc<Shared>,
     patience: Duration,
+    /// What can't wait here is tried again later.
+    comes_back: bool,
 }
 
 #[derive(Debug)]
@@ -46,12 +48,12 @@ impl Sending {
     /// Whoever sends waits no longer than `patience` for the chat's turn.
     pub(crate) fn new(patience: Duration) -> Self {
         let shared = Shared { lanes: Mutex::default(), gate: Gate::new(Instant::now()) };
-        Self { shared: Arc::new(shared), patience }
+        Self { shared: Arc::new(shared), patience, comes_back: true }
     }
 
-    /// The same queues, for what is worth no long wait.
+    /// The same queues, for what is worth no long wait, and is not tried again: no later turn is kept for it.
     pub(crate) fn with_patience(&self, patience: Duration) -> Self {
-        Self { shared: Arc::clone(&self.shared), patience: patience.min(self.patience) }
+        Self { shared: Arc::clone(&self.shared), patience: patience.min(self.patience), comes_back: false }
     }
 
     /// Wait until the chat can be written to, without taking its turn: before what is costly to make. A chat that has to wait
@@ -85,7 +87,8 @@ impl Sending {
         let deadline = now + self.patience;
         let later = || {
             let now = Instant::now();
-            NotSent::Later(lane.promise(now).saturating_duration_since(now))
+            let turn = if self.comes_back { lane.promise(now) } else { lane.expected(now) };
+            NotSent::Later(turn.saturating_duration_since(now))
         };
         if lane.expected(now) > deadline {
             return Err(later());
@@ -161,6 +164,19 @@ mod tests {
         assert!(sending.ready(-5).await.is_err());
         sending.send(7, 1, || async { Ok(()) }).await.expect("another chat");
         assert!(begun.elapsed() < PATIENCE, "nobody waited");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_tried_again_takes_no_later_turn() {
+        let sending = Sending::new(PATIENCE);
+        let slow = || async { Err::<(), _>(RequestError::RetryAfter(Seconds::from_seconds(3600))) };
+        assert!(sending.send(-5, 1, slow).await.is_err());
+        let status = sending.with_patience(PATIENCE);
+        for _ in 0..20 {
+            assert!(status.send(-5, 1, slow).await.is_err());
+        }
+        let Err(NotSent::Later(wait)) = sending.send(-5, 1, slow).await else { panic!("not now") };
+        assert!(wait < Duration::from_secs(3610), "{wait:?} for the second that comes back");
     }
 
     #[tokio::test]
