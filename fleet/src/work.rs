@@ -22,12 +22,18 @@ pub const WORK_PREFIX: &str = "work#";
 const RETENTION: u64 = 3600;
 /// The most items in one call (BatchGetItem).
 const MOST_ITEMS: usize = 100;
+/// So often what a throttled table left out is asked for.
+const MOST_ROUNDS: u32 = 5;
+/// Before it is asked for once more; each time this much longer.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What was done in a stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Messages that were finished.
     pub photos: u64,
+    /// How often a slot was at work and done: with these photos, and with what is to be tried again or was asked for directly.
+    pub turns: u64,
     /// For how long slots (threads) were at work, all together.
     pub busy: Duration,
     /// For how long there were slots.
@@ -39,6 +45,7 @@ pub struct Work {
 impl std::ops::AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
         self.photos += other.photos;
+        self.turns += other.turns;
         self.busy += other.busy;
         self.slots += other.slots;
         self.workers += other.workers;
@@ -93,10 +100,11 @@ impl WorkStore {
             .table_name(&self.table)
             .key("prediction_id", S(self.key(stretch)))
             .update_expression(
-                "SET expires_at = :expires_at ADD photos :photos, busy_ms :busy, slots_ms :slots, workers_ms :workers",
+                "SET expires_at = :expires_at ADD photos :photos, turns :turns, busy_ms :busy, slots_ms :slots, workers_ms :workers",
             )
             .expression_attribute_values(":expires_at", N(expires_at.to_string()))
             .expression_attribute_values(":photos", N(work.photos.to_string()))
+            .expression_attribute_values(":turns", N(work.turns.to_string()))
             .expression_attribute_values(":busy", millis(work.busy))
             .expression_attribute_values(":slots", millis(work.slots))
             .expression_attribute_values(":workers", millis(work.workers))
@@ -117,6 +125,7 @@ impl WorkStore {
         let stretches: Vec<u64> = stretches.collect();
         let mut found: HashMap<String, Work> = HashMap::new();
         for some in stretches.chunks(MOST_ITEMS) {
+            let mut rounds = 0;
             let mut asked = Some(some.iter().map(|stretch| self.key(*stretch)).collect::<Vec<_>>());
             while let Some(keys) = asked.take() {
                 let keys = keys.into_iter().map(|key| HashMap::from([("prediction_id".to_owned(), S(key))]));
@@ -136,7 +145,16 @@ impl WorkStore {
                 let key = |key: &HashMap<String, AttributeValue>| Some(key.get("prediction_id")?.as_s().ok()?.clone());
                 let left: Vec<String> =
                     left.map(|left| left.keys().iter().filter_map(key).collect()).unwrap_or_default();
-                asked = (!left.is_empty()).then_some(left);
+                if left.is_empty() {
+                    break;
+                }
+                // The SDK does not retry these: the table is throttled.
+                rounds += 1;
+                if rounds == MOST_ROUNDS {
+                    return Err(AwsError::unexpected(tried(), format!("{} items were throttled", left.len())));
+                }
+                tokio::time::sleep(PAUSE * rounds).await;
+                asked = Some(left);
             }
         }
         Ok(stretches.iter().map(|stretch| found.get(&self.key(*stretch)).copied().unwrap_or_default()).collect())
@@ -155,6 +173,7 @@ fn work_of(item: &HashMap<String, AttributeValue>) -> Work {
     let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or(0_u64);
     Work {
         photos: number("photos"),
+        turns: number("turns"),
         busy: Duration::from_millis(number("busy_ms")),
         slots: Duration::from_millis(number("slots_ms")),
         workers: Duration::from_millis(number("workers_ms")),

@@ -81,7 +81,11 @@ impl Streamer {
     pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
         let mut memory = self.memory();
         loop {
-            match self.publish(&mut memory).await {
+            let published = tokio::select! {
+                published = self.publish(&mut memory) => published,
+                () = shutdown.cancelled() => return,
+            };
+            match published {
                 Ok(published) => {
                     self.ready.store(true, Ordering::Relaxed);
                     self.tell(&published, &mut memory);
@@ -192,6 +196,10 @@ impl Streamer {
         let complete = now().saturating_sub(length.mul_f64(COMPLETE));
         let end = self.work.stretch_at(UNIX_EPOCH + complete);
         let longest = (self.demand.longest_window.as_secs_f64() / length.as_secs_f64()).ceil() as u64;
+        if memory.next_stretch.is_some_and(|next| next > end + 1) {
+            // The clock was set back: what is remembered lies in the future, and would count for as long.
+            *memory = Memory { desired: memory.desired, ..self.memory() };
+        }
         let begin = memory.next_stretch.unwrap_or(0).max(end.saturating_sub(longest));
         if begin >= end {
             return Ok(());
@@ -199,6 +207,7 @@ impl Streamer {
         for (stretch, work) in (begin..end).zip(self.work.read(begin..end).await?) {
             let work = Work {
                 photos: work.photos as f64,
+                turns: work.turns as f64,
                 busy: work.busy.as_secs_f64(),
                 slots: work.slots.as_secs_f64(),
                 workers: work.workers.as_secs_f64(),

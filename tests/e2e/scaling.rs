@@ -163,6 +163,7 @@ async fn workers_add_up_what_they_did() {
     let store = WorkStore::new(client, &stack.resources.table, Duration::from_secs(10));
     let worker = |photos: u64, slots: u64| Work {
         photos,
+        turns: photos + 1,
         busy: Duration::from_secs(photos),
         slots: Duration::from_secs(10 * slots),
         workers: Duration::from_secs(10),

@@ -56,7 +56,7 @@ impl Meter {
         let passed = now.saturating_duration_since(state.counted);
         state.counted = now;
         let busy = passed.saturating_mul(state.busy);
-        state.work += Work { photos: 0, busy, slots: passed.saturating_mul(self.slots), workers: passed };
+        state.work += Work { busy, slots: passed.saturating_mul(self.slots), workers: passed, ..Work::default() };
         state
     }
 }
@@ -69,6 +69,7 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let mut state = self.0.now();
         state.busy = state.busy.saturating_sub(1);
+        state.work.turns += 1;
     }
 }
 
@@ -98,7 +99,7 @@ mod tests {
         drop(other);
         let work = meter.take();
         let passed = before.elapsed();
-        assert_eq!(work.photos, 1);
+        assert_eq!((work.photos, work.turns), (1, 2));
         assert!(work.busy >= Duration::from_millis(50) && work.busy <= 2 * passed, "{work:?}");
         assert!(work.workers >= Duration::from_millis(30), "{work:?}");
         assert_eq!(work.slots, 4 * work.workers);

@@ -92,8 +92,9 @@ impl Estimator {
             self.depths.pop_front();
         }
         let window = self.window(look.at, depth);
-        if window.work.photos > 0.0 && window.work.busy > 0.0 {
-            self.seconds_per_photo = Some(window.work.busy / window.work.photos);
+        // By turns: what failed and is tried again kept slots busy, and is no finished photo.
+        if window.work.turns > 0.0 && window.work.busy > 0.0 {
+            self.seconds_per_photo = Some(window.work.busy / window.work.turns);
         }
         if window.work.workers > 0.0 && window.work.slots > 0.0 {
             self.slots_per_worker = window.work.slots / window.work.workers;
@@ -204,8 +205,13 @@ mod tests {
         let mut estimate = Estimate::default();
         for (number, ten) in (from..).zip(tens) {
             let until = f64::from(number + 1) * 10.0;
-            let work =
-                Work { photos: ten.photos, busy: ten.busy, slots: ten.slots * 10.0, workers: ten.workers * 10.0 };
+            let work = Work {
+                photos: ten.photos,
+                turns: ten.photos,
+                busy: ten.busy,
+                slots: ten.slots * 10.0,
+                workers: ten.workers * 10.0,
+            };
             estimator.worked(Worked { until, seconds: 10.0, work });
             let (visible, in_flight, in_service) = (ten.visible, ten.in_flight, ten.in_service);
             estimate = estimator.look(&Look { at: until, visible, in_flight, in_service });
@@ -267,6 +273,18 @@ mod tests {
             Ten { photos: 900.0, busy: 100.0, slots: 10.0, workers: 2.0, visible: 0, in_flight: 10, in_service: 2 };
         let found = last(&mut estimator, 0, &[Ten { ..both }, Ten { ..both }, both]);
         assert!(near(found.percent, 100.0) && near(found.needed, 2.0), "{found:?}");
+    }
+
+    #[test]
+    fn what_fails_and_is_tried_again_makes_no_photo_longer() {
+        let mut estimator = Estimator::new(DemandSettings::default());
+        for number in 1..=3 {
+            // Nine of ten results could not be stored.
+            let work = Work { photos: 20.0, turns: 200.0, busy: 30.0, slots: 80.0, workers: 40.0 };
+            estimator.worked(Worked { until: f64::from(number) * 10.0, seconds: 10.0, work });
+        }
+        let found = estimator.look(&Look { at: 30.0, visible: 100, in_flight: 8, in_service: 4 });
+        assert!(near(found.seconds_per_photo.unwrap_or_default(), 0.15), "{found:?}");
     }
 
     #[test]

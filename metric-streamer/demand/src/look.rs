@@ -5,6 +5,8 @@
 pub struct Work {
     /// Messages that were finished.
     pub photos: f64,
+    /// How often a slot was at work and done, also with what is to be tried again.
+    pub turns: f64,
     /// For how long slots were at work.
     pub busy: f64,
     /// For how long there were slots, busy or not.
@@ -16,6 +18,7 @@ pub struct Work {
 impl std::ops::AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
         self.photos += other.photos;
+        self.turns += other.turns;
         self.busy += other.busy;
         self.slots += other.slots;
         self.workers += other.workers;

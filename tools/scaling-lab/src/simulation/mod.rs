@@ -645,7 +645,8 @@ impl<'a> Simulation<'a> {
         let seconds = in_seconds(self.now - self.last_look);
         let workers = f64::from(self.in_service) * seconds;
         let slots = workers * f64::from(self.setting.worker.threads);
-        let work = Work { photos: since.answered as f64, busy: since.busy_seconds, slots, workers };
+        let photos = since.answered as f64;
+        let work = Work { photos, turns: photos, busy: since.busy_seconds, slots, workers };
         let at = in_seconds(self.now);
         self.estimator.worked(Worked { until: at, seconds, work });
         let Level { visible, in_flight, .. } = self.books.level;
