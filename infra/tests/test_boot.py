@@ -280,6 +280,14 @@ def test_a_telegram_outage_launches_no_other_machines(boot, fleet):
     assert machine.calls[-1] == "shutdown -P +1"
 
 
+def test_a_metric_that_cannot_be_published_ends_no_polybot(boot, fleet):
+    """metric-streamer beside polybot waits for CloudWatch: photos are answered meanwhile, by this machine."""
+    machine = boot(fleet, "PolybotTemplate", '"curl "*":9090/healthz"')
+    assert machine.status != 0 and last_line(machine)[1]["message"] == "the boot failed"
+    assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result CONTINUE")
+    assert not [call for call in machine.calls if call.startswith("shutdown")]
+
+
 PASSING = ['"dnf "*', '"aws ecr"*', '"docker login"*', '"docker pull"*', '"aws secretsmanager"*']
 
 
