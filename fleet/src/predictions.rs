@@ -133,23 +133,24 @@ impl PredictionStore {
         Ok(Written::from(AwsError::unless_condition_failed(response, tried)?))
     }
 
+    /// The item of this key as it stands. Read consistently: what was written before is seen.
+    async fn item(
+        &self,
+        key: String,
+        tried: impl Fn() -> String,
+    ) -> Result<Option<HashMap<String, AttributeValue>>, AwsError> {
+        let call = self.client.get_item().table_name(&self.table).key("prediction_id", S(key)).consistent_read(true);
+        Ok(call.send().await.map_err(|error| AwsError::new(tried(), error))?.item)
+    }
+
     /// The record of this id. Read consistently: what was written before is seen.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn get(&self, prediction_id: Uuid) -> Result<Option<Prediction>, AwsError> {
         let tried = || self.tried("reading", prediction_id);
-        let response = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("prediction_id", S(prediction_id.to_string()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| AwsError::new(tried(), error))?;
-        response
-            .item
+        self.item(prediction_id.to_string(), tried)
+            .await?
             .map(|item| serde_dynamo::from_item(item).map_err(|error| AwsError::unexpected(tried(), error)))
             .transpose()
     }
@@ -479,17 +480,9 @@ impl PredictionStore {
     /// [`AwsError`] after the SDK's retries.
     pub async fn belonging(&self, key: &str) -> Result<Option<Belonging>, AwsError> {
         let tried = || format!("reading {key} in {}", self.table);
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("prediction_id", S(key.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| AwsError::new(tried(), error))?;
+        let found = self.item(key.to_owned(), tried).await?;
         let is_tombstone = |item: &HashMap<String, AttributeValue>| item.get("chat_id") == Some(&number(NOBODY));
-        found.item.filter(|item| !is_tombstone(item)).map(|item| belonging(&item, tried)).transpose()
+        found.filter(|item| !is_tombstone(item)).map(|item| belonging(&item, tried)).transpose()
     }
 
     /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
