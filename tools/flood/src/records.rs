@@ -7,16 +7,18 @@ use std::time::Duration;
 use fleet::predictions::{MOST_STANDINGS, Standing};
 use fleet::{PredictionStore, Status};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::accounts::JobNumber;
 use crate::books::Books;
 use crate::lookout::Lookout;
 
-/// How often records are looked at. Answers are seen that much late at worst where they come in order; the report says
-/// how late they were.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often records are looked at, where few are waited for. Answers are seen that much late at worst where they come in
+/// order; the report says how late they were.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// So many records a second at most: a look at many takes its time, so that the flood's looking is no load of its own.
+const RECORDS_A_SECOND: u32 = 1500;
 
 /// When a job counts as answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +61,15 @@ impl Records {
 
     /// Look again and again, for as long as this is polled.
     pub(crate) async fn watch(&self, books: &Books) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            self.look(books).await;
+            let began = Instant::now();
+            let looked_at = u32::try_from(self.look(books).await).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(began + pause(looked_at)).await;
         }
     }
 
-    async fn look(&self, books: &Books) {
+    /// Returns how many records were looked at.
+    async fn look(&self, books: &Books) -> usize {
         let chosen = self.lookout().choose(books.now());
         let mut calls = JoinSet::new();
         for ids in chosen.chunks(MOST_STANDINGS) {
@@ -81,6 +83,7 @@ impl Records {
                 Err(error) => books.note(format!("answers could not be looked for: {error}")),
             }
         }
+        chosen.len()
     }
 
     fn take(&self, books: &Books, ids: &[Uuid], standings: Vec<Standing>) {
@@ -101,5 +104,21 @@ impl Records {
     fn is_end(&self, standing: &Standing) -> bool {
         let told = self.answered_when == AnsweredWhen::Done || standing.delivered_at.is_some();
         standing.status != Status::Queued && told
+    }
+}
+
+/// From one look at so many records to the next.
+fn pause(records: u32) -> Duration {
+    LOOK_EVERY.max(Duration::from_secs(1) * records / RECORDS_A_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_records_are_looked_at_often_and_many_seldom() {
+        let ms = Duration::from_millis;
+        assert_eq!((pause(0), pause(30), pause(75), pause(300)), (ms(25), ms(25), ms(50), ms(200)));
     }
 }
