@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::xml::Node;
 
@@ -153,6 +154,22 @@ impl Group {
     pub(crate) fn instance_mut(&mut self, id: &str) -> Option<&mut Instance> {
         self.instances.iter_mut().find(|i| i.id == id)
     }
+
+    pub(super) fn desire(&mut self, desired: u32, by: &str) {
+        if desired != self.desired_capacity {
+            self.cause = format!(
+                "At {} a user request {by} changing the desired capacity from {} to {desired}.",
+                shown_time(OffsetDateTime::now_utc()),
+                self.desired_capacity
+            );
+            self.desired_capacity = desired;
+        }
+    }
+}
+
+/// A time as Auto Scaling writes it.
+pub(super) fn shown_time(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).expect("the years of this program have four digits")
 }
 
 #[cfg(test)]
