@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::events::Subscription;
-use crate::server::Shared;
+use crate::shared::Shared;
+use crate::subscription::Subscription;
 use crate::user::User;
 
 /// What people can do and see in a running [`crate::Sandbox`]: for a page, or whatever else lives beside its owner.

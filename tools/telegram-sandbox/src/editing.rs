@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::events::EventKind;
 use crate::message::{Content, Message};
-use crate::methods::{named_message, open_chat};
+use crate::named::{named_message, open_chat};
 use crate::params::Params;
 use crate::refusal::Refusal;
 use crate::sending;

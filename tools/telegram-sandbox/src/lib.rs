@@ -5,9 +5,10 @@
 //! [`Sandbox::events`] tell what the bot did about it.
 //!
 //! The state (`state.rs` and the files it holds: chats, messages, files, outbox, events) is pure: it takes values and
-//! gives values. Only `server.rs`, `polling.rs` and `webhook.rs` know sockets.
+//! gives values. Only `server.rs`, `polling.rs` and `webhook_posts.rs` know sockets.
 
 mod app;
+mod bot_command;
 mod chat;
 mod editing;
 mod entities;
@@ -17,6 +18,7 @@ mod files;
 mod limits;
 mod message;
 mod methods;
+mod named;
 mod options;
 mod outbox;
 mod params;
@@ -26,19 +28,23 @@ mod refusal;
 mod sandbox;
 mod sending;
 mod server;
+mod shared;
 mod state;
+mod subscription;
 mod user;
 mod webhook;
+mod webhook_posts;
 
 pub use app::App;
+pub use bot_command::BotCommand;
 pub use chat::{ChatKind, Forbidden};
-pub use events::{Event, EventKind, Subscription, Timeout};
+pub use events::{Event, EventKind};
 pub use faults::Fault;
 pub use limits::RateLimits;
 pub use message::{Attachment, AttachmentKind, Button, ChatMessage};
-pub use methods::BotCommand;
 pub use options::SandboxOptions;
 pub use post::Post;
 pub use sandbox::Sandbox;
+pub use subscription::{Subscription, Timeout};
 pub use user::{CannotPost, User};
-pub use webhook::WebhookStatus;
+pub use webhook_posts::WebhookStatus;

@@ -2,25 +2,17 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::bot_command::BotCommand;
 use crate::events::EventKind;
 use crate::files::MAX_DOWNLOAD;
+use crate::named::{allowed_updates, named_chat, named_message, open_chat};
 use crate::params::Params;
 use crate::refusal::Refusal;
 use crate::state::World;
 use crate::webhook::Webhook;
 use crate::{editing, sending};
-
-/// A command as the bot announced it with `setMyCommands`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BotCommand {
-    /// The command, without the slash.
-    pub command: String,
-    /// What it does.
-    pub description: String,
-}
 
 /// Does one call. `getUpdates`, the only method that waits, is in `polling.rs`.
 pub(crate) fn call(world: &mut World, method: &str, params: &Params, now: Instant) -> Result<Value, Refusal> {
@@ -60,38 +52,6 @@ fn me(world: &World) -> Value {
     me["can_connect_to_business"] = json!(false);
     me["has_main_web_app"] = json!(false);
     me
-}
-
-/// The chat a call names; a private chat whose person blocked the bot refuses.
-pub(crate) fn open_chat(world: &World, params: &Params) -> Result<i64, Refusal> {
-    let chat_id = named_chat(world, params)?;
-    let Some(chat) = world.chats.get(&chat_id) else { return Ok(chat_id) };
-    if let Some(supergroup) = chat.migrated_to {
-        return Err(Refusal::migrated(supergroup));
-    }
-    if chat.bot_blocked {
-        return Err(Refusal::new(403, "Forbidden: bot was blocked by the user"));
-    }
-    Ok(chat_id)
-}
-
-pub(crate) fn named_chat(world: &World, params: &Params) -> Result<i64, Refusal> {
-    let Some(name) = params.text("chat_id").filter(|name| !name.is_empty()) else {
-        return Err(Refusal::bad_request("chat_id is empty"));
-    };
-    let chat_id = name.parse().map_err(|_| Refusal::chat_not_found())?;
-    if world.chats.contains_key(&chat_id) { Ok(chat_id) } else { Err(Refusal::chat_not_found()) }
-}
-
-pub(crate) fn named_message(params: &Params) -> Result<i32, Refusal> {
-    let id = params.integer("message_id").and_then(|id| i32::try_from(id).ok());
-    id.ok_or_else(|| Refusal::bad_request("message identifier is not specified"))
-}
-
-/// The kinds of updates a call asks for, if it says anything about them.
-pub(crate) fn allowed_updates(params: &Params) -> Result<Option<Vec<String>>, Refusal> {
-    let Some(kinds) = params.nested("allowed_updates")? else { return Ok(None) };
-    serde_json::from_value(kinds).map(Some).map_err(|_| Refusal::bad_request("can't parse allowed updates list"))
 }
 
 fn set_webhook(world: &mut World, params: &Params) -> Result<Value, Refusal> {

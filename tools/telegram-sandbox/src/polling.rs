@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::methods::allowed_updates;
+use crate::named::allowed_updates;
 use crate::params::Params;
 use crate::refusal::Refusal;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Telegram waits no longer, whatever is asked for.
 const LONGEST_WAIT: i64 = 50;

@@ -11,17 +11,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::bot_command::BotCommand;
 use crate::chat::{ChatKind, Forbidden};
-use crate::events::{Event, EventKind, Subscription, Timeout};
+use crate::events::{Event, EventKind};
 use crate::faults::Fault;
 use crate::limits::RateLimits;
 use crate::message::{AttachmentKind, ChatMessage};
-use crate::methods::BotCommand;
 use crate::options::SandboxOptions;
-use crate::server::{self, Shared};
+use crate::server;
+use crate::shared::Shared;
 use crate::state::World;
+use crate::subscription::{Subscription, Timeout};
 use crate::user::User;
-use crate::webhook::{self, WebhookStatus};
+use crate::webhook_posts::{self, WebhookStatus};
 
 /// How long calls that are being answered may take to end when the sandbox stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
@@ -41,7 +43,7 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let client = webhook::client().map_err(io::Error::other)?;
+        let client = webhook_posts::client().map_err(io::Error::other)?;
         let mut world = World::new(&options);
         world.routes.twice = options.deliver_twice;
         let shared = Arc::new(Shared::new(&options, world));
@@ -49,7 +51,7 @@ impl Sandbox {
         let serve = axum::serve(listener, server::router(shared.clone()))
             .with_graceful_shutdown(async move { stop.cancelled().await });
         let server = tokio::spawn(async move { serve.await });
-        let webhook = tokio::spawn(webhook::run(shared.clone(), client));
+        let webhook = tokio::spawn(webhook_posts::run(shared.clone(), client));
         Ok(Self { shared, address, token: options.token, server: Some(server), webhook: Some(webhook) })
     }
 

@@ -8,7 +8,7 @@ use crate::chat::Forbidden;
 use crate::events::EventKind;
 use crate::files::{MAX_PHOTO, MAX_UPLOAD, dimensions};
 use crate::message::{AttachmentKind, Content, Message, buttons};
-use crate::methods::open_chat;
+use crate::named::open_chat;
 use crate::params::{Params, Upload};
 use crate::refusal::Refusal;
 use crate::state::{World, unix_seconds};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -14,68 +14,16 @@ use axum::routing::{any, get};
 use bytes::Bytes;
 use http_body_util::{Full, Limited};
 use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::faults::Fault;
 use crate::files::{MAX_DOWNLOAD, MAX_UPLOAD};
-use crate::options::SandboxOptions;
 use crate::params::Params;
 use crate::refusal::Refusal;
-use crate::state::World;
+use crate::shared::Shared;
 use crate::{methods, polling};
 
 /// Room for the other parts of a form beside the largest file.
 const MAX_BODY: usize = MAX_UPLOAD + 1024 * 1024;
-
-/// What the server, the webhook and the people share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    token: String,
-    world: Mutex<World>,
-    /// As [`crate::SandboxOptions::local_files`].
-    local_files: Option<PathBuf>,
-    /// Counts changes, so that whoever waits looks again.
-    pub(crate) changed: watch::Sender<u64>,
-    /// How many events there are.
-    pub(crate) events_length: watch::Sender<usize>,
-    pub(crate) stop: CancellationToken,
-}
-
-impl Shared {
-    pub(crate) fn new(options: &SandboxOptions, world: World) -> Self {
-        Self {
-            token: options.token.clone(),
-            local_files: options.local_files.clone(),
-            world: Mutex::new(world),
-            changed: watch::Sender::new(0),
-            events_length: watch::Sender::new(0),
-            stop: CancellationToken::new(),
-        }
-    }
-
-    /// To look. What changes goes through [`Self::change`], so that those who wait are told.
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        // A test's closure that panicked while it looked has changed nothing.
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
-        let (result, length) = {
-            let mut world = self.world();
-            let result = change(&mut world);
-            (result, world.events_length())
-        };
-        self.events_length.send_if_modified(|known| {
-            // Two changes may come here in the other order.
-            let more = length > *known;
-            *known = length.max(*known);
-            more
-        });
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
-        result
-    }
-}
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()

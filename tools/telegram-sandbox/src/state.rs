@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::bot_command::BotCommand;
 use crate::chat::{Account, Chat, ChatKind};
 use crate::events::{Event, EventKind};
 use crate::faults::Faults;
 use crate::files::Files;
 use crate::limits::Limiter;
 use crate::message::{Attachment, ChatMessage, Content, FileRef, Message, buttons};
-use crate::methods::BotCommand;
 use crate::options::SandboxOptions;
 use crate::outbox::Outbox;
 use crate::webhook::{Routes, Webhook};

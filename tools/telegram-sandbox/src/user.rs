@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::events::EventKind;
 use crate::message::{Content, Message, buttons};
 use crate::post::Post;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::state::{Press, World, unix_seconds};
 
 /// A person in a chat: their own with the bot, or a group ([`User::in_chat`]). Everything takes effect at once; nothing
