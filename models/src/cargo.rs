@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::Progress;
+use crate::progress::Progress;
 
 /// A program and the folder that it keeps crates in.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use crate::Progress;
+use crate::progress::Progress;
 
 /// A response body larger than this is no model of this project.
 const MAX_DOWNLOAD: u64 = 2 << 30;

@@ -9,9 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::cargo::Cargo;
 use crate::download;
 use crate::manifest::{Entry, Source};
-
-/// Told each step in words, for example to show it.
-pub type Progress<'a> = &'a dyn Fn(&str);
+use crate::progress::Progress;
 
 /// What is unpacked to more than this is no model of this project.
 const MAX_UNPACKED: u64 = 2 << 30;

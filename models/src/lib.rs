@@ -6,12 +6,14 @@ mod cargo;
 mod download;
 mod fetch;
 mod manifest;
+mod progress;
 
 use std::path::{Path, PathBuf};
 
 use cargo::Cargo;
-pub use fetch::{FetchError, Progress};
+pub use fetch::FetchError;
 pub use manifest::{Entry, Manifest, Source};
+pub use progress::Progress;
 
 /// The model used where none is named.
 pub const DEFAULT: &str = "yolo12n";
