@@ -1,14 +1,14 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use fleet::BuildInfo;
 
-use crate::scaling::{Scaling, ScalingPolicy, TimeScale};
+use crate::demo::DemoArgs;
+use crate::detect::DetectArgs;
+use crate::up::UpArgs;
 use crate::{child, demo, detect, flood, lab, up};
 
 /// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
@@ -45,116 +45,6 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-}
-
-#[derive(clap::Args, Debug)]
-pub(crate) struct DetectArgs {
-    /// The photo
-    pub(crate) photo: PathBuf,
-    /// Write the annotated photo here [default: NAME.detected.jpg in the current folder]
-    #[arg(long)]
-    pub(crate) out: Option<PathBuf>,
-    /// Print the Prediction as JSON instead of the bot's answer
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The longest to wait for the answer, in seconds
-    #[arg(long, default_value_t = 120)]
-    timeout: u64,
-    /// A model of models.toml by name, or the path of an ONNX file
-    #[arg(long, env, default_value = models::DEFAULT)]
-    pub(crate) model: String,
-}
-
-#[derive(clap::Args, Debug)]
-pub(crate) struct UpArgs {
-    /// A model of models.toml by name, or the path of an ONNX file
-    #[arg(long, env, default_value = models::DEFAULT)]
-    pub(crate) model: String,
-    /// The page's port on loopback; 0 takes a free one
-    #[arg(long, default_value_t = 0)]
-    pub(crate) port: u16,
-    /// Keep photos, records and jobs in this folder, for the next start. Without it they are gone at the end
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Write what another terminal needs to use the fleet into this file, for `source FILE` there, instead of printing it.
-    /// The file is there for as long as the fleet is
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env: Option<PathBuf>,
-    #[command(flatten)]
-    scaling: ScalingArgs,
-}
-
-impl UpArgs {
-    pub(crate) fn scaling(&self) -> Scaling {
-        self.scaling.scaling()
-    }
-}
-
-#[derive(clap::Args, Debug)]
-pub(crate) struct DemoArgs {
-    /// A model of models.toml by name, the path of an ONNX file, or `stand-in:MILLISECONDS`, which detects nothing and
-    /// takes that time for each photo
-    #[arg(long, env, default_value = models::DEFAULT)]
-    pub(crate) model: String,
-    /// Where the report goes: demo.html, demo.json and the timeline
-    #[arg(long, default_value = "demo-report")]
-    pub(crate) out: PathBuf,
-    /// The most workers, each with one thread
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..=16))]
-    pub(crate) max: u32,
-}
-
-/// How the group of workers scales.
-#[derive(clap::Args, Debug)]
-pub(crate) struct ScalingArgs {
-    /// How much faster than in AWS the group scales: 10 makes ten seconds one, 60 a minute a second, 1 is as in AWS
-    #[arg(long, default_value_t = TimeScale::default())]
-    time_scale: TimeScale,
-    /// What it scales by: workers needed (WorkerDemand), the backlog per worker (BacklogPerInstance), or both
-    #[arg(long, value_enum, default_value_t = ScalingPolicy::Demand)]
-    policy: ScalingPolicy,
-    /// Workers needed in percent of those in service that the group is to keep to
-    #[arg(long, default_value_t = 100.0, value_parser = positive)]
-    demand_target: f64,
-    /// The backlog per worker that the group is to keep to, where it scales by that
-    #[arg(long, default_value_t = 10.0, value_parser = positive)]
-    target: f64,
-    /// The period of the alarms in AWS's seconds
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(10..=60))]
-    period: u64,
-    /// The fewest workers; 0 lets the last one go when nothing was sent for a quarter of an hour of AWS's
-    #[arg(long, default_value_t = 1)]
-    min: u32,
-    /// The most workers, each with one thread [default: the number of cores, at least 2]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    max: Option<u32>,
-}
-
-impl ScalingArgs {
-    pub(crate) fn scaling(&self) -> Scaling {
-        let default = Scaling::default();
-        Scaling {
-            max_size: self.max.unwrap_or(default.max_size),
-            min_size: self.min,
-            policy: self.policy,
-            demand_target: self.demand_target,
-            backlog_target: self.target,
-            period: Duration::from_secs(self.period),
-            time_scale: self.time_scale,
-            ..default
-        }
-    }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| "expected a number greater than 0".into())
-}
-
-impl DetectArgs {
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
 }
 
 /// Run the program with this process's arguments.

@@ -9,12 +9,35 @@ use detector::photo;
 use embedded_aws::Service;
 use fleet::Status;
 
-use crate::cli::DetectArgs;
 use crate::resources::prediction_of;
 use crate::{Options, Stack};
 
 /// How long the record may lag behind the answer.
 const SETTLE: Duration = Duration::from_secs(10);
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DetectArgs {
+    /// The photo
+    photo: PathBuf,
+    /// Write the annotated photo here [default: NAME.detected.jpg in the current folder]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the Prediction as JSON instead of the bot's answer
+    #[arg(long)]
+    json: bool,
+    /// The longest to wait for the answer, in seconds
+    #[arg(long, default_value_t = 120)]
+    timeout: u64,
+    /// A model of models.toml by name, or the path of an ONNX file
+    #[arg(long, env, default_value = models::DEFAULT)]
+    model: String,
+}
+
+impl DetectArgs {
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
 
 pub(crate) async fn run(args: DetectArgs) -> anyhow::Result<()> {
     let bytes = readable_photo(&args.photo)?;

@@ -15,6 +15,7 @@ pub mod page;
 mod real_telegram;
 mod resources;
 pub mod scaling;
+mod scaling_args;
 mod shell;
 mod stack;
 mod up;

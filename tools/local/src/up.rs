@@ -1,16 +1,42 @@
 //! No command: everything runs until ctrl-c.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::cli::UpArgs;
 use crate::page::{self, Page};
-use crate::scaling::{Launcher, LocalGroup};
+use crate::scaling::{Launcher, LocalGroup, Scaling};
+use crate::scaling_args::ScalingArgs;
 use crate::shell::{self, EnvFile};
 use crate::{Options, RealTelegram, Stack};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct UpArgs {
+    /// A model of models.toml by name, or the path of an ONNX file
+    #[arg(long, env, default_value = models::DEFAULT)]
+    model: String,
+    /// The page's port on loopback; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Keep photos, records and jobs in this folder, for the next start. Without it they are gone at the end
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Write what another terminal needs to use the fleet into this file, for `source FILE` there, instead of printing it.
+    /// The file is there for as long as the fleet is
+    #[arg(long, value_name = "FILE")]
+    env: Option<PathBuf>,
+    #[command(flatten)]
+    scaling: ScalingArgs,
+}
+
+impl UpArgs {
+    pub(crate) fn scaling(&self) -> Scaling {
+        self.scaling.scaling()
+    }
+}
 
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     // First: nothing is started for a page that has no place.

@@ -1,13 +1,12 @@
 //! `demo`: the fleet scales before your eyes. A flood of more photos than one worker can do, the group growing to meet it
 //! and shrinking after it, ten seconds of AWS's time each second, and a report of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use flood::{Door, Fleet, Flood, Photo, Report};
 
-use crate::cli::DemoArgs;
 use crate::scaling::Scaling;
 use crate::{Options, Stack, up};
 
@@ -25,6 +24,20 @@ const LIMIT: Duration = Duration::from_secs(170);
 const GROWN: usize = 3;
 /// The photos of a person who writes to the bot while the flood comes.
 const PERSON: &str = "Ada";
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// A model of models.toml by name, the path of an ONNX file, or `stand-in:MILLISECONDS`, which detects nothing and
+    /// takes that time for each photo
+    #[arg(long, env, default_value = models::DEFAULT)]
+    model: String,
+    /// Where the report goes: demo.html, demo.json and the timeline
+    #[arg(long, default_value = "demo-report")]
+    out: PathBuf,
+    /// The most workers, each with one thread
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..=16))]
+    max: u32,
+}
 
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     up::located(&args.model).await?;

@@ -6,23 +6,23 @@ use anyhow::Context;
 use embedded_aws::LifecycleState;
 use tokio_util::sync::CancellationToken;
 
-use super::Launcher;
+use super::machines::Machines;
 use crate::Child;
 
 /// How long a worker may take to stop when everything stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Live until the process has ended, whoever ended it.
-pub(super) async fn live(launcher: Launcher, id: String, boot: Duration) {
-    let instance = Instance { plug: launcher.plug(&id), launcher: &launcher, id: &id };
+pub(super) async fn live(machines: Machines, id: String, boot: Duration) {
+    let instance = Instance { plug: machines.plug(&id), machines: &machines, id: &id };
     instance.boot_and_serve(boot).await;
-    launcher.forget(&id);
+    machines.forget(&id);
     // The group may have been deleted, with its instances.
-    let _ = launcher.parts().auto_scaling.terminated(&id);
+    let _ = machines.parts().auto_scaling.terminated(&id);
 }
 
 struct Instance<'a> {
-    launcher: &'a Launcher,
+    machines: &'a Machines,
     id: &'a str,
     /// Cancelled when somebody pulls it.
     plug: CancellationToken,
@@ -44,11 +44,11 @@ impl Instance<'_> {
             () = tokio::time::sleep(boot) => {}
             _ = self.interrupted() => return,
         }
-        let mut child = match (self.launcher.parts().start)(self.id) {
+        let mut child = match (self.machines.parts().start)(self.id) {
             Ok(child) => child,
             Err(error) => return self.wait_after(&error).await,
         };
-        self.launcher.set_process(self.id, child.id());
+        self.machines.set_process(self.id, child.id());
         // In service is who takes jobs, and not who merely runs.
         let takes_jobs = async {
             let address = child.ready().await?;
@@ -60,17 +60,17 @@ impl Instance<'_> {
             end = self.interrupted() => return self.end(child, end).await,
         };
         match ready {
-            Ok(address) => self.launcher.set_ready(self.id, address),
+            Ok(address) => self.machines.set_ready(self.id, address),
             Err(error) => {
-                self.launcher.set_process(self.id, None);
+                self.machines.set_process(self.id, None);
                 return self.wait_after(&error).await;
             }
         }
-        let end = match self.launcher.parts().auto_scaling.in_service(self.id) {
+        let end = match self.machines.parts().auto_scaling.in_service(self.id) {
             Ok(()) => tokio::select! {
                 status = child.ended() => {
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                    self.launcher.trouble(format!("the worker of {} ended ({status}); the group replaces it", self.id));
+                    self.machines.trouble(format!("the worker of {} ended ({status}); the group replaces it", self.id));
                     End::Died
                 }
                 end = self.interrupted() => end,
@@ -86,13 +86,13 @@ impl Instance<'_> {
         tokio::select! {
             () = self.state(|state| state.is_none_or(LifecycleState::is_terminating)) => End::Asked,
             () = self.plug.cancelled() => End::Died,
-            () = self.launcher.parts().stopping.cancelled() => End::Stopping,
+            () = self.machines.parts().stopping.cancelled() => End::Stopping,
         }
     }
 
     /// Until the group has this instance in a state like this; `None` if it has it no more.
     async fn state(&self, wanted: impl Fn(Option<LifecycleState>) -> bool) {
-        let auto_scaling = &self.launcher.parts().auto_scaling;
+        let auto_scaling = &self.machines.parts().auto_scaling;
         let mut changes = auto_scaling.changes();
         loop {
             changes.mark_unchanged();
@@ -130,24 +130,24 @@ impl Instance<'_> {
         };
         tokio::select! {
             _ = child.ended() => {}
-            () = tokio::time::sleep(self.launcher.parts().drain) => {
-                self.launcher.trouble(format!("the worker of {} did not stop in time and was killed", self.id));
+            () = tokio::time::sleep(self.machines.parts().drain) => {
+                self.machines.trouble(format!("the worker of {} did not stop in time and was killed", self.id));
             }
             () = let_go => {}
             () = self.plug.cancelled() => {}
-            () = self.launcher.parts().stopping.cancelled() => return child.stop(GRACE).await,
+            () = self.machines.parts().stopping.cancelled() => return child.stop(GRACE).await,
         }
         let _ = child.kill().await;
         if self.is(LifecycleState::TerminatingWait)
             && let Err(error) = self.complete_lifecycle_action().await
         {
-            self.launcher.trouble(format!("{error:#}"));
+            self.machines.trouble(format!("{error:#}"));
         }
     }
 
     /// What a worker on EC2 does by itself at the end of its drain.
     async fn complete_lifecycle_action(&self) -> anyhow::Result<()> {
-        let parts = self.launcher.parts();
+        let parts = self.machines.parts();
         let hooks = parts.client.describe_lifecycle_hooks().auto_scaling_group_name(&parts.group).send().await;
         let hooks = hooks.with_context(|| format!("can't read the lifecycle hooks of the group {}", parts.group))?;
         let ends = |transition: &str| transition.ends_with("EC2_INSTANCE_TERMINATING");
@@ -167,13 +167,13 @@ impl Instance<'_> {
     }
 
     fn is(&self, state: LifecycleState) -> bool {
-        let instance = self.launcher.parts().auto_scaling.instance(self.id);
+        let instance = self.machines.parts().auto_scaling.instance(self.id);
         instance.is_some_and(|(_, instance)| instance.state == state)
     }
 
     /// The worker did not start. The instance stays `Pending` for a while, so that its replacement comes later.
     async fn wait_after(&self, error: &anyhow::Error) {
-        let wait = self.launcher.failed(self.id, error);
+        let wait = self.machines.failed(self.id, error);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = self.interrupted() => {}

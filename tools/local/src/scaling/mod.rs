@@ -20,11 +20,13 @@ mod alarms;
 mod cause;
 mod instance;
 mod launcher;
+mod machines;
 mod metric;
 mod policy;
 mod time_scale;
 
-pub use launcher::{Launcher, Machine, NoSuchMachine};
+pub use launcher::Launcher;
+pub use machines::{Machine, NoSuchMachine};
 pub use metric::Metric;
 pub use policy::{BACKLOG_POLICY, DEMAND_POLICY};
 pub use time_scale::TimeScale;
@@ -157,7 +159,7 @@ impl LocalGroup {
         let troubles = Troubles::default();
         let policy = policy::PolicyLoop::create(config, group, queue_url, scaling, Arc::clone(&troubles)).await?;
         let client = aws_sdk_autoscaling::Client::new(config);
-        let launcher = Launcher::new(launcher::Parts {
+        let launcher = Launcher::new(machines::Parts {
             auto_scaling,
             client,
             group: group.to_owned(),
