@@ -7,9 +7,12 @@ use uuid::Uuid;
 
 use crate::AwsError;
 
-const ORIGINALS: &str = "images/original/";
-const SHARED: &str = "images/original/shared/";
-const PREDICTED: &str = "images/predicted/";
+/// Where the photos lie as users sent them.
+pub const ORIGINALS: &str = "images/original/";
+/// Where photos lie that many jobs name.
+pub const SHARED: &str = "images/original/shared/";
+/// Where the annotated photos lie.
+pub const PREDICTED: &str = "images/predicted/";
 
 /// The key of a photo as the user sent it; `extension` without the dot, letters and digits only.
 #[must_use]

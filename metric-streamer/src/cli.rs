@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use fleet::BuildInfo;
 use fleet::service::{self, HealthCheck};
 
@@ -26,6 +26,12 @@ enum Command {
     Serve(Box<Settings>),
     /// Ask the service on this machine whether it is well
     Healthcheck(HealthCheck),
+}
+
+/// The command line, to read what it takes.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Run the program with these arguments, the first being its name.

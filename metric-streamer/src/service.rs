@@ -24,6 +24,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = fleet::telemetry::collect_metrics(build)?;
+    crate::describe_metrics();
     let config = fleet::aws::config().await;
     let streamer = Streamer {
         queue: JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url),

@@ -4,15 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, LifecycleState};
-use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use demand::{DemandSettings, Estimate, Estimator, Look, Why, Work, Worked};
 use fleet::{AwsError, JobQueue, WorkStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
-
-/// The CloudWatch namespace of all that is published here.
-pub const NAMESPACE: &str = "Polybot";
+use crate::published::{DIMENSIONS, NAMESPACE, PublishedMetric};
 
 /// Looks come so much later than a report's stretch of time ends, as a share of the stretch: workers spread their reports over a
 /// twentieth of it.
@@ -154,37 +152,37 @@ impl Streamer {
             in_flight: depth.in_flight,
             in_service: group.in_service,
         });
-        let metric = |name: &str, value: f64, unit: StandardUnit| {
-            // To the second for those that policies follow: their alarms have periods of ten.
-            let resolution = if matches!(name, "WorkerDemand" | "BacklogPerInstance") { 1 } else { 60 };
-            MetricDatum::builder()
-                .metric_name(name)
-                .value(value)
-                .unit(unit)
-                .storage_resolution(resolution)
-                .dimensions(Dimension::builder().name("QueueName").value(self.queue.name()).build())
-                .dimensions(Dimension::builder().name("AutoScalingGroupName").value(&self.group).build())
-                .build()
+        let value = |metric| {
+            Some(match metric {
+                PublishedMetric::WorkerDemand => estimate.percent,
+                PublishedMetric::BacklogPerInstance => backlog.per_instance(),
+                PublishedMetric::WorkersNeeded => estimate.needed,
+                PublishedMetric::WorkersKeepingUp => estimate.keeping_up(),
+                PublishedMetric::ArrivalRate => estimate.arrivals,
+                // Unknown until workers have reported.
+                PublishedMetric::SecondsPerPhoto => return estimate.seconds_per_photo,
+                PublishedMetric::BacklogVisible => depth.visible as f64,
+                PublishedMetric::BacklogInFlight => depth.in_flight as f64,
+                PublishedMetric::InServiceInstances => f64::from(group.in_service),
+            })
         };
-        let seconds_per_photo =
-            estimate.seconds_per_photo.map(|seconds| metric("SecondsPerPhoto", seconds, StandardUnit::Seconds));
-        let call = self
-            .cloud_watch
+        let [of_queue, of_group] = DIMENSIONS;
+        let datum = |metric: PublishedMetric| {
+            let datum = MetricDatum::builder()
+                .metric_name(metric.name())
+                .value(value(metric)?)
+                .unit(metric.unit())
+                .storage_resolution(metric.resolution())
+                .dimensions(Dimension::builder().name(of_queue).value(self.queue.name()).build())
+                .dimensions(Dimension::builder().name(of_group).value(&self.group).build());
+            Some(datum.build())
+        };
+        let data = PublishedMetric::ALL.into_iter().filter_map(datum).collect();
+        self.cloud_watch
             .put_metric_data()
             .namespace(NAMESPACE)
-            .metric_data(metric("WorkerDemand", estimate.percent, StandardUnit::Percent))
-            .metric_data(metric("BacklogPerInstance", backlog.per_instance(), StandardUnit::None))
-            .metric_data(metric("WorkersNeeded", estimate.needed, StandardUnit::Count))
-            .metric_data(metric("WorkersKeepingUp", estimate.keeping_up(), StandardUnit::Count))
-            .metric_data(metric("ArrivalRate", estimate.arrivals, StandardUnit::CountSecond))
-            .metric_data(metric("BacklogVisible", depth.visible as f64, StandardUnit::Count))
-            .metric_data(metric("BacklogInFlight", depth.in_flight as f64, StandardUnit::Count))
-            .metric_data(metric("InServiceInstances", f64::from(group.in_service), StandardUnit::Count));
-        let call = match seconds_per_photo {
-            Some(seconds_per_photo) => call.metric_data(seconds_per_photo),
-            None => call,
-        };
-        call.send()
+            .set_metric_data(Some(data))
+            .send()
             .await
             .map_err(|error| AwsError::new(format!("publishing the backlog to CloudWatch as {NAMESPACE}"), error))?;
         Ok(Published { backlog, estimate, group })

@@ -11,6 +11,7 @@ mod content;
 pub mod darkroom;
 pub mod dead_letters;
 pub mod delivery;
+mod described_metrics;
 pub mod detection;
 pub mod forgetting;
 mod http;
@@ -33,8 +34,9 @@ pub mod sweep;
 pub mod telegram;
 pub mod updates;
 
-pub use cli::main;
+pub use cli::{command, main};
 use delivery::{DeliverError, Delivered, Delivery};
+pub use described_metrics::describe_metrics;
 use detection::Detection;
 pub use service::run;
 pub use settings::Settings;

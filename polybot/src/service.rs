@@ -42,6 +42,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = fleet::telemetry::collect_metrics(build)?;
+    crate::describe_metrics();
     let config = fleet::aws::config().await;
     let token = secret::telegram_token(&settings, &config).await?;
     let memory = Memory::default();

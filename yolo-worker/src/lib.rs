@@ -9,6 +9,7 @@ mod callback;
 mod check;
 mod cli;
 mod consumer;
+mod described_metrics;
 mod detect;
 mod drain;
 mod heartbeat;
@@ -24,8 +25,9 @@ mod service;
 mod settings;
 
 pub use callback::Callback;
-pub use cli::main;
+pub use cli::{command, main};
 pub use consumer::Consumer;
+pub use described_metrics::describe_metrics;
 pub use inference::InferencePool;
 pub use memory::Memory;
 pub use network::Network;

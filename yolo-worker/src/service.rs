@@ -31,6 +31,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = fleet::telemetry::collect_metrics(build)?;
+    crate::describe_metrics();
     let threads = settings.threads();
     let network = settings.network.clone();
     let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
