@@ -4,6 +4,7 @@ import base64
 import datetime
 import os
 
+import emulator
 import emulators
 import pytest
 from cryptography import x509
@@ -20,13 +21,13 @@ MACHINE_IMAGE = "ami-0000000000000bbbb"
 
 @pytest.fixture(scope="session")
 def ministack():
-    with emulators.ministack() as endpoint:
+    with emulator.ministack() as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def moto():
-    with emulators.moto() as endpoint:
+    with emulator.moto() as endpoint:
         yield endpoint
 
 

@@ -1,4 +1,4 @@
-"""Two emulators of AWS, each a process on a free port, and the template deployed to them.
+"""The templates deployed to two emulators of AWS (.ci/checks/emulator.py).
 
 Neither does it all, so the template is deployed to both, through CloudFormation's own calls, and each test reads from the
 one that keeps what it asks for.
@@ -12,27 +12,15 @@ What neither keeps is put to moto's other APIs with the properties that the temp
 """
 
 import base64
-import contextlib
 import ipaddress
 import itertools
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass
 
-import boto3
-from botocore.config import Config
-
+from emulator import ACCOUNT, REGION, client
 from template import Resolver, load, references
-
-# moto's own; ministack takes the access key for it.
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
 
 # What each can't make, by type or by name: left out of what is deployed there.
 MINISTACK_LACKS = {
@@ -49,60 +37,7 @@ MOTO_LACKS = {
     "TargetGroupFullName", "AWS::CloudWatch::Dashboard",
 }
 
-_START = 60
 _DEPLOY = 60
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def _process(command, port, **environment):
-    """The command while it runs; its output is shown if it does not start."""
-    # Nothing of who runs the tests: no credentials, no profile, no endpoint.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, env=inherited | {"TMPDIR": folder, "STATE_DIR": folder} | environment, cwd=folder,
-                                   stdout=log, stderr=subprocess.STDOUT)
-        try:
-            deadline = time.monotonic() + _START
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                if process.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    raise RuntimeError(f"{' '.join(command)} does not listen on port {port}:\n{log.read()}")
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def ministack():
-    """ministack while the context lasts; its address."""
-    port = _free_port()
-    return _process([sys.executable, "-m", "ministack"], port, GATEWAY_PORT=str(port), BIND_HOST="127.0.0.1",
-                    LOG_LEVEL="WARNING")
-
-
-def moto():
-    """moto's server while the context lasts; its address."""
-    port = _free_port()
-    return _process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
-
-
-def client(endpoint, service):
-    """A client of this service there."""
-    return boto3.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=ACCOUNT,
-                        aws_secret_access_key="none", config=Config(retries={"total_max_attempts": 1}))
 
 
 @dataclass

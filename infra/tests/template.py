@@ -6,12 +6,11 @@ an API as CloudFormation would put it.
 
 import base64
 import re
-from pathlib import Path
 
 import yaml
+from repository import ROOT
 
-INFRA = Path(__file__).resolve().parent.parent
-ROOT = INFRA.parent
+INFRA = ROOT / "infra"
 
 
 class _Loader(yaml.SafeLoader):

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from template import INFRA, ROOT, load
+from repository import CONTRACT
+from template import INFRA, load
 
 loader = importlib.machinery.SourceFileLoader("cost", str(INFRA / "cost"))
 cost = importlib.util.module_from_spec(importlib.util.spec_from_loader("cost", loader))
@@ -58,7 +59,7 @@ def counted(template):
     resources = [resource for resource in load(template)["Resources"].values() if resource.get("Condition") not in ("ScalesToZero", "FollowsBacklog")]
     filters = {resource["Properties"]["MetricTransformations"][0]["MetricName"] for resource in resources
                if resource["Type"] == "AWS::Logs::MetricFilter"}
-    published = set(re.findall(r'metric\("(\w+)"', (ROOT / "metric-streamer/src/streamer.rs").read_text()))
+    published = {metric["name"] for metric in CONTRACT["cloudwatch"]["metrics"]}
     alarms = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
     looked_at = sum(len([metric for metric in alarm["Metrics"] if "MetricStat" in metric]) if "Metrics" in alarm else 1 for alarm in alarms)
     tracking = 2 * len([resource for resource in resources if resource.get("Properties", {}).get("PolicyType") == "TargetTrackingScaling"])

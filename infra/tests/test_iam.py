@@ -6,7 +6,7 @@ import re
 import pytest
 import rust_calls
 from emulators import ACCOUNT
-from template import ROOT
+from repository import CONTRACT
 
 ROLES = {"polybot": "PolybotRole", "yolo-worker": "WorkerRole", "metric-streamer": "StreamerRole"}
 
@@ -194,12 +194,11 @@ def test_polybot_feeds_one_queue_and_empties_the_other(fleet):
 
 
 def test_photos_are_written_and_read_where_the_code_keeps_them(fleet):
-    source = (ROOT / "fleet/src/images.rs").read_text()
     bucket = fleet.attributes["ImageBucket", "Arn"]
-    prefixes = dict(re.findall(r'const (\w+): &str = "(.*)";', source))
+    prefixes = CONTRACT["images"]
     # Photos that many jobs name lie below the others, so the same right covers them.
-    assert prefixes["SHARED"].startswith(prefixes["ORIGINALS"])
-    originals, predicted = f"{bucket}/{prefixes['ORIGINALS']}*", f"{bucket}/{prefixes['PREDICTED']}*"
+    assert prefixes["shared"].startswith(prefixes["originals"])
+    originals, predicted = f"{bucket}/{prefixes['originals']}*", f"{bucket}/{prefixes['predicted']}*"
     assert resources(fleet, "PolybotRole", "s3:PutObject") == {originals}
     assert resources(fleet, "PolybotRole", "s3:GetObject") == {predicted}
     assert resources(fleet, "WorkerRole", "s3:GetObject") == {originals}

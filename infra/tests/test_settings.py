@@ -4,25 +4,10 @@ import json
 import re
 
 import pytest
-from template import ROOT
+from repository import CONTRACT, ROOT, SERVICES, required, settings
 
-SOURCES = {"polybot": ["polybot/src/settings.rs"],
-           "yolo-worker": ["yolo-worker/src/settings.rs", "yolo-worker/src/network.rs"],
-           "metric-streamer": ["metric-streamer/src/settings.rs"]}
 # The AWS SDK's own, which no service declares.
 SDK = {"AWS_CONFIG_FILE"}
-
-
-def declared(service):
-    """By name, whether the setting has to be given. clap makes the variable's name from the field's."""
-    found = {}
-    for source in (*SOURCES[service], "fleet/src/settings.rs"):
-        text = (ROOT / source).read_text().split("#[cfg(test)]")[0]
-        for attribute, field, kind in re.findall(r"#\[arg\(((?:[^()]|\([^()]*\))*)\)\]\s*pub (\w+): ([^,\n]+),", text):
-            if re.search(r"\benv\b", attribute):
-                required = not kind.startswith("Option<") and "default_value" not in attribute
-                found[field.upper()] = required
-    return found
 
 
 def given(script):
@@ -44,39 +29,30 @@ def all_given(fleet, other_fleet, user_data):
     for stack in (fleet, other_fleet):
         for template in ("PolybotTemplate", "WorkerTemplate", "StreamerTemplate"):
             if template in stack.physical_ids:
-                for service, settings in given(user_data(stack, template)).items():
-                    found[stack.name, service] = settings
+                for service, given_settings in given(user_data(stack, template)).items():
+                    found[stack.name, service] = given_settings
     return found
 
 
 def test_every_service_is_started_in_both_stacks(all_given):
-    assert set(all_given) == {(stack, service) for stack in ("fleet", "other") for service in SOURCES}
-
-
-def test_the_sources_are_read_right():
-    """Else the tests below would find nothing wrong with anything."""
-    assert declared("metric-streamer") == {"SQS_QUEUE_URL": True, "ASG_NAME": True, "DYNAMODB_TABLE": True, "INTERVAL": False,
-                                           "REPORT_INTERVAL": False, "PROMISE": False, "IDLE_BEFORE_ZERO": False, "TIME_SCALE": False,
-                                           "LISTEN_ADDR": False, "LOG_FORMAT": False}
-    assert declared("polybot")["TELEGRAM_SECRET_ID"] is False and declared("polybot")["BUCKET_NAME"] is True
-    assert declared("yolo-worker")["POLYBOT_RESULTS_URL"] is True and declared("yolo-worker")["MODEL"] is False
+    assert set(all_given) == {(stack, service) for stack in ("fleet", "other") for service in SERVICES}
 
 
 def test_every_setting_that_is_given_is_one_of_the_service(all_given):
-    for (stack, service), settings in all_given.items():
-        unknown = set(settings) - set(declared(service)) - SDK
-        assert not unknown, f"{stack}: {service} has no {unknown} in {SOURCES[service]}; see infra/polybot.yaml"
+    for (stack, service), given_settings in all_given.items():
+        unknown = set(given_settings) - set(settings(service)) - SDK
+        assert not unknown, f"{stack}: {service} has no setting {unknown}; see infra/polybot.yaml"
 
 
 def test_every_setting_that_is_needed_is_given(all_given):
-    for (stack, service), settings in all_given.items():
-        missing = {name for name, required in declared(service).items() if required} - set(settings)
-        assert not missing, f"{stack}: {service} needs {missing} by {SOURCES[service]}; give them in infra/polybot.yaml"
+    for (stack, service), given_settings in all_given.items():
+        missing = required(service) - set(given_settings)
+        assert not missing, f"{stack}: {service} needs {missing}; give them in infra/polybot.yaml"
 
 
 def test_none_is_empty_or_left_unresolved(all_given):
-    for settings in all_given.values():
-        for name, value in settings.items():
+    for given_settings in all_given.values():
+        for name, value in given_settings.items():
             assert value and "${" not in value, name
 
 
@@ -128,16 +104,14 @@ def test_a_self_signed_certificate_is_shown_to_telegram(all_given):
 
 
 def test_the_metric_is_the_one_that_metric_streamer_publishes(fleet):
-    """Names that are texts in Rust and texts in the template."""
-    source = (ROOT / "metric-streamer/src/streamer.rs").read_text()
+    published = {metric["name"]: metric for metric in CONTRACT["cloudwatch"]["metrics"]}
     for name in ("DemandPolicy", "BacklogPolicy"):
         query, = fleet.template["Resources"][name]["Properties"]["TargetTrackingConfiguration"]["CustomizedMetricSpecification"]["Metrics"]
         metric = query["MetricStat"]["Metric"]
-        assert f'pub const NAMESPACE: &str = "{metric["Namespace"]}"' in source
-        assert f'metric("{metric["MetricName"]}"' in source
-        assert f'"{metric["MetricName"]}"' in re.search(r"let resolution = .*", source)[0]
-        for dimension in metric["Dimensions"]:
-            assert f'.name("{dimension["Name"]}")' in source
+        assert metric["Namespace"] == CONTRACT["cloudwatch"]["namespace"]
+        # To the second: its alarms have periods of ten.
+        assert published[metric["MetricName"]]["resolution"] == 1
+        assert {dimension["Name"] for dimension in metric["Dimensions"]} == set(CONTRACT["cloudwatch"]["dimensions"])
 
 
 def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):

@@ -53,10 +53,10 @@ class Deploy(unittest.TestCase):
         )
 
     def test_from_one_release_to_the_next_and_back(self):
-        with emulator.running() as environment, tempfile.TemporaryDirectory() as folder:
-            self.environment = {**environment, "POLL_SECONDS": "0.2"}
-            self.cloudformation = emulator.client(environment, "cloudformation")
-            emulator.client(environment, "s3").create_bucket(Bucket="artifacts")
+        with emulator.ministack() as endpoint, tempfile.TemporaryDirectory() as folder:
+            self.environment = {**emulator.environment(endpoint), "POLL_SECONDS": "0.2"}
+            self.cloudformation = emulator.client(endpoint, "cloudformation")
+            emulator.client(endpoint, "s3").create_bucket(Bucket="artifacts")
             template = Path(folder, "template.yaml")
             template.write_text(TWO)
             self.cloudformation.create_stack(
@@ -167,7 +167,3 @@ class Deploy(unittest.TestCase):
         result = self.run_script("tag", "polybot")
         self.assertEqual(result.returncode, 2)
         self.assertIn("tag REPOSITORIES COMMIT", result.stderr)
-
-
-if __name__ == "__main__":
-    unittest.main()

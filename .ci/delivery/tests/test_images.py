@@ -61,7 +61,7 @@ class Images(unittest.TestCase):
                 self.assertIn(f'\nENTRYPOINT ["/{service}"]\n', final)
                 self.assertRegex(final, rf'\nHEALTHCHECK .*CMD \["/{service}", "healthcheck"\]\n')
                 self.assertNotRegex(final, r"(?i)TOKEN|SECRET|PASSWORD")
-                port = re.search(r'default_value = "0\.0\.0\.0:(\d+)"', settings(service)["LISTEN_ADDR"])[1]
+                port = settings(service)["LISTEN_ADDR"]["default"].removeprefix("0.0.0.0:")
                 self.assertIn(f"\nEXPOSE {port}\n", final)
 
     def test_the_baked_model_is_known(self):
@@ -69,7 +69,3 @@ class Images(unittest.TestCase):
         for model in re.findall(r"^ARG MODEL=(\S+)$", read("Dockerfiles/yolo-worker.Dockerfile"), flags=re.MULTILINE):
             self.assertIn(model, models)
         self.assertTrue((ROOT / "models/src/fetch.rs").is_file())
-
-
-if __name__ == "__main__":
-    unittest.main()

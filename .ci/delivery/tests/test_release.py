@@ -363,7 +363,3 @@ class Publishing(Scripts):
     def test_a_version_with_a_hyphen_is_not_for_everybody_yet(self):
         self.assertEqual(self.publish("v1.2.3-rc.1").returncode, 0)
         self.assertIn(" --prerelease ", (self.folder / "calls").read_text())
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -143,7 +143,3 @@ class Lanes(unittest.TestCase):
         versions = set(re.findall(r"cargo-deny --version ([\d.]+)", WORKFLOWS["test"]))
         versions |= set(re.findall(r"\bdeny=([\d.]+)", (ROOT / ".ci/run").read_text()))
         self.assertEqual(len(versions), 1, versions)
-
-
-if __name__ == "__main__":
-    unittest.main()
