@@ -140,22 +140,25 @@ fn alternatives(serve: &clap::Command) -> BTreeMap<String, Vec<String>> {
         command.mut_arg(argument.get_id().clone(), |argument| argument.env(None::<&str>))
     });
     let required: Vec<String> = serve.get_arguments().filter(|argument| argument.is_required_set()).map(flag).collect();
-    let missing = |also: Option<&str>| {
+    let started = |also: Option<&str>| {
         let flags = required.iter().map(String::as_str).chain(also).flat_map(|flag| [flag, VALUE]);
-        let error = bare.clone().try_get_matches_from(std::iter::once("serve").chain(flags)).err()?;
-        match (error.kind(), error.get(ContextKind::InvalidArg)) {
-            (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(flags))) => Some(flags.clone()),
-            _ => None,
-        }
+        bare.clone().try_get_matches_from(std::iter::once("serve").chain(flags))
+    };
+    let missing = match started(None) {
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(flags)) => flags.clone(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     };
     let first_word = |usage: &String| usage.split_whitespace().next().unwrap_or_default().to_owned();
     let alternatives_of = |wanted: &String| {
         let others = serve.get_arguments().filter(|argument| !required.contains(&flag(argument)));
-        let helps = |argument: &&clap::Arg| flag(argument) != *wanted && missing(Some(&flag(argument))).is_none();
+        let helps = |argument: &&clap::Arg| flag(argument) != *wanted && started(Some(&flag(argument))).is_ok();
         let names = others.filter(|argument| argument.get_action().takes_values()).filter(helps);
         names.filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned)).collect::<Vec<_>>()
     };
-    let wanted: Vec<String> = missing(None).unwrap_or_default().iter().map(first_word).collect();
+    let wanted: Vec<String> = missing.iter().map(first_word).collect();
     wanted.into_iter().map(|wanted| (wanted.clone(), alternatives_of(&wanted))).collect()
 }
 
@@ -164,6 +167,14 @@ fn contract() -> Value {
         (name.to_owned(), json!({ "settings": settings_of(command), "metrics": metrics_of(describe) }))
     };
     let published = |metric: PublishedMetric| json!({ "name": metric.name(), "unit": metric.unit().as_str(), "resolution": metric.resolution() });
+    let event = |event: &fleet::Event| {
+        json!({
+            "name": event.name,
+            "level": event.level.as_str(),
+            "services": event.services,
+            "meaning": event.meaning,
+        })
+    };
     let job = fleet::Job {
         version: fleet::job::VERSION,
         prediction_id: uuid::Uuid::nil(),
@@ -180,6 +191,7 @@ fn contract() -> Value {
             "dimensions": metric_streamer::DIMENSIONS,
             "metrics": PublishedMetric::ALL.map(published),
         },
+        "events": fleet::EVENTS.iter().map(event).collect::<Vec<_>>(),
         "job": job,
         "images": {
             "originals": fleet::images::ORIGINALS,
@@ -210,9 +222,11 @@ fn table(contract: &Value) -> anyhow::Result<String> {
     for name in names {
         let of = |settings: &'_ Vec<Setting>| settings.iter().position(|setting| setting.name == name);
         let mark = |settings: &Vec<Setting>| {
-            of(settings).map_or("", |at| {
-                let setting = &settings[at];
-                if setting.required || !setting.required_unless.is_empty() { "●" } else { "○" }
+            let is_alternative = settings.iter().any(|other| other.required_unless.contains(&name));
+            of(settings).map_or("", |at| match &settings[at] {
+                setting if setting.required => "●",
+                setting if is_alternative || !setting.required_unless.is_empty() => "◐",
+                _ => "○",
             })
         };
         let marks: Vec<_> = by_service.iter().map(mark).collect();
@@ -221,7 +235,7 @@ fn table(contract: &Value) -> anyhow::Result<String> {
         let mut meaning = first.help.replace('|', "\\|");
         if !first.required_unless.is_empty() {
             let others: Vec<_> = first.required_unless.iter().map(|name| format!("`{name}`")).collect();
-            write!(meaning, "; or set {}", others.join(" or "))?;
+            write!(meaning, "; or else {}", others.join(" or "))?;
         }
         if !first.values.is_empty() && first.values != ["true", "false"] {
             let values: Vec<_> = first.values.iter().map(|value| format!("`{value}`")).collect();

@@ -109,7 +109,7 @@ pub async fn serve(
         requests.wait().await;
     };
     if tokio::time::timeout(limits.grace, finished).await.is_err() {
-        tracing::warn!(requests = requests.len(), "requests were cut off at the end of the grace time");
+        crate::log!(REQUESTS_CUT_OFF, requests = requests.len(), "requests were cut off at the end of the grace time");
     }
 }
 
@@ -234,11 +234,11 @@ async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker
     match tokio::time::timeout(limits.request_time, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            tracing::error!(path, %error, "a request failed inside");
+            crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside");
             closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed; it was reported")
         }
         Err(_) => {
-            tracing::warn!(path, "a request took too long");
+            crate::log!(REQUEST_TIMED_OUT, path, "a request took too long");
             closing(StatusCode::GATEWAY_TIMEOUT, "this took too long; try again")
         }
     }

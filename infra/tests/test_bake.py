@@ -47,7 +47,7 @@ class Baking:
         group, stream = f"/polybot/{self.stack.name}/yolo-worker", f"boot/{instance}"
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[
-            {"timestamp": int(time.time() * 1000), "message": json.dumps({"message": message, "step": "pull"})}])
+            {"timestamp": int(time.time() * 1000), "message": json.dumps({"event": message, "step": "pull"})}])
         self.ec2.stop_instances(InstanceIds=[instance])
         out, error = self.process.communicate(timeout=60)
         return self.process.returncode, out, error
@@ -88,7 +88,7 @@ def test_an_instance_like_a_worker_becomes_an_image(baking, moto_fleet):
 
 def test_of_a_boot_that_failed_no_image_is_made(baking):
     instance = baking.instance()["InstanceId"]
-    status, out, error = baking.ends("the boot failed")
+    status, out, error = baking.ends("boot_failed")
     assert status == 1 and out == ""
-    assert "could not fetch" in error and "the boot failed" in error
+    assert "could not fetch" in error and "boot_failed" in error
     assert baking.state(instance) == "terminated"

@@ -264,7 +264,7 @@ def test_a_machine_that_ends_because_of_crashes_says_so_to_the_alarm_of_boots(bo
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[asked.index("--log-stream-name") + 1] == f"boot/{command[3]}"
     event, = json.loads(asked[-1])
-    assert json.loads(event["message"]) == {"message": "the boot failed", "step": "crash"} and event["timestamp"] > 1e12
+    assert json.loads(event["message"]) == {"event": "boot_failed", "step": "crash"} and event["timestamp"] > 1e12
 
 
 def test_a_telegram_outage_launches_no_other_machines(boot, fleet):
@@ -273,7 +273,7 @@ def test_a_telegram_outage_launches_no_other_machines(boot, fleet):
     assert machine.status != 0
     assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result CONTINUE")
     assert machine.calls[-1].startswith("cfn-signal --exit-code 1 ")
-    assert last_line(machine)[1]["message"] == "the boot failed"
+    assert last_line(machine)[1]["event"] == "boot_failed"
     # But one that does not run at all is replaced.
     machine = boot(fleet, "PolybotTemplate", '"curl "*":8443/"')
     assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result ABANDON")
@@ -283,7 +283,7 @@ def test_a_telegram_outage_launches_no_other_machines(boot, fleet):
 def test_a_metric_that_cannot_be_published_ends_no_polybot(boot, fleet):
     """metric-streamer beside polybot waits for CloudWatch: photos are answered meanwhile, by this machine."""
     machine = boot(fleet, "PolybotTemplate", '"curl "*":9090/healthz"')
-    assert machine.status != 0 and last_line(machine)[1]["message"] == "the boot failed"
+    assert machine.status != 0 and last_line(machine)[1]["event"] == "boot_failed"
     assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result CONTINUE")
     assert not [call for call in machine.calls if call.startswith("shutdown")]
 
@@ -354,7 +354,7 @@ def test_a_boot_says_how_long_each_part_took(boot, fleet):
     call, line = last_line(machine)
     assert "--log-group-name /polybot/fleet/yolo-worker --log-stream-name boot/i-0123456789 " in call
     assert "aws logs create-log-stream" in machine.calls[machine.calls.index(call) - 1]
-    assert line["message"] == "booted" and line["step"] == "load"
+    assert line["event"] == "booted" and line["step"] == "load"
     parts = [line[f"{part}_ms"] for part in ("boot", "install", "pull", "load")]
     assert sum(parts) == line["total_ms"] and all(part >= 0 for part in parts) and line["total_ms"] > 0
 
@@ -363,7 +363,7 @@ def test_a_boot_says_how_long_each_part_took(boot, fleet):
 def test_a_boot_that_fails_says_where(boot, fleet, fails, step):
     machine = boot(fleet, "WorkerTemplate", fails)
     _, line = last_line(machine)
-    assert (line["message"], line["step"]) == ("the boot failed", step)
+    assert (line["event"], line["step"]) == ("boot_failed", step)
 
 
 def test_a_log_that_takes_nothing_stops_no_boot(boot, fleet):
@@ -390,9 +390,9 @@ def test_baking_leaves_neither_secrets_nor_services_behind(boot, other_fleet):
     assert list((machine.root / "etc/polybot").iterdir()) == []
     assert list((machine.root / "etc/systemd/system").iterdir()) == []
     assert not [call for call in machine.calls if call.startswith(("cfn-signal", "aws secretsmanager", "systemctl enable --now yolo"))]
-    assert last_line(machine)[1]["message"] == "baked"
+    assert last_line(machine)[1]["event"] == "baked"
     machine = boot(other_fleet, "WorkerTemplate", '"docker pull"*', bake=True)
-    assert last_line(machine)[1]["message"] == "the boot failed" and machine.calls[-1] == "shutdown -P now"
+    assert last_line(machine)[1]["event"] == "boot_failed" and machine.calls[-1] == "shutdown -P now"
 
 
 def test_polybot_starts_when_its_name_has_an_address(boot, fleet):
@@ -431,4 +431,4 @@ def test_an_image_for_another_processor_is_refused_before_it_loops(boot, fleet, 
     if not taken:
         assert f"is built for {built}, and this machine is {machine}" in ran.output
         assert "systemctl enable --now yolo-worker" not in ran.calls
-        assert last_line(ran)[1] | {"message": "the boot failed", "step": "pull"} == last_line(ran)[1]
+        assert last_line(ran)[1] | {"event": "boot_failed", "step": "pull"} == last_line(ran)[1]

@@ -84,7 +84,7 @@ def test_the_machine_runs_all_three_services(boot, mini):  # noqa: F811
     for name in ("BUCKET_NAME", "SQS_QUEUE_URL", "DYNAMODB_TABLE"):
         assert polybot[name] == worker[name]
     assert machine.calls[-1] == "cfn-signal --exit-code 0 --region us-east-1 --stack mini --resource Group"
-    assert last_line(machine)[1]["message"] == "booted"
+    assert last_line(machine)[1]["event"] == "booted"
     assert "123456:" not in emulators.base64_text(emulators.launch_template(mini, "Template")["UserData"])
 
 

@@ -120,19 +120,17 @@ def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
                if resource["Type"] == "AWS::Logs::MetricFilter"]
     counted = [properties for properties in filters if properties["MetricTransformations"][0]["MetricValue"] == "1"]
     # The boot's line is the user data's own (test_boot.py).
-    of_boots = [properties for properties in filters if re.search(r'"booted"|"the boot failed"|aws.autoscaling', properties["FilterPattern"])]
+    of_boots = [properties for properties in filters if re.search(r'"booted"|"boot_failed"|aws.autoscaling', properties["FilterPattern"])]
     counted = [properties for properties in counted if properties not in of_boots]
     filters = [properties for properties in filters if properties not in counted + of_boots]
     assert (len(filters), len(counted), len(of_boots)) == (6, 4, 8)
-    sources = "".join((ROOT / file).read_text() for file in ("polybot/src/delivery.rs", "polybot/src/startup.rs", "yolo-worker/src/pipeline.rs",
-                                                             "yolo-worker/src/consumer.rs"))
+    events = {event["name"] for event in CONTRACT["events"]}
     for properties in counted:
-        message, = re.findall(r'\$\.message = "([^"]+)"', properties["FilterPattern"])
-        assert f'"{message}"' in sources, message
-    line = re.search(r'tracing::info!\(([^;]*)"job finished"\);', source)
-    assert line, "yolo-worker/src/pipeline.rs no longer logs \"job finished\"; the filters in infra/polybot.yaml wait for it"
+        event, = re.findall(r'\$\.event = "([^"]+)"', properties["FilterPattern"])
+        assert event in events, event
+    line = re.search(r'fleet::log!\(JOB_FINISHED, ([^;]*)"job finished"\);', source)
     for properties in filters:
-        assert '$.message = "job finished"' in properties["FilterPattern"]
+        assert '$.event = "job_finished"' in properties["FilterPattern"]
         value = properties["MetricTransformations"][0]["MetricValue"]
         if value.startswith("$.span."):
             field = value.removeprefix("$.span.")
@@ -142,7 +140,7 @@ def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
 
 
 # As tracing-subscriber writes it with fleet/src/telemetry.rs's settings.
-LINE = """{"timestamp":"2026-11-23T03:53:47.543825Z","level":"INFO","message":"job finished","outcome":"done",
+LINE = """{"timestamp":"2026-11-23T03:53:47.543825Z","level":"INFO","event":"job_finished","message":"job finished","outcome":"done",
 "duration_ms":224,"target":"yolo_worker::pipeline","span":{"call_back_ms":31,"chat_id":5,"detect_ms":150,"fetch_ms":12,
 "prediction_id":"019ab000-0000-7000-8000-000000000000","store_ms":20,"wait_ms":0,"name":"job"},"spans":[]}"""
 

@@ -41,7 +41,7 @@ pub async fn run(
     };
     let streamer = Arc::new(streamer);
     let listen_addr = listener.local_addr()?;
-    tracing::info!(group = streamer.group, %listen_addr, version = build.version, commit = build.commit, "ready");
+    fleet::log!(READY, group = streamer.group, %listen_addr, version = build.version, commit = build.commit, "ready");
     let well = Arc::clone(&streamer);
     let routes = Router::new()
         .route("/healthz", get(move || async move { healthz(&well) }))

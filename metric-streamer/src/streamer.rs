@@ -91,7 +91,7 @@ impl Streamer {
                 }
                 Err(error) => {
                     metrics::counter!("streamer_failures_total").increment(1);
-                    tracing::error!(%error, "the backlog was not published; trying again in the next interval");
+                    fleet::log!(NOT_PUBLISHED, %error, "the backlog was not published; trying again in the next interval");
                 }
             }
             let wait = until_look(now(), interval, self.work.length().mul_f64(LATER));
@@ -113,7 +113,8 @@ impl Streamer {
         if let Some(seconds_per_photo) = estimate.seconds_per_photo {
             metrics::gauge!("streamer_seconds_per_photo").set(seconds_per_photo);
         }
-        tracing::info!(
+        fleet::log!(
+            PUBLISHED,
             backlog_visible = backlog.depth.visible,
             backlog_in_flight = backlog.depth.in_flight,
             in_service = backlog.in_service,
@@ -135,7 +136,7 @@ impl Streamer {
                 promise: self.demand.promise,
             };
             metrics::counter!("streamer_capacity_changes_total").increment(1);
-            tracing::info!(from, to = group.desired, why = %why, "the capacity changed");
+            fleet::log!(CAPACITY_CHANGED, from, to = group.desired, why = %why, "the capacity changed");
         }
     }
 

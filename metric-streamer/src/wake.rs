@@ -16,7 +16,7 @@ impl Streamer {
             }
             Err(error) => {
                 metrics::counter!("streamer_failures_total").increment(1);
-                tracing::error!(%error, "photos wait, and no worker could be called; trying again in the next interval");
+                fleet::log!(FIRST_WORKER_NOT_CALLED, %error, "photos wait, and no worker could be called; trying again in the next interval");
             }
         }
     }

@@ -113,13 +113,17 @@ impl Albums {
 
     async fn act(&self, id: &AlbumId, album: &Album) {
         let outcome = if album.tries > MOST_TRIES {
-            tracing::error!(album = id.as_str(), "an album was given up: each instance that acted on it died");
+            fleet::log!(
+                ALBUM_KILLED_INSTANCES,
+                album = id.as_str(),
+                "an album was given up: each instance that acted on it died"
+            );
             self.give_up(id, album, reply::KEPT_FAILING).await
         } else {
             self.act_in_time(id, album).await
         };
         match outcome {
-            Ok(()) => tracing::info!(album = id.as_str(), photos = album.photos.len(), "album acted on"),
+            Ok(()) => fleet::log!(ALBUM_ACTED_ON, album = id.as_str(), photos = album.photos.len(), "album acted on"),
             Err(error) => {
                 if let Err(error) = self.failed(id, album, error).await {
                     tracing::warn!(album = id.as_str(), %error, "the album failed; the sweep tries again");
@@ -142,7 +146,7 @@ impl Albums {
             // The sweep looks for what is silent for so long.
             return Ok(self.store.rest(id, since, after, after - ABANDONED).await?);
         }
-        tracing::error!(album = id.as_str(), %error, "an album was given up");
+        fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
         self.give_up(id, album, reply::KEPT_FAILING).await
     }
 

@@ -165,7 +165,7 @@ impl Darkroom {
             work()
         });
         worked.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a filter panicked");
+            fleet::log!(FILTER_PANICKED, %error, "a filter panicked");
             Err("something in this photo breaks the filter; it was reported".into())
         })
     }
@@ -197,7 +197,7 @@ fn to_jpeg(image: &RgbImage) -> Developed {
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {
-        tracing::error!(%error, "a result can't be written");
+        fleet::log!(JPEG_NOT_ENCODED, %error, "a result can't be written");
         "the result can't be written; it was reported"
     })?;
     Ok(jpeg.into_inner().into())

@@ -49,7 +49,7 @@ impl DeadLetters {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "can't look for dead letters");
+                    fleet::log!(DEAD_LETTERS_UNREADABLE, %error, "can't look for dead letters");
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}
                         () = shutdown.cancelled() => return,
@@ -67,7 +67,7 @@ impl DeadLetters {
                 // Once, not at every look.
                 if foreign.insert(message.message_id.clone()) {
                     metrics::counter!("polybot_foreign_dead_letters_total").increment(1);
-                    tracing::error!(%error, message_id = message.message_id, "a dead letter is no job; it stays there");
+                    fleet::log!(FOREIGN_DEAD_LETTER, %error, message_id = message.message_id, "a dead letter is no job; it stays there");
                 }
                 return;
             }
@@ -79,7 +79,7 @@ impl DeadLetters {
             return;
         }
         metrics::counter!("polybot_dead_letters_total").increment(1);
-        tracing::error!(%prediction_id, chat_id = job.chat_id, "a job failed too often; it can be redriven");
+        fleet::log!(JOB_DEAD_LETTERED, %prediction_id, chat_id = job.chat_id, "a job failed too often; it can be redriven");
         if let Err(error) = self.queue.delete(&message.receipt).await {
             tracing::warn!(%prediction_id, %error, "a dead letter was not deleted; it comes again and changes nothing");
         }

@@ -134,7 +134,7 @@ impl Delivery {
         };
         self.mark(&prediction).await?;
         metrics::counter!("polybot_delivered_total").increment(1);
-        tracing::info!(%prediction_id, chat_id = prediction.chat_id, ?outcome, "delivered");
+        fleet::log!(DELIVERED, %prediction_id, chat_id = prediction.chat_id, ?outcome, "delivered");
         // It may have been sent since the record was read. After the mark nobody adds one.
         let status_message_id = match prediction.status_message_id {
             Some(id) => Some(id),
@@ -180,7 +180,7 @@ impl Delivery {
             Ok(opened) => opened,
             Err(GetError::Aws(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::error!(%error, "the annotated photo can't be sent");
+                fleet::log!(PICTURE_MISSING, %error, "the annotated photo can't be sent");
                 return Ok(None);
             }
         };
@@ -247,7 +247,7 @@ impl Delivery {
         self.albums.delivered(id, now()).await?;
         self.mark_all(&parts).await?;
         metrics::counter!("polybot_delivered_total").increment(parts.len() as u64);
-        tracing::info!(album = id.as_str(), photos = parts.len(), ?outcome, "album delivered");
+        fleet::log!(ALBUM_DELIVERED, album = id.as_str(), photos = parts.len(), ?outcome, "album delivered");
         if let Some(status_message_id) = album.status_message_id {
             self.remove(album.chat_id, status_message_id);
         }
@@ -303,7 +303,8 @@ impl Delivery {
     async fn give_up(&self, prediction: &Prediction, error: &DeliverError) -> Result<(), AwsError> {
         if self.predictions.give_up(prediction).await? == Written::Now {
             metrics::counter!("polybot_undeliverable_total").increment(1);
-            tracing::error!(
+            fleet::log!(
+                ANSWER_GIVEN_UP,
                 prediction_id = %prediction.prediction_id,
                 chat_id = prediction.chat_id,
                 %error,
@@ -345,7 +346,7 @@ impl Delivery {
                     pictures.push(Picture { jpeg: opened.read().await?, spoiler: part.spoiler });
                 }
                 Err(GetError::Aws(error)) => return Err(error.into()),
-                Err(error) => tracing::error!(%error, "an annotated photo can't be sent"),
+                Err(error) => fleet::log!(PICTURE_MISSING, %error, "an annotated photo can't be sent"),
             }
         }
         let answer = reply::album_answer(parts);
@@ -387,7 +388,7 @@ impl Delivery {
                 tracing::info!(%prediction_id, "the sweep delivered what was not called back");
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%prediction_id, %error, "the sweep could not deliver"),
+            Err(error) => fleet::log!(DELIVERY_FAILED, %prediction_id, %error, "the sweep could not deliver"),
         }
     }
 }

@@ -205,7 +205,7 @@ impl Detection {
         }
         self.queue.send(&Job::of(&record)).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
-        tracing::info!(%prediction_id, chat_id, message_id, "job queued");
+        fleet::log!(JOB_QUEUED, %prediction_id, chat_id, message_id, "job queued");
         Ok(written)
     }
 

@@ -159,7 +159,11 @@ impl Inbox {
             }
         }
         let outcome = if entry.deaths > MOST_DEATHS {
-            tracing::error!(update_id, "an update was given up: each instance that handled it died");
+            fleet::log!(
+                UPDATE_KILLED_INSTANCES,
+                update_id,
+                "an update was given up: each instance that handled it died"
+            );
             metrics::counter!("polybot_updates_given_up_total").increment(1);
             self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
         } else {
@@ -186,7 +190,7 @@ impl Inbox {
         match tokio::time::timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
-                tracing::error!(%error, update_id, "handling an update panicked");
+                fleet::log!(UPDATE_PANICKED, %error, update_id, "handling an update panicked");
                 self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
             }
             Err(_) => {
@@ -212,7 +216,7 @@ impl Inbox {
             tracing::warn!(%error, update_id, seconds = after - now, "an update failed and will be tried again");
             return self.ledger.put_off(entry, since, after).await;
         }
-        tracing::error!(%error, update_id, "an update was given up");
+        fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
         let reason = if is_gone { reply::GONE_REASON } else { reply::KEPT_FAILING };
         match self.updates.apologise(&entry.asked, reason).await {

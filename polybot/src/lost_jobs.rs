@@ -75,14 +75,14 @@ impl LostJobs {
         self.queue.send(&Job::of(&prediction)).await?;
         if self.predictions.requeue(&prediction, now()).await? == Written::Now {
             metrics::counter!("polybot_requeued_total").increment(1);
-            tracing::warn!(%prediction_id, times = prediction.requeued + 1, "a lost job was sent anew");
+            fleet::log!(JOB_SENT_AGAIN, %prediction_id, times = prediction.requeued + 1, "a lost job was sent anew");
         }
         Ok(())
     }
 
     async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
         if self.predictions.bury(prediction_id, now(), reply::KEPT_FAILING, now()).await? == Written::Now {
-            tracing::error!(%prediction_id, "a job was lost again and again; its user is told");
+            fleet::log!(JOB_LOST, %prediction_id, "a job was lost again and again; its user is told");
             if let Err(error) = self.delivery.deliver(prediction_id).await {
                 tracing::warn!(%prediction_id, %error, "the user was not told; the sweep tries again");
             }

@@ -41,7 +41,9 @@ async fn keep_all(batch: &[Value], inbox: &Inbox, offset: &mut i64) -> Option<Du
         match inbox.keep(update).await {
             Ok(()) => {}
             // It would come again and again.
-            Err(error @ NotKept::NoUpdate(_)) => tracing::error!(%error, "Telegram brings what is no update"),
+            Err(error @ NotKept::NoUpdate(_)) => {
+                fleet::log!(NOT_AN_UPDATE, %error, "Telegram brings what is no update")
+            }
             Err(error) => {
                 tracing::warn!(%error, "an update was not kept and will be asked for again");
                 return Some(PAUSE);

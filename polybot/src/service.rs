@@ -150,7 +150,10 @@ pub async fn run(
         delivery,
     });
     if dead_letters.is_none() {
-        tracing::warn!("DEAD_LETTER_QUEUE_URL is not set: users of jobs that keep failing are not told");
+        fleet::log!(
+            NO_DEAD_LETTER_QUEUE,
+            "DEAD_LETTER_QUEUE_URL is not set: users of jobs that keep failing are not told"
+        );
     }
     let webhook_interval = 2 * Duration::from_secs(settings.sweep_interval);
     let receive = async {
@@ -177,7 +180,7 @@ pub async fn run(
                     return Ok(());
                 }
                 is_ready.store(true, Ordering::Relaxed);
-                tracing::info!(%listen_addr, version = build.version, commit = build.commit, "ready; Telegram delivers updates");
+                fleet::log!(READY, %listen_addr, version = build.version, commit = build.commit, "ready; Telegram delivers updates");
                 watch_webhook(&telegram, &webhook, webhook_interval, &shutdown).await;
             }
             None => {
@@ -185,7 +188,7 @@ pub async fn run(
                     return Ok(());
                 }
                 is_ready.store(true, Ordering::Relaxed);
-                tracing::info!(%listen_addr, version = build.version, commit = build.commit, "ready; asking Telegram for updates");
+                fleet::log!(READY, %listen_addr, version = build.version, commit = build.commit, "ready; asking Telegram for updates");
                 polling::run(&telegram, &inbox, &shutdown).await;
             }
         }

@@ -69,11 +69,11 @@ pub(crate) async fn watch_webhook(
             continue;
         }
         let failure = health.failure.as_deref().unwrap_or_default();
-        tracing::warn!(failure, pending = health.pending, "Telegram can't deliver updates");
+        fleet::log!(WEBHOOK_FAILING, failure, pending = health.pending, "Telegram can't deliver updates");
         // Not for a failure from before it was set last.
         if health.wants_setting() && health.failed_at.is_some_and(|at| at >= set_at) {
             match telegram.set_webhook(webhook).await {
-                Ok(()) => tracing::info!("the webhook was set anew"),
+                Ok(()) => fleet::log!(WEBHOOK_SET_AGAIN, "the webhook was set anew"),
                 Err(error) => tracing::warn!(%error, "the webhook was not set anew"),
             }
             // A failure of the same second may be an old one.

@@ -406,7 +406,9 @@ impl Telegram {
     ) -> Result<Sent, TelegramError> {
         if picture.jpeg.len() <= MAX_PHOTO {
             match self.send_photo(place, picture, caption, &buttons).await {
-                Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the picture as a photo"),
+                Err(error) if error.is_refused() => {
+                    fleet::log!(PHOTO_REFUSED, %error, "Telegram refuses the picture as a photo")
+                }
                 outcome => return outcome,
             }
         }

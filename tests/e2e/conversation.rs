@@ -212,7 +212,7 @@ async fn fifty_albums_at_once_on_two_instances_are_each_answered_once() {
     let events = stack.telegram.events();
     assert_eq!(events.iter().filter(|event| event.sent().is_some()).count(), ALBUMS, "nobody was answered twice");
     // The photos did go to both.
-    let acted = |number: usize| stack.polybots[number].0.log().iter().any(|line| line.message() == "album acted on");
+    let acted = |number: usize| stack.polybots[number].0.log().iter().any(|line| line.event() == "album_acted_on");
     assert!(acted(0) && acted(1));
     stack.stop().await;
 }

@@ -51,7 +51,7 @@ async fn each_service_says_what_it_was_built_from() {
     let version = Command::new(EXECUTABLE).arg("--version").output().expect("the program runs");
     let version = String::from_utf8(version.stdout).expect("text");
     for (child, address) in stack.children() {
-        let ready = child.logged(|line| line.message().starts_with("ready")).await.expect("it is ready");
+        let ready = child.logged(|line| line.event() == "ready").await.expect("it is ready");
         let (release, commit) = (ready.field("version"), ready.field("commit"));
         assert_eq!(version, format!("local {release} (commit {commit})\n"), "{ready}");
         let metrics = reqwest::get(format!("http://{address}/metrics")).await.expect("an answer");
@@ -197,9 +197,9 @@ async fn a_result_is_told_once_however_often_polybot_is_called() {
     let user = stack.telegram.user("Ada");
     let message_id = user.post_photo(photo("chelsea.png"), None);
     answer(&stack, &user, message_id).await;
-    let queued = stack.polybots[0].0.logged(|line| line.message() == "job queued").await.expect("queued");
+    let queued = stack.polybots[0].0.logged(|line| line.event() == "job_queued").await.expect("queued");
     let id = queued.field("prediction_id");
-    stack.polybots[0].0.logged(|line| line.message() == "delivered").await.expect("delivered");
+    stack.polybots[0].0.logged(|line| line.event() == "delivered").await.expect("delivered");
 
     let http = reqwest::Client::new();
     let url = format!("{}?predictionId={id}", stack.results_url());
@@ -224,7 +224,7 @@ async fn a_result_is_told_once_however_often_polybot_is_called() {
 #[tokio::test]
 async fn the_backlog_is_published() {
     let stack = stack(options()).await;
-    stack.metric_streamer.0.logged(|line| line.message() == "published").await.expect("published");
+    stack.metric_streamer.0.logged(|line| line.event() == "published").await.expect("published");
     let cloud_watch = aws_sdk_cloudwatch::Client::new(&stack.config);
     let listed = cloud_watch.list_metrics().namespace("Polybot").send().await.expect("metrics");
     let mut names: Vec<_> = listed.metrics().iter().filter_map(|metric| metric.metric_name()).collect();
@@ -256,7 +256,7 @@ async fn a_look_that_fails_is_not_the_last() {
     let streamer = &stack.metric_streamer.0;
     let sqs = embedded_aws::Service::Sqs;
     let broken = stack.aws.faults().add(embedded_aws::Fault::internal_error(sqs).on(sqs));
-    streamer.logged(|line| line.message().starts_with("the backlog was not published")).await.expect("logged");
+    streamer.logged(|line| line.event() == "not_published").await.expect("logged");
     broken.remove();
     let published = stack.aws.calls().count(embedded_aws::Service::CloudWatch, "PutMetricData");
     stack.aws.calls().at_least(embedded_aws::Service::CloudWatch, "PutMetricData", published + 2).await;

@@ -25,7 +25,7 @@ use self::metadata::Metadata;
 use crate::support::{self, PATIENCE, photo, stack};
 
 /// What polybot logs of an answer that it tries no more.
-const GIVEN_UP: &str = "an answer could not be sent for too long; it can be redriven";
+const GIVEN_UP: &str = "answer_given_up";
 
 /// Short times, so that what waits for them in production is soon seen here.
 fn options(polybots: usize, workers: usize) -> Options {
@@ -89,7 +89,7 @@ async fn redrive(stack: &Stack, more: &[&str]) -> String {
 async fn answers_given_up(stack: &Stack, count: usize) -> HashSet<String> {
     let mut given_up = HashSet::new();
     while given_up.len() < count {
-        let another = |line: &LogLine| line.message() == GIVEN_UP && !given_up.contains(line.field("prediction_id"));
+        let another = |line: &LogLine| line.event() == GIVEN_UP && !given_up.contains(line.field("prediction_id"));
         let logged = tokio::time::timeout(PATIENCE, stack.polybots[0].0.logged(another));
         let line = logged.await.expect("it ends").expect("polybot runs");
         given_up.insert(line.field("prediction_id").to_owned());
@@ -331,7 +331,7 @@ async fn an_answer_that_is_never_taken_is_tried_ever_more_rarely_and_given_up() 
     let undeliverable = predictions.undeliverable().await.expect("DynamoDB answers");
     assert_eq!(undeliverable.iter().map(ToString::to_string).collect::<HashSet<_>>(), given_up);
     assert!(predictions.undelivered(Status::Done, i64::MAX, 10).await.expect("DynamoDB answers").is_empty());
-    let lines = stack.polybots[0].0.log().into_iter().filter(|line| line.message() == GIVEN_UP);
+    let lines = stack.polybots[0].0.log().into_iter().filter(|line| line.event() == GIVEN_UP);
     assert_eq!(lines.count(), 3, "each once");
 
     // Not lost: when Telegram takes it again, an operator has it sent.
@@ -393,7 +393,7 @@ async fn a_job_whose_message_is_gone_is_sent_anew() {
     options.settings.push(("STALE_AFTER".into(), "1".into()));
     let mut stack = fleet(options).await;
     let flood = Flood::post(&stack, 1);
-    stack.polybots[0].0.logged(|line| line.message() == "job queued").await.expect("queued");
+    stack.polybots[0].0.logged(|line| line.event() == "job_queued").await.expect("queued");
     let sqs = aws_sdk_sqs::Client::new(&stack.config);
     sqs.purge_queue().queue_url(&stack.resources.queue_url).send().await.expect("purged");
     stack.add_worker().await.expect("a worker starts");
@@ -420,7 +420,7 @@ async fn a_worker_comes_back_by_itself_when_sqs_does() {
     let stack = fleet(options(1, 1)).await;
     let gone = stack.aws.faults().add(Fault::new(Action::Drop).on(Service::Sqs).operation("ReceiveMessage"));
     let flood = Flood::post(&stack, 3);
-    stack.workers[0].0.logged(|line| line.message() == "can't receive").await.expect("it goes on");
+    stack.workers[0].0.logged(|line| line.event() == "receive_failed").await.expect("it goes on");
     gone.remove();
     let audit = flood.audit(&stack, "SQS was gone for a while").await;
     assert_eq!((audit.answered_once, audit.told_failed), (3, 0));
@@ -528,7 +528,7 @@ async fn an_instance_that_ec2_takes_back_drains() {
     let status = tokio::time::timeout(PATIENCE, stack.workers[0].0.ended()).await.expect("it drains").expect("it ends");
     assert!(status.success(), "{status}");
     let (worker, _) = stack.workers.remove(0);
-    let noticed = worker.log().into_iter().find(|line| line.message() == "this instance is going to end");
+    let noticed = worker.log().into_iter().find(|line| line.event() == "instance_ending");
     assert_eq!(noticed.expect("it saw the notice").field("notice"), "Spot");
     // No hook waits yet, so none is completed.
     assert_eq!(stack.aws.calls().count(Service::AutoScaling, "CompleteLifecycleAction"), 0);

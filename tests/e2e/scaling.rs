@@ -133,7 +133,7 @@ async fn by_default_the_fleet_grows_with_what_is_needed_and_says_why() {
     let tell = |words: [&str; 3]| causes.iter().any(|cause| words.iter().all(|word| cause.contains(word)));
     assert!(tell(["AlarmHigh", DEMAND_POLICY, " workers, "]), "{causes:#?}");
     assert!(tell(["AlarmLow", DEMAND_POLICY, "promise 10 s"]), "{causes:#?}");
-    let told = stack.metric_streamer.0.logged(|line| line.message() == "the capacity changed").await.expect("it runs");
+    let told = stack.metric_streamer.0.logged(|line| line.event() == "capacity_changed").await.expect("it runs");
     let why = told.field("why");
     assert!(why.starts_with("1 -> ") && why.contains("photos/s need"), "{why}");
     stack.stop().await;

@@ -75,7 +75,11 @@ impl Consumer {
             () = too_late => {}
         }
         jobs.close();
-        tracing::warn!(jobs = jobs.len(), "the drain timeout is over; the jobs that still run are released");
+        fleet::log!(
+            DRAIN_TIMEOUT,
+            jobs = jobs.len(),
+            "the drain timeout is over; the jobs that still run are released"
+        );
         give_up.cancel();
         // What can't be released reappears after its visibility timeout.
         let _ = tokio::time::timeout(RELEASE_TIME, jobs.wait()).await;
@@ -107,7 +111,7 @@ impl Consumer {
                     let wait = BACKOFF[failures.min(BACKOFF.len() - 1)].mul_f64(0.5 + fastrand::f64());
                     failures += 1;
                     metrics::counter!("worker_receive_failures_total").increment(1);
-                    tracing::warn!(%error, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
+                    fleet::log!(RECEIVE_FAILED, %error, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = shutdown.cancelled() => {}

@@ -47,7 +47,7 @@ impl Instance {
             ticks.tick().await;
             match self.look().await {
                 Ok(Some(notice)) => {
-                    tracing::info!(?notice, group = self.group, "this instance is going to end");
+                    fleet::log!(INSTANCE_ENDING, ?notice, group = self.group, "this instance is going to end");
                     return notice;
                 }
                 Ok(None) => reachable = true,
@@ -93,7 +93,7 @@ impl Instance {
     pub(crate) async fn drained(&self) {
         let Some(hook) = &self.hook else { return };
         if let Err(error) = self.complete(hook).await {
-            tracing::warn!(%error, "Auto Scaling was not told; it waits for the hook's timeout");
+            fleet::log!(LIFECYCLE_ACTION_FAILED, %error, "Auto Scaling was not told; it waits for the hook's timeout");
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) async fn keep_invisible(queue: &JobQueue, receipt: &str, timeout: Dur
             Ok(Some(extended)) => deadline = extended + timeout,
             Ok(None) => return,
             Err(_) => {
-                tracing::warn!("a message could not be extended in time");
+                fleet::log!(MESSAGE_NOT_EXTENDED, "a message could not be extended in time");
                 return;
             }
         }
@@ -39,7 +39,7 @@ async fn extend(queue: &JobQueue, receipt: &str, timeout: Duration) -> Option<In
             Ok(()) => return Some(begun),
             Err(error) => error,
         };
-        tracing::warn!(%error, "a message was not extended");
+        fleet::log!(MESSAGE_NOT_EXTENDED, %error, "a message was not extended");
         if error.code().is_some_and(|code| FINAL.iter().any(|last| code.ends_with(last))) {
             return None;
         }

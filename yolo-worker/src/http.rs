@@ -79,7 +79,7 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
         Err(Failure::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
         Err(Failure::Broken(reason)) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, &reason),
         Err(Failure::Aws(error)) => {
-            tracing::error!(%error, "a call of /predict failed");
+            fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
             return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
         }
     };
@@ -94,7 +94,7 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
         ..Prediction::queued(prediction_id, 0, 0, original, time)
     };
     if let Err(error) = pipeline.predictions.insert(&record).await {
-        tracing::error!(%error, "a call of /predict failed");
+        fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
         return refuse(StatusCode::BAD_GATEWAY, "the result could not be recorded; try again later");
     }
     let label = |label: &fleet::Label| {

@@ -132,7 +132,7 @@ impl Pipeline {
         );
         let outcome = async {
             self.finish(&job, shutdown).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the job failed and will be tried again");
+                fleet::log!(JOB_RETRIED, %error, "the job failed and will be tried again");
                 Outcome::Retry
             })
         };
@@ -149,7 +149,12 @@ impl Pipeline {
             self.call_back(prediction_id).await;
             let duration = started.elapsed();
             metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
-            tracing::info!(outcome = outcome.name(), duration_ms = duration.as_millis() as u64, "job finished");
+            fleet::log!(
+                JOB_FINISHED,
+                outcome = outcome.name(),
+                duration_ms = duration.as_millis() as u64,
+                "job finished"
+            );
         }
         .instrument(span)
         .await;
@@ -269,7 +274,7 @@ impl Pipeline {
             Ok(()) => stage.end(),
             Err(error) => {
                 metrics::counter!("worker_callback_failures_total").increment(1);
-                tracing::warn!(%error, "polybot was not called back; its sweep will find the result");
+                fleet::log!(CALLBACK_FAILED, %error, "polybot was not called back; its sweep will find the result");
             }
         }
     }
@@ -281,7 +286,7 @@ impl Pipeline {
         struct Named {
             prediction_id: Uuid,
         }
-        tracing::error!(%error, "a message was refused");
+        fleet::log!(MESSAGE_REFUSED, %error, "a message was refused");
         let span = Span::none();
         let Ok(Named { prediction_id }) = serde_json::from_str(body) else {
             return Processed { outcome: Outcome::Retry, prediction_id: None, started, span };
@@ -306,7 +311,7 @@ impl Pipeline {
 fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits, wish: &Wish) -> Result<Detected, Failure> {
     let mut image = photo::decode(photo, limits).map_err(unreadable)?;
     let (mut detections, timings) = detector.detect_timed(&image).map_err(|error| {
-        tracing::error!(%error, "the detector failed");
+        fleet::log!(DETECTOR_FAILED, %error, "the detector failed");
         Failure::Broken("the detector failed on this photo; it was reported".to_owned())
     })?;
     for (stage, duration) in
@@ -366,7 +371,7 @@ pub(crate) fn to_jpeg(image: RgbImage) -> Result<Vec<u8>, String> {
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {
-        tracing::error!(%error, "an annotated photo can't be written");
+        fleet::log!(JPEG_NOT_ENCODED, %error, "an annotated photo can't be written");
         "the annotated photo can't be written; it was reported".to_owned()
     })?;
     Ok(jpeg.into_inner())

@@ -15,7 +15,7 @@ impl Readiness {
     /// A receive was answered.
     pub(crate) fn set(&self) {
         if !self.0.swap(true, Ordering::Relaxed) {
-            tracing::info!("takes jobs");
+            fleet::log!(TAKES_JOBS, "takes jobs");
         }
     }
 }

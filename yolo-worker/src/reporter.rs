@@ -16,7 +16,7 @@ pub(crate) async fn report(meter: &Meter, store: &WorkStore) {
         let work = meter.take();
         if let Err(error) = store.add(stretch, &work).await {
             metrics::counter!("worker_report_failures_total").increment(1);
-            tracing::warn!(%error, "what this worker did was not told; it is told with the next");
+            fleet::log!(REPORT_FAILED, %error, "what this worker did was not told; it is told with the next");
             meter.put_back(work);
         }
     }

@@ -42,7 +42,7 @@ pub async fn run(
     let isa = detector.model().and_then(Model::isa);
     let fallback_reason = detector.model().and_then(Model::fallback_reason);
     metrics::gauge!("worker_model_fallback").set(if fallback_reason.is_some() { 1.0 } else { 0.0 });
-    tracing::info!(model = detector.name(), ?isa, fallback_reason, threads, "model loaded");
+    fleet::log!(MODEL_LOADED, model = detector.name(), ?isa, fallback_reason, threads, "model loaded");
 
     let config = fleet::aws::config().await;
     let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url);
@@ -84,7 +84,7 @@ pub async fn run(
         hook: settings.lifecycle_hook,
     });
     let listen_addr = listener.local_addr()?;
-    tracing::info!(queue = settings.sqs_queue_url, %listen_addr, version = build.version, commit = build.commit, "ready");
+    fleet::log!(READY, queue = settings.sqs_queue_url, %listen_addr, version = build.version, commit = build.commit, "ready");
     // The routes outlive the consumer: a draining worker is healthy and can still be scraped.
     let drained = CancellationToken::new();
     let routes = http::routes(Arc::new(context), metrics);

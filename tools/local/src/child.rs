@@ -51,6 +51,12 @@ impl LogLine {
         self.0[name].as_str().unwrap_or_default()
     }
 
+    /// Which of [`fleet::EVENTS`] it is; empty if it is none.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        self.field("event")
+    }
+
     /// The sentence.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -172,7 +178,7 @@ impl Child {
     /// # Errors
     /// If it ends before, with the last it said.
     pub async fn takes_jobs(&self) -> anyhow::Result<()> {
-        self.logged(|line| line.message() == "takes jobs")
+        self.logged(|line| line.event() == "takes_jobs")
             .await
             .with_context(|| format!("{} takes no jobs", self.name))?;
         Ok(())
@@ -247,7 +253,7 @@ impl Child {
 impl Seen {
     fn take(&mut self, line: &str) {
         let line = LogLine(serde_json::from_str(line).unwrap_or_else(|_| serde_json::json!({"message": line})));
-        if line.message().starts_with("ready") {
+        if line.event() == "ready" {
             self.listen_addr = line.field("listen_addr").parse().ok();
         }
         if self.lines.len() == KEPT_LINES {

@@ -107,7 +107,7 @@ async fn send(stack: &Stack, args: &DetectArgs, bytes: Vec<u8>) -> anyhow::Resul
     let Ok(answer) = answered.await else { bail!(no_answer(stack, args)) };
     // The record is complete a moment after the user has the answer.
     if let Some((polybot, _)) = stack.polybots.first() {
-        let delivered = polybot.logged(|line| line.message() == "delivered");
+        let delivered = polybot.logged(|line| line.event() == "delivered");
         // Where there is no record, nothing is delivered; then this ends by itself.
         let _ = tokio::time::timeout(SETTLE, delivered).await;
     }

@@ -141,7 +141,7 @@ impl Stack {
         };
         let address = metric_streamer.ready().await?;
         metric_streamer
-            .logged(|line| line.message() == "published")
+            .logged(|line| line.event() == "published")
             .await
             .context("metric-streamer publishes nothing")?;
         Ok(Self {
