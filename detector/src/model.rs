@@ -550,4 +550,11 @@ mod tests {
         let wrong = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         assert!(!matches!(Model::load(&wrong).expect_err("wrong"), LoadError::Read { .. }));
     }
+
+    #[test]
+    fn the_documentation_says_how_many_sizes_are_kept() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/PERFORMANCE.md");
+        let document = std::fs::read_to_string(path).expect("docs/PERFORMANCE.md is there");
+        assert!(document.contains(&format!("a plan for each of the last {MOST_PLANS} sizes")), "it has another number");
+    }
 }

@@ -1,26 +1,32 @@
-//! How often each operation was called.
+//! How often each operation was called, and by which program.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::service::Service;
 
 type Counts = BTreeMap<(Service, String), u64>;
+type Operations = BTreeSet<(Service, String)>;
 
 /// Counts calls as they arrive, those that a fault then spoils included. Clones look at the same counts.
 #[derive(Debug, Clone)]
 pub struct Calls {
     counts: Arc<watch::Sender<Counts>>,
+    clients: Arc<Mutex<BTreeMap<String, Operations>>>,
 }
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        Self { counts: Arc::new(watch::Sender::new(Counts::new())) }
+        Self { counts: Arc::new(watch::Sender::new(Counts::new())), clients: Arc::default() }
     }
 
-    pub(crate) fn record(&self, service: Service, operation: &str) {
+    pub(crate) fn record(&self, service: Service, operation: &str, user_agent: Option<&str>) {
+        if let Some(client) = user_agent.and_then(app_name) {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.entry(client.to_owned()).or_default().insert((service, operation.to_owned()));
+        }
         self.counts.send_modify(|counts| *counts.entry((service, operation.to_owned())).or_default() += 1);
     }
 
@@ -34,6 +40,12 @@ impl Calls {
         self.counts.borrow().clone()
     }
 
+    /// Every operation that a program called which has this `app_name` in its SDK configuration.
+    pub fn of_client(&self, app_name: &str) -> BTreeSet<(Service, String)> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.get(app_name).cloned().unwrap_or_default()
+    }
+
     /// Waits until `operation` of `service` was called at least `times` times since the endpoint started.
     pub async fn at_least(&self, service: Service, operation: &str, times: u64) {
         let mut seen = self.counts.subscribe();
@@ -44,4 +56,9 @@ impl Calls {
 
 fn count(counts: &Counts, service: Service, operation: &str) -> u64 {
     counts.get(&(service, operation.to_owned())).copied().unwrap_or_default()
+}
+
+/// The SDK writes `aws-sdk-rust/1.3.9 ... app/NAME`.
+fn app_name(user_agent: &str) -> Option<&str> {
+    user_agent.split(' ').find_map(|part| part.strip_prefix("app/"))
 }

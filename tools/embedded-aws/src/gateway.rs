@@ -106,7 +106,8 @@ impl Gateway {
                 return Ok(plain(StatusCode::FORBIDDEN, message));
             }
         };
-        self.calls.record(call.service, &call.operation);
+        let user_agent = call.header("x-amz-user-agent").or_else(|| call.header("user-agent"));
+        self.calls.record(call.service, &call.operation, user_agent);
         let verdict = self.faults.judge(call.service, &call.operation);
         if !verdict.delay.is_zero() {
             tokio::time::sleep(verdict.delay).await;

@@ -99,6 +99,7 @@ async fn a_visibility_that_ran_out_is_counted_and_wakes_a_long_poll() {
         sqs.change_message_visibility().queue_url(&url).receipt_handle(old).visibility_timeout(40).send().await;
     assert!(refused.unwrap_err().into_service_error().is_message_not_inflight());
     sqs.delete_message().queue_url(&url).receipt_handle(old).send().await.unwrap();
+    // The visibility timeout that would bring a message back.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(counts(&sqs, &url).await, [1, 0, 0]);
 }

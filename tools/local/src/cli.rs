@@ -11,8 +11,8 @@ use crate::detect::DetectArgs;
 use crate::up::UpArgs;
 use crate::{child, demo, detect, flood, lab, up};
 
-/// Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
-/// Telegram's place. Without a command it starts everything and stays.
+/// Runs Polybot's whole fleet on this machine: polybot, yolo-worker and metric-streamer on an embedded AWS, with a sandbox in
+/// place of Telegram. Without a command it starts everything and stays.
 #[derive(Parser, Debug)]
 #[command(name = "local", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -26,18 +26,18 @@ struct Cli {
 enum Command {
     /// Send one photo through the whole fleet and print the bot's answer
     Detect(DetectArgs),
-    /// Start everything and stay until ctrl-c (what runs where no command is given). With TELEGRAM_TOKEN in the
-    /// environment it serves that bot at the real Telegram, by long polling
+    /// Start everything and stay until ctrl-c (the default command). With TELEGRAM_TOKEN in the environment it serves that
+    /// bot at the real Telegram, by long polling
     Up(UpArgs),
-    /// See the fleet scale: flood it, watch it grow and shrink again, and read the report. Takes one to three minutes
+    /// Watch the fleet scale: flood it, see it grow and shrink, and read the report. Takes one to three minutes
     Demo(DemoArgs),
-    /// Flood a fleet with photos and report what became of each: a fleet of its own, or the one that SQS_QUEUE_URL and the
-    /// other settings name
+    /// Flood a fleet with photos and report what became of each. It starts a fleet of its own, or uses the one that
+    /// SQS_QUEUE_URL and the other settings name
     Flood(Box<flood::FloodArgs>),
-    /// Simulate the fleet and its scaling: a target, a minimum, an instance type tried in seconds and for nothing
+    /// Simulate the fleet and its scaling: try a target, a minimum or an instance type in seconds, for free
     #[command(subcommand)]
     Lab(lab::LabCommand),
-    /// One of the services, as this program starts it
+    /// Run one of the services, as this program starts it
     #[command(hide = true)]
     Service {
         #[arg(value_parser = ["polybot", "yolo-worker", "metric-streamer"])]

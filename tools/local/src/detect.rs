@@ -19,7 +19,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 pub(crate) struct DetectArgs {
     /// The photo
     photo: PathBuf,
-    /// Write the annotated photo here [default: NAME.detected.jpg in the current folder]
+    /// Where to write the annotated photo [default: NAME.detected.jpg in the current folder]
     #[arg(long)]
     out: Option<PathBuf>,
     /// Print the Prediction as JSON instead of the bot's answer

@@ -18,13 +18,13 @@ const LOAD_TEST_SECRET: &str = "local-load-test-secret";
 pub(crate) struct FloodArgs {
     #[command(flatten)]
     flood: flood::cli::Args,
-    /// How many workers
+    /// The number of workers
     #[arg(long, default_value_t = 1, help_heading = OWN)]
     workers: usize,
     /// `stand-in[:MILLISECONDS]`, a model of models.toml by name, or the path of an ONNX file
     #[arg(long, env, default_value = "stand-in", help_heading = OWN)]
     model: String,
-    /// Door telegram: how many people post
+    /// Door telegram: the number of people who post
     #[arg(long, default_value_t = 20, help_heading = OWN)]
     people: usize,
 }

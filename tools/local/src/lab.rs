@@ -14,7 +14,7 @@ use scaling_lab::{Fetched, Period, parse_duration};
 /// What the lab can be asked here.
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum LabCommand {
-    /// Fetch a real queue's and group's past from CloudWatch: what arrived, workers, backlog
+    /// Fetch the past of a real queue and group from CloudWatch: arrivals, workers, backlog
     Fetch(FetchArgs),
     #[command(flatten)]
     Lab(scaling_lab::cli::Command),
@@ -28,10 +28,10 @@ pub(crate) struct FetchArgs {
     /// The name of the workers' Auto Scaling group
     #[arg(long)]
     group: String,
-    /// How far back: 14d. CloudWatch keeps minutes for 15 days
+    /// How far to look back, such as 14d. CloudWatch keeps minutes for 15 days
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = parse_duration)]
     since: Duration,
-    /// How long a period is; whole minutes
+    /// The length of a period, in whole minutes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = whole_minutes)]
     period: Duration,
     /// The folder to write load.csv and seen.csv to

@@ -7,22 +7,22 @@ use crate::scaling::{Scaling, ScalingPolicy, TimeScale};
 /// How the group of workers scales.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ScalingArgs {
-    /// How much faster than in AWS the group scales: 10 makes ten seconds one, 60 a minute a second, 1 is as in AWS
+    /// How much faster than in AWS the group scales: 10 turns ten seconds into one, 60 a minute into a second; 1 is as in AWS
     #[arg(long, default_value_t = TimeScale::default())]
     time_scale: TimeScale,
-    /// What it scales by: workers needed (WorkerDemand), the backlog per worker (BacklogPerInstance), or both
+    /// The metric that it follows: workers needed (WorkerDemand), the backlog per worker (BacklogPerInstance), or both
     #[arg(long, value_enum, default_value_t = ScalingPolicy::Demand)]
     policy: ScalingPolicy,
-    /// Workers needed in percent of those in service that the group is to keep to
+    /// The target of WorkerDemand: workers needed, in percent of those in service
     #[arg(long, default_value_t = 100.0, value_parser = positive)]
     demand_target: f64,
-    /// The backlog per worker that the group is to keep to, where it scales by that
+    /// The target of BacklogPerInstance
     #[arg(long, default_value_t = 10.0, value_parser = positive)]
     target: f64,
-    /// The period of the alarms in AWS's seconds
+    /// The period of the alarms, in seconds of AWS
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(10..=60))]
     period: u64,
-    /// The fewest workers; 0 lets the last one go when nothing was sent for a quarter of an hour of AWS's
+    /// The fewest workers; with 0 the last worker goes when nothing was sent for a quarter of an hour of AWS
     #[arg(long, default_value_t = 1)]
     min: u32,
     /// The most workers, each with one thread [default: the number of cores, at least 2]

@@ -1,4 +1,4 @@
-//! No command: everything runs until ctrl-c.
+//! `up`: everything runs until ctrl-c.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -18,14 +18,14 @@ pub(crate) struct UpArgs {
     /// A model of models.toml by name, or the path of an ONNX file
     #[arg(long, env, default_value = models::DEFAULT)]
     model: String,
-    /// The page's port on loopback; 0 takes a free one
+    /// The page's port on loopback; 0 takes a free port
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Keep photos, records and jobs in this folder, for the next start. Without it they are gone at the end
+    /// Keep photos, records and jobs in this folder for the next start. Without it they are lost at the end
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Write what another terminal needs to use the fleet into this file, for `source FILE` there, instead of printing it.
-    /// The file is there for as long as the fleet is
+    /// Write the environment that another terminal needs into this file, for `source FILE` there, instead of printing it.
+    /// The file is removed when the fleet stops
     #[arg(long, value_name = "FILE")]
     env: Option<PathBuf>,
     #[command(flatten)]

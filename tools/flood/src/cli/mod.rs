@@ -35,7 +35,7 @@ struct Cli {
 #[derive(clap::Args, Clone, Debug)]
 #[command(group = ArgGroup::new("shape").required(true).args(["rate", "ramp", "spike", "trace", "count"]))]
 pub struct Args {
-    /// Jobs a second, for as long as --for says
+    /// Jobs a second, for the time that --for gives
     #[arg(
         long,
         value_name = "JOBS/S",
@@ -44,41 +44,41 @@ pub struct Args {
         help_heading = "What arrives when"
     )]
     rate: Option<f64>,
-    /// How long, with --rate: 60s, 2m, 500ms
+    /// How long to send with --rate: 60s, 2m, 500ms
     #[arg(long = "for", value_name = "TIME", value_parser = values::duration, requires = "rate",
           help_heading = "What arrives when")]
     duration: Option<Duration>,
-    /// From one rate to another over a time: 0:100:120s
+    /// From one rate to another within a time: 0:100:120s
     #[arg(long, value_name = "FROM:TO:TIME", value_parser = values::ramp, allow_hyphen_values = true,
           help_heading = "What arrives when")]
     ramp: Option<Shape>,
-    /// A base rate with a burst over the second fifth of the time; without a value 2:50:60s
+    /// A base rate with a burst in the second fifth of the time; without a value 2:50:60s
     #[arg(long, value_name = "BASE:PEAK:TIME", value_parser = values::spike, num_args = 0..=1,
           default_missing_value = "2:50:60s", help_heading = "What arrives when")]
     spike: Option<Shape>,
-    /// Rates from a CSV file with the columns seconds and rate, straight lines between them; the last line is the end
+    /// Rates from a CSV file with the columns seconds and rate, with straight lines between the points; the last line is the end
     #[arg(long, value_name = "FILE.csv", help_heading = "What arrives when")]
     trace: Option<PathBuf>,
-    /// So many jobs, as fast as they go in
+    /// This many jobs, as fast as the fleet takes them
     #[arg(long, value_name = "JOBS", help_heading = "What arrives when")]
     count: Option<u64>,
-    /// How arrivals lie within the rate
+    /// How arrivals are spaced
     #[arg(long, value_enum, default_value_t, help_heading = "What arrives when")]
     spacing: SpacingName,
-    /// Poisson arrivals with the same seed are the same arrivals
+    /// The seed of Poisson arrivals: the same seed gives the same arrivals
     #[arg(long, default_value_t = 1, help_heading = "What arrives when")]
     seed: u64,
     /// The longest to wait for answers after the last arrival
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = values::duration,
           help_heading = "What arrives when")]
     drain: Duration,
-    /// What to send: photos, or folders with some, in turn [default: three small ones that come with the program]
+    /// Photos to send in turn, or folders of them [default: three small photos that come with the program]
     #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
     photos: Vec<PathBuf>,
-    /// How the jobs come in
+    /// How the jobs reach the fleet
     #[arg(long, value_enum, default_value_t)]
     door: DoorName,
-    /// Write the report there, as flood.html and flood.json
+    /// Write the report into this folder, as flood.html and flood.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print the report as JSON instead of text
@@ -102,11 +102,11 @@ enum SpacingName {
 /// [`Door`] on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DoorName {
-    /// Straight to SQS; the photos are stored in S3 once. Nobody in Telegram hears of the jobs, unless --chat-id is given
+    /// Straight to SQS; each photo is stored in S3 once. Nobody in Telegram is told, unless --chat-id is given
     #[default]
     Queue,
-    /// Through polybot's /loadTest, which must be on (LOAD_TEST): asks for --load-test-url and --chat-id, and reads
-    /// LOAD_TEST_SECRET from the environment
+    /// Through polybot's /loadTest, which LOAD_TEST enables: needs --load-test-url and --chat-id, and reads LOAD_TEST_SECRET
+    /// from the environment
     LoadTest,
     /// As people in the Telegram sandbox: only where the sandbox runs in the same program (`local flood`)
     Telegram,

@@ -20,17 +20,17 @@ pub struct Target {
     /// The DynamoDB table with the predictions
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     dynamodb_table: Option<String>,
-    /// The workers' Auto Scaling group: the report then shows how many there were
+    /// The workers' Auto Scaling group; with it the report shows the number of workers
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     asg_name: Option<String>,
-    /// The Telegram chat that is answered
+    /// The Telegram chat to answer in
     #[arg(long, allow_negative_numbers = true)]
     chat_id: Option<i64>,
-    /// Door load-test: the whole address of polybot's /loadTest
+    /// Door load-test: the full address of polybot's /loadTest
     #[arg(long, env)]
     load_test_url: Option<Url>,
-    /// Door load-test: photos that Telegram has, by file id; without any, the photos are first sent to the chat as the bot,
-    /// whose token is read from TELEGRAM_TOKEN in the environment
+    /// Door load-test: file ids of photos that Telegram already has. Without any, the bot first sends the photos to the chat; its
+    /// token is read from TELEGRAM_TOKEN in the environment
     #[arg(long)]
     file_id: Vec<String>,
     /// The Bot API's address

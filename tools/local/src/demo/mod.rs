@@ -28,10 +28,10 @@ const PERSON: &str = "Ada";
 #[derive(clap::Args, Debug)]
 pub(crate) struct DemoArgs {
     /// A model of models.toml by name, the path of an ONNX file, or `stand-in:MILLISECONDS`, which detects nothing and
-    /// takes that time for each photo
+    /// takes that long for each photo
     #[arg(long, env, default_value = models::DEFAULT)]
     model: String,
-    /// Where the report goes: demo.html, demo.json and the timeline
+    /// The folder for the report: demo.html, demo.json and the timeline
     #[arg(long, default_value = "demo-report")]
     out: PathBuf,
     /// The most workers, each with one thread

@@ -27,11 +27,11 @@ const MOST_CANDIDATES: usize = 100_000;
 pub enum Command {
     /// Simulate one fleet under a load
     Run(Box<RunArgs>),
-    /// Simulate a grid of settings, and show which are not beaten in both cost and lateness
+    /// Simulate a grid of settings, and show those that no other setting beats in both cost and lateness
     Sweep(Box<SweepArgs>),
     /// Find the cheapest setting that keeps a promise
     Recommend(Box<RecommendArgs>),
-    /// Simulate what `lab fetch` fetched, beside what there was
+    /// Simulate what `lab fetch` fetched, and compare it with what happened
     Replay(Box<ReplayArgs>),
 }
 
@@ -40,7 +40,7 @@ pub enum Command {
 struct LoadArgs {
     /// What arrives: steady:RATE:TIME, step:FROM:TO:TIME, ramp:FROM:TO:TIME, spike:BASE:PEAK:TIME, day:LOW:HIGH:TIME,
     /// onoff:RATE:ON:OFF:TIME, or a FILE.csv with the columns seconds and rate (straight lines between them). RATE is photos a
-    /// second, TIME like 90s, 2h or 14d. May be given again
+    /// second, TIME such as 90s, 2h or 14d. May be repeated
     #[arg(long, required = true, value_name = "LOAD", help_heading = LOAD)]
     load: Vec<String>,
     #[command(flatten)]
@@ -52,16 +52,16 @@ struct WithinLoadArgs {
     /// Multiply every rate
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = positive, help_heading = LOAD)]
     scale: f64,
-    /// Let all of it pass in a fraction of the time, with the same rates
+    /// Compress the time by this factor, with the same rates
     #[arg(long, value_name = "TIMES", default_value_t = 1.0, value_parser = positive, help_heading = LOAD)]
     faster: f64,
-    /// Photos come at equal gaps, and not as independent people send them
+    /// Photos arrive at equal gaps, instead of as independent people send them
     #[arg(long, help_heading = LOAD)]
     even: bool,
     /// The same seed gives the same result
     #[arg(long, default_value_t = 1, help_heading = LOAD)]
     seed: u64,
-    /// Count only photos sent, and hours worked, from this moment on
+    /// Count only photos that are sent, and hours that are worked, after this moment
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = LOAD)]
     from: Duration,
 }
@@ -91,7 +91,7 @@ struct OutArgs {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-    /// Write an HTML report and the JSON there
+    /// Write an HTML report and the JSON into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -99,7 +99,7 @@ struct OutArgs {
 /// What instances cost.
 #[derive(clap::Args, Clone, Debug)]
 struct PriceArgs {
-    /// What an instance type costs an hour, with :SPOT what it costs as spot: c7a.large=0.1026:0.05. None is built in
+    /// The price of an instance type an hour, with :SPOT its spot price: c7a.large=0.1026:0.05. No price is built in
     #[arg(long, value_name = "TYPE=DOLLARS", help_heading = "What it costs")]
     price: Vec<Priced>,
 }
@@ -120,7 +120,7 @@ pub struct RunArgs {
 /// Many simulations.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SweepArgs {
-    /// Try each of these values for a setting, named as its flag: target=5,10,20. Given again: all combinations
+    /// Try each of these values for a setting, named like its flag: target=5,10,20. Repeat it to try all combinations
     #[arg(long, value_name = "FLAG=VALUES", required = true)]
     grid: Vec<String>,
     #[command(flatten)]
@@ -136,7 +136,7 @@ pub struct SweepArgs {
 /// A promise.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RecommendArgs {
-    /// The share of photos that may be later than promised: 1%
+    /// The share of photos that may be late, such as 1%
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
     late: f64,
     #[command(flatten)]

@@ -10,23 +10,23 @@ use crate::{Distribution, LabError, Metric, Setting, parse_duration};
 /// A fleet. What is not given is as `infra/polybot.yaml` has it, but for one worker on demand.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct SettingArgs {
-    /// Photos that one worker detects side by side [default: 2, or what the bench ran with]
+    /// Photos that one worker detects at the same time [default: 2, or as in the bench]
     #[arg(long, help_heading = WORKER)]
     threads: Option<u32>,
-    /// How long a thread takes for a photo: 150ms, exp:150ms (exponential, this mean), or quantiles 100ms,120ms,300ms
+    /// The time that a thread takes for a photo: 150ms, exp:150ms (exponential with this mean), or quantiles 100ms,120ms,300ms
     /// [default: 151.5ms, so 13.2 photos a second with two threads]
     #[arg(long, value_name = "TIME", help_heading = WORKER, conflicts_with = "bench")]
     service: Option<Distribution>,
-    /// The same as `yolo-worker bench --json` measured it; with TYPE= on that instance type
+    /// That time from `yolo-worker bench --json`; TYPE= names the instance type that it ran on
     #[arg(long, value_name = "[TYPE=]FILE", help_heading = WORKER)]
     bench: Vec<BenchFile>,
     /// Messages that a worker holds for each thread
     #[arg(long, value_name = "MESSAGES", help_heading = WORKER)]
     held: Option<u32>,
-    /// From received until a thread can begin: the photo fetched [default: 0s]
+    /// From receiving a job until a thread can start: fetching the photo [default: 0s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = WORKER)]
     fetch: Option<Duration>,
-    /// From a thread's end until the answer is there: the result stored [default: 0s]
+    /// From the end of the detection until the answer: storing the result [default: 0s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = WORKER)]
     store: Option<Duration>,
 
@@ -39,17 +39,17 @@ pub struct SettingArgs {
     /// Workers at the start [default: the fewest]
     #[arg(long, value_name = "WORKERS", help_heading = GROUP)]
     initial: Option<u32>,
-    /// Not fewer workers in this part of each day: 8h-18h:5. The simulation begins at midnight
+    /// A higher minimum in this part of each day: 8h-18h:5. The simulation begins at midnight
     #[arg(long, value_name = "FROM-TO:MIN", help_heading = GROUP)]
     schedule: Vec<Schedule>,
-    /// So many workers, and no scaling
+    /// A fixed number of workers, without scaling
     #[arg(long, value_name = "WORKERS", help_heading = GROUP, conflicts_with_all = ["min", "max", "initial"])]
     fixed: Option<u32>,
 
     /// Scale by BacklogPerInstance, with this target (BacklogTarget)
     #[arg(long, help_heading = SCALING, conflicts_with = "policy", allow_negative_numbers = true)]
     target: Option<f64>,
-    /// Scale by this: METRIC=TARGET, or METRIC=TARGET:out to scale out only. Several are combined as EC2 Auto Scaling does
+    /// Scale by METRIC=TARGET, or METRIC=TARGET:out to scale out only. Several are combined as in EC2 Auto Scaling
     /// [default: WorkerDemand=100]
     #[arg(long, value_name = "METRIC=TARGET", help_heading = SCALING)]
     policy: Vec<PolicyArg>,
@@ -62,7 +62,7 @@ pub struct SettingArgs {
     /// How long an instance in service counts as warming up (WorkerWarmup) [default: 40s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     warmup: Option<Duration>,
-    /// How long a worker may take to finish (WorkerDrainSeconds) [default: 100s]
+    /// The longest that a worker may take to drain (WorkerDrainSeconds) [default: 100s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     drain: Option<Duration>,
     /// From one published metric to the next (INTERVAL) [default: 10s]
@@ -74,33 +74,33 @@ pub struct SettingArgs {
     /// From a period's end until its alarms are evaluated [default: 15s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
     delay: Option<Duration>,
-    /// How much faster than in AWS the group scales, as `up --time-scale`; what a photo takes stays
+    /// How much faster than in AWS the group scales, as `up --time-scale`; detection takes as long as ever
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=60), help_heading = SCALING)]
     time_scale: Option<u32>,
 
-    /// So many instances are on demand (WorkerOnDemandBase, which is 0 by default in the stack) [default: 1]
+    /// Instances that are on demand (WorkerOnDemandBase, 0 by default in the stack) [default: 1]
     #[arg(long, value_name = "WORKERS", help_heading = LOSSES)]
     on_demand_base: Option<u32>,
     /// The percentage on demand above the base (WorkerOnDemandPercent) [default: 0]
     #[arg(long, value_name = "PERCENT", help_heading = LOSSES)]
     on_demand_percent: Option<f64>,
-    /// How often each spot instance is taken back, an hour [default: 0]
+    /// How often an hour each spot instance is interrupted [default: 0]
     #[arg(long, value_name = "AN HOUR", help_heading = LOSSES)]
     interruptions: Option<f64>,
-    /// A time without any spot capacity: 2h:10m. May be given again
+    /// A time without spot capacity: 2h:10m. May be repeated
     #[arg(long, value_name = "AT:LENGTH", help_heading = LOSSES)]
     outage: Vec<OutageArg>,
-    /// How often each instance dies without a word, an hour [default: 0]
+    /// How often an hour each instance dies without notice [default: 0]
     #[arg(long, value_name = "AN HOUR", help_heading = LOSSES)]
     crashes: Option<f64>,
     /// The queue's visibility timeout [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LOSSES)]
     visibility_timeout: Option<Duration>,
-    /// After so many receives a message is given up [default: 5]
+    /// The receives after which a message becomes a dead letter [default: 5]
     #[arg(long, value_name = "RECEIVES", help_heading = LOSSES)]
     max_receives: Option<u32>,
 
-    /// How long a photo may take, from sent to answered [default: 10s]
+    /// The longest that a photo may take, from sending to the answer [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     promise: Option<Duration>,
 }
