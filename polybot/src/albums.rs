@@ -111,6 +111,7 @@ impl Albums {
         }
     }
 
+    #[tracing::instrument(name = "album", skip_all, fields(album = id.as_str(), chat_id = album.chat_id))]
     async fn act(&self, id: &AlbumId, album: &Album) {
         let outcome = if album.tries > MOST_TRIES {
             fleet::log!(

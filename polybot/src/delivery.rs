@@ -11,6 +11,7 @@ use fleet::{AwsError, Deed, ImageStore, Prediction, PredictionStore, Room, Statu
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::album_store::{Album, AlbumId, AlbumStore};
@@ -94,8 +95,10 @@ impl Delivery {
     ///
     /// # Errors
     /// [`DeliverError`]; nothing is lost, the sweep tries again for as long as [`Patience`] says.
+    #[tracing::instrument(name = "delivery", skip_all, fields(%prediction_id, chat_id = Empty))]
     pub async fn deliver(&self, prediction_id: Uuid) -> Result<Delivered, DeliverError> {
         let prediction = self.predictions.get(prediction_id).await?.ok_or(DeliverError::Unknown(prediction_id))?;
+        tracing::Span::current().record("chat_id", prediction.chat_id);
         if prediction.delivered_at.is_some() {
             return Ok(Delivered::Before);
         }

@@ -101,7 +101,7 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
         Err(NotKept::NoUpdate(error)) => (StatusCode::BAD_REQUEST, format!("this is no update: {error}")),
         Err(NotKept::Busy) => (StatusCode::CONFLICT, "being handled; try again".into()),
         Err(error @ (NotKept::NotReady | NotKept::Full | NotKept::Aws(_))) => {
-            fleet::log!(UPDATE_NOT_KEPT, %error, "an update failed; Telegram will deliver it again");
+            fleet::log!(UPDATE_NOT_KEPT, update_id = update["update_id"].as_i64(), %error, "an update failed; Telegram will deliver it again");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
         }
     }
@@ -129,7 +129,7 @@ async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body
     match context.inbox.updates.message(&incoming, prediction_id).await {
         Ok(()) => (StatusCode::OK, serde_json::json!({"prediction_id": prediction_id}).to_string()),
         Err(error) => {
-            fleet::log!(LOAD_TEST_FAILED, %error, "a message of a load test failed");
+            fleet::log!(LOAD_TEST_FAILED, %prediction_id, %error, "a message of a load test failed");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
         }
     }

@@ -11,6 +11,7 @@ use fleet::prediction::now;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
@@ -133,7 +134,8 @@ impl Inbox {
     async fn work_on(&self, lane: i64, first: Entry) {
         let mut next = Some(first);
         while let Some(entry) = next {
-            self.work(entry).await;
+            let span = tracing::info_span!("update", update_id = entry.update_id, chat_id = entry.asked.chat_id());
+            self.work(entry).instrument(span).await;
             next = self.queues.next(lane);
         }
     }

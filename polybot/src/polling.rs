@@ -45,7 +45,7 @@ async fn keep_all(batch: &[Value], inbox: &Inbox, offset: &mut i64) -> Option<Du
                 fleet::log!(NOT_AN_UPDATE, %error, "Telegram brings what is no update")
             }
             Err(error) => {
-                tracing::warn!(%error, "an update was not kept and will be asked for again");
+                tracing::warn!(update_id = update["update_id"].as_i64(), %error, "an update was not kept and will be asked for again");
                 return Some(PAUSE);
             }
         }
