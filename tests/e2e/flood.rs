@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use embedded_aws::Service;
 use flood::{
-    Door, Fleet, Flood, LoadTestDoor, Phase, Photo, Plan, Progress, QueueDoor, Report, Shape, Spacing, TelegramFiles,
+    Door, FleetStores, Flood, LoadTestDoor, Phase, Photo, Plan, Progress, QueueDoor, Report, Shape, Spacing,
+    TelegramFiles,
 };
 use local::{Options, Stack};
 
@@ -21,9 +22,9 @@ fn options(workers: usize) -> Options {
     Options { workers, settings, ..stand_in() }
 }
 
-fn fleet(stack: &Stack) -> Fleet {
+fn fleet(stack: &Stack) -> FleetStores {
     let resources = &stack.resources;
-    Fleet::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table).group(&resources.group)
+    FleetStores::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table).group(&resources.group)
 }
 
 fn load_test(stack: &Stack, secret: &str) -> Door {

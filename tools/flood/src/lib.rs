@@ -8,9 +8,9 @@
 //! ```no_run
 //! # async fn example(config: &aws_config::SdkConfig) -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use flood::{Door, Fleet, Flood, Photo, Plan, Shape};
+//! use flood::{Door, FleetStores, Flood, Photo, Plan, Shape};
 //!
-//! let fleet = Fleet::new(config, "a-bucket", "https://sqs.../jobs", "a-table").group("workers");
+//! let fleet = FleetStores::new(config, "a-bucket", "https://sqs.../jobs", "a-table").group("workers");
 //! let plan = Plan::new(Shape::Constant { rate: 20.0, duration: Duration::from_secs(30) });
 //! let flood = Flood::start(plan, Door::queue(fleet), Photo::samples()).await?;
 //! let report = flood.finish().await;
@@ -26,7 +26,7 @@ mod books;
 pub mod cli;
 mod door;
 mod error;
-mod fleet_places;
+mod fleet_stores;
 mod flood;
 mod lookout;
 mod observer;
@@ -42,7 +42,7 @@ pub use self::report::Report;
 pub use ::report::{Bucket, Percentiles};
 pub use door::{Door, LoadTestDoor, QueueDoor, TelegramDoor, TelegramFiles};
 pub use error::FloodError;
-pub use fleet_places::Fleet;
+pub use fleet_stores::FleetStores;
 pub use flood::{Flood, Stopper};
 pub use load::{Shape, Spacing};
 pub use observer::Sighting;

@@ -8,7 +8,7 @@ use fleet::AwsError;
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
-use crate::Fleet;
+use crate::FleetStores;
 use crate::books::Books;
 
 /// How often it looks.
@@ -35,7 +35,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Look again and again, for as long as this is polled.
-    pub(crate) async fn watch(&self, fleet: &Fleet, books: &Books) {
+    pub(crate) async fn watch(&self, fleet: &FleetStores, books: &Books) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -60,7 +60,7 @@ impl Observer {
 }
 
 /// Instances in service, where the group is known.
-async fn instances(fleet: &Fleet) -> Result<Option<u64>, AwsError> {
+async fn instances(fleet: &FleetStores) -> Result<Option<u64>, AwsError> {
     let Some(group) = &fleet.group else { return Ok(None) };
     let tried = || format!("looking at the Auto Scaling group {group}");
     let call = fleet.auto_scaling.describe_auto_scaling_groups().auto_scaling_group_names(group);

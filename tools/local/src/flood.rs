@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ::flood::cli::DoorName;
-use ::flood::{Door, Fleet, LoadTestDoor, TelegramFiles};
+use ::flood::{Door, FleetStores, LoadTestDoor, TelegramFiles};
 use anyhow::Context;
 
 use crate::up::located;
@@ -61,7 +61,7 @@ async fn start(args: &FloodArgs) -> anyhow::Result<Stack> {
 
 fn door(stack: &Stack, args: &FloodArgs) -> anyhow::Result<Door> {
     let resources = &stack.resources;
-    let fleet = Fleet::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table);
+    let fleet = FleetStores::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table);
     let fleet = fleet.group(&resources.group);
     Ok(match args.flood.door_name() {
         DoorName::Queue => Door::queue(fleet),

@@ -5,7 +5,7 @@ use clap::builder::NonEmptyStringValueParser;
 use reqwest::Url;
 
 use super::DoorName;
-use crate::{Door, Fleet, LoadTestDoor, QueueDoor, TelegramFiles};
+use crate::{Door, FleetStores, LoadTestDoor, QueueDoor, TelegramFiles};
 
 /// A fleet, by the settings that its services have, and the AWS SDK's own `AWS_*`.
 #[derive(clap::Args, Clone, Debug)]
@@ -75,11 +75,11 @@ impl Target {
         }))
     }
 
-    async fn fleet(&self) -> anyhow::Result<Fleet> {
+    async fn fleet(&self) -> anyhow::Result<FleetStores> {
         let bucket = self.bucket_name.as_deref().with_context(|| missing("BUCKET_NAME"))?;
         let queue_url = self.sqs_queue_url.as_deref().with_context(|| missing("SQS_QUEUE_URL"))?;
         let table = self.dynamodb_table.as_deref().with_context(|| missing("DYNAMODB_TABLE"))?;
-        let fleet = Fleet::new(&fleet::aws::config().await, bucket, queue_url, table);
+        let fleet = FleetStores::new(&fleet::aws::config().await, bucket, queue_url, table);
         Ok(match &self.asg_name {
             Some(group) => fleet.group(group),
             None => fleet,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::accounts::JobNumber;
 use crate::books::Books;
 use crate::records::{AnsweredWhen, Records};
-use crate::{Fleet, FloodError, Photo};
+use crate::{FleetStores, FloodError, Photo};
 
 /// The longest that polybot may take for one message: it downloads the photo and stores it meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct LoadTestDoor {
     /// Where the records are.
-    pub fleet: Fleet,
+    pub fleet: FleetStores,
     /// The whole address of `/loadTest`.
     pub url: Url,
     /// What it asks for.
@@ -135,7 +135,7 @@ struct Accepted {
 }
 
 impl Open {
-    pub(crate) fn fleet(&self) -> &Fleet {
+    pub(crate) fn fleet(&self) -> &FleetStores {
         &self.door.fleet
     }
 

@@ -16,7 +16,7 @@ pub use queue::QueueDoor;
 pub use telegram::TelegramDoor;
 
 use crate::books::Books;
-use crate::{Fleet, FloodError, Photo};
+use crate::{FleetStores, FloodError, Photo};
 
 /// How jobs come into the fleet, and how it is seen that they are answered.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub enum Door {
 impl Door {
     /// Straight to SQS; nobody in Telegram hears of the jobs.
     #[must_use]
-    pub fn queue(fleet: Fleet) -> Self {
+    pub fn queue(fleet: FleetStores) -> Self {
         Self::Queue(QueueDoor { fleet, chat_id: None })
     }
 
@@ -40,7 +40,7 @@ impl Door {
     /// that is wanted. The bot sends about one message a second in each chat, and two for each photo, so more people get
     /// more answers.
     #[must_use]
-    pub fn telegram(sandbox: &Sandbox, people: usize, fleet: Option<Fleet>) -> Self {
+    pub fn telegram(sandbox: &Sandbox, people: usize, fleet: Option<FleetStores>) -> Self {
         Self::Telegram(TelegramDoor::new(sandbox, people, fleet))
     }
 
@@ -91,7 +91,7 @@ impl OpenDoor {
         }
     }
 
-    pub(crate) fn fleet(&self) -> Option<&Fleet> {
+    pub(crate) fn fleet(&self) -> Option<&FleetStores> {
         match self {
             Self::Queue(door) => Some(door.fleet()),
             Self::LoadTest(door) => Some(door.fleet()),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::books::Books;
 use crate::records::{AnsweredWhen, Records};
-use crate::{Fleet, FloodError, Photo};
+use crate::{FleetStores, FloodError, Photo};
 
 /// The most jobs that SQS takes in one call.
 pub(crate) const BATCH: usize = 10;
@@ -19,7 +19,7 @@ pub(crate) const BATCH: usize = 10;
 #[derive(Clone, Debug)]
 pub struct QueueDoor {
     /// Where.
-    pub fleet: Fleet,
+    pub fleet: FleetStores,
     /// A chat to tell every result; none, and nobody in Telegram hears of it.
     pub chat_id: Option<i64>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    pub(crate) fn fleet(&self) -> &Fleet {
+    pub(crate) fn fleet(&self) -> &FleetStores {
         &self.door.fleet
     }
 

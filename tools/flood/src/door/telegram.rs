@@ -9,18 +9,18 @@ use telegram_sandbox::{Event, Sandbox, Subscription, User};
 
 use crate::accounts::JobNumber;
 use crate::books::Books;
-use crate::{Fleet, Photo};
+use crate::{FleetStores, Photo};
 
 /// As people in the Telegram sandbox, one after another. A job is answered when its person has the annotated photo.
 #[derive(Debug)]
 pub struct TelegramDoor {
     people: Vec<User>,
     events: Subscription,
-    fleet: Option<Fleet>,
+    fleet: Option<FleetStores>,
 }
 
 impl TelegramDoor {
-    pub(crate) fn new(sandbox: &Sandbox, people: usize, fleet: Option<Fleet>) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, people: usize, fleet: Option<FleetStores>) -> Self {
         let people = (1..=people.max(1)).map(|number| sandbox.user(&format!("Flood {number}"))).collect();
         Self { people, events: sandbox.subscribe(), fleet }
     }
@@ -39,14 +39,14 @@ type Place = (i64, i32);
 pub(crate) struct Open {
     people: Vec<User>,
     photos: Vec<Photo>,
-    fleet: Option<Fleet>,
+    fleet: Option<FleetStores>,
     events: tokio::sync::Mutex<Subscription>,
     /// The posts that are not answered.
     posts: Mutex<BTreeMap<Place, JobNumber>>,
 }
 
 impl Open {
-    pub(crate) fn fleet(&self) -> Option<&Fleet> {
+    pub(crate) fn fleet(&self) -> Option<&FleetStores> {
         self.fleet.as_ref()
     }
 

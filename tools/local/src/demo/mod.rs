@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use flood::{Door, Fleet, Flood, Photo, Report};
+use flood::{Door, FleetStores, Flood, Photo, Report};
 
 use crate::scaling::Scaling;
 use crate::{Options, Stack, up};
@@ -170,9 +170,9 @@ async fn at_rest(observer: &Observer<'_>, timeline: &mut Timeline) -> anyhow::Re
     }
 }
 
-fn fleet(stack: &Stack) -> Fleet {
+fn fleet(stack: &Stack) -> FleetStores {
     let resources = &stack.resources;
-    let fleet = Fleet::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table);
+    let fleet = FleetStores::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table);
     fleet.group(&resources.group)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use flood::{Door, Fleet, Flood, Photo, Plan, Shape, Spacing};
+use flood::{Door, FleetStores, Flood, Photo, Plan, Shape, Spacing};
 
 /// Jobs by which the pace is measured.
 const JOBS: u64 = 8;
@@ -25,7 +25,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Send a few photos to the only worker that there is.
-    pub(super) async fn measure(fleet: Fleet) -> anyhow::Result<Self> {
+    pub(super) async fn measure(fleet: FleetStores) -> anyhow::Result<Self> {
         let plan = Plan { drain: DRAIN, ..Plan::new(Shape::Count { jobs: JOBS }) };
         let report = Flood::start(plan, Door::queue(fleet), Photo::samples()).await?.finish().await;
         if report.answered < JOBS {

@@ -108,14 +108,15 @@ enum Current {
 /// One flood at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Flooding {
-    fleet: flood::Fleet,
+    fleet: flood::FleetStores,
     current: Arc<Mutex<Current>>,
 }
 
 impl Flooding {
     pub(super) fn new(page: &Page) -> Self {
         let made = &page.resources;
-        let fleet = flood::Fleet::new(&page.config, &made.bucket, &made.queue_url, &made.table).group(&made.group);
+        let fleet =
+            flood::FleetStores::new(&page.config, &made.bucket, &made.queue_url, &made.table).group(&made.group);
         Self { fleet, current: Arc::new(Mutex::new(Current::None)) }
     }
 

@@ -5,7 +5,7 @@ use fleet::{ImageStore, JobQueue, PredictionStore};
 
 /// Where a fleet keeps its jobs, photos and records, and how to look at its size.
 #[derive(Clone, Debug)]
-pub struct Fleet {
+pub struct FleetStores {
     pub(crate) images: ImageStore,
     pub(crate) queue: JobQueue,
     pub(crate) predictions: PredictionStore,
@@ -13,7 +13,7 @@ pub struct Fleet {
     pub(crate) group: Option<String>,
 }
 
-impl Fleet {
+impl FleetStores {
     /// The fleet with this bucket, queue and table.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: &str, queue_url: &str, table: &str) -> Self {
