@@ -65,13 +65,13 @@ def moto():
     return _process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
 
 
-def client(endpoint, service):
+def client(endpoint, service, access_key=ACCOUNT):
     """A client of this service there."""
-    return boto3.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=ACCOUNT,
+    return boto3.client(service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=access_key,
                         aws_secret_access_key="none", config=Config(retries={"total_max_attempts": 1}))
 
 
-def environment(endpoint):
+def environment(endpoint, access_key=ACCOUNT):
     """The environment in which a program finds that emulator."""
     return {**os.environ, "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "none"}
+            "AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": "none"}

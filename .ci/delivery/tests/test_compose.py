@@ -59,15 +59,20 @@ class Services(unittest.TestCase):
     def test_the_emulator_has_what_the_services_are_told(self):
         script = [sys.executable, ROOT / "Dockerfiles/compose/resources.py"]
         workers = COMPOSE["resources"]["environment"]["WORKERS"]
+        access_key = COMPOSE["resources"]["environment"]["AWS_ACCESS_KEY_ID"]
+
+        def client(service):
+            return emulator.client(endpoint, service, access_key)
+
         with emulator.ministack() as endpoint:
             # Twice: a restart of the stack finds some of it there.
             for _ in range(2):
-                subprocess.run(script, env={**emulator.environment(endpoint), "WORKERS": workers}, check=True, capture_output=True)
+                subprocess.run(script, env={**emulator.environment(endpoint, access_key), "WORKERS": workers}, check=True, capture_output=True)
             told = COMPOSE["yolo-worker"]["environment"]
 
-            emulator.client(endpoint, "s3").head_bucket(Bucket=told["BUCKET_NAME"])
+            client("s3").head_bucket(Bucket=told["BUCKET_NAME"])
 
-            sqs = emulator.client(endpoint, "sqs")
+            sqs = client("sqs")
             path = urlparse(told["SQS_QUEUE_URL"]).path
             dead_letters = urlparse(COMPOSE["polybot"]["environment"]["DEAD_LETTER_QUEUE_URL"]).path
             self.assertEqual({path, dead_letters}, {urlparse(url).path for url in sqs.list_queues()["QueueUrls"]})
@@ -78,10 +83,10 @@ class Services(unittest.TestCase):
             self.assertEqual(redrive["maxReceiveCount"], 5)
             self.assertEqual(redrive["deadLetterTargetArn"].rsplit(":", 1)[-1], dead_letters.rsplit("/", 1)[-1])
 
-            table = emulator.client(endpoint, "dynamodb").describe_table(TableName=told["DYNAMODB_TABLE"])["Table"]
+            table = client("dynamodb").describe_table(TableName=told["DYNAMODB_TABLE"])["Table"]
             self.assertEqual([CONTRACT["undelivered_index"]], [found["IndexName"] for found in table["GlobalSecondaryIndexes"]])
 
             group = COMPOSE["metric-streamer"]["environment"]["ASG_NAME"]
-            groups = emulator.client(endpoint, "autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+            groups = client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])
             states = [instance["LifecycleState"] for instance in groups["AutoScalingGroups"][0]["Instances"]]
             self.assertEqual(states, ["InService"] * int(workers))
