@@ -130,15 +130,6 @@ impl Asked {
         }
     }
 
-    /// The chat of the message, or of the button; none if Telegram does not tell it any more.
-    #[must_use]
-    pub fn chat_id(&self) -> Option<i64> {
-        match self {
-            Self::Message(incoming) | Self::Edited(incoming) => Some(incoming.chat_id),
-            Self::Press(pressed) => pressed.message.map(|(chat_id, _)| chat_id),
-        }
-    }
-
     /// Who asks.
     #[must_use]
     pub fn sender(&self) -> i64 {
