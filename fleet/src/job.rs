@@ -55,16 +55,16 @@ pub enum JobError {
 }
 
 impl Job {
-    /// The job of a record, submitted now.
+    /// The job of a record, submitted at this time.
     #[must_use]
-    pub fn of(prediction: &Prediction) -> Self {
+    pub fn of(prediction: &Prediction, submitted_at: OffsetDateTime) -> Self {
         Self {
             version: VERSION,
             prediction_id: prediction.prediction_id,
             chat_id: prediction.chat_id,
             message_id: prediction.message_id,
             image_key: prediction.original_img_path.clone(),
-            submitted_at: OffsetDateTime::now_utc(),
+            submitted_at,
         }
     }
 

@@ -3,16 +3,19 @@
 //! - [`Job`]: what polybot puts on the queue; [`Prediction`]: what a worker records.
 //! - [`JobQueue`], [`ImageStore`], [`PredictionStore`]: SQS, S3 and DynamoDB, in this system's words.
 //! - [`WorkStore`]: what workers did, which metric-streamer scales them by.
+//! - [`Platform`]: what a service runs on; [`Clock`]: the time that it decides by.
 //! - [`service`], [`server`], [`settings`], [`aws`], [`telemetry`], [`shutdown`], [`BuildInfo`]: what each service does the
 //!   same way.
 
 pub mod aws;
 mod budget;
 mod build_info;
+mod clock;
 mod error;
 pub mod event;
 pub mod images;
 pub mod job;
+mod platform;
 pub mod prediction;
 pub mod predictions;
 pub mod queue;
@@ -27,10 +30,12 @@ pub mod work;
 
 pub use budget::{Budget, Room};
 pub use build_info::BuildInfo;
+pub use clock::{Clock, Elapsed};
 pub use error::{AwsError, in_words};
 pub use event::{EVENTS, Event};
 pub use images::ImageStore;
 pub use job::Job;
+pub use platform::Platform;
 pub use prediction::{Label, Prediction, Status};
 pub use predictions::PredictionStore;
 pub use queue::JobQueue;

@@ -6,11 +6,14 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
+use metrics_exporter_prometheus::BuildError;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Telemetry;
-use crate::{server, shutdown, telemetry};
+use crate::telemetry::Metrics;
+use crate::{BuildInfo, Clock, Platform, aws, server, shutdown, telemetry};
 
 /// A service could not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum StartError {
     /// The system gives no runtime or no signal handlers.
     #[error("can't start: {0}")]
     System(#[from] std::io::Error),
+    /// There is nothing to measure with.
+    #[error("can't collect metrics: {0}")]
+    Metrics(#[from] BuildError),
     /// A health check found the service ill, or did not find it.
     #[error("the service on port {port} is not healthy: {source}")]
     Unhealthy {
@@ -36,27 +42,42 @@ pub enum StartError {
     },
 }
 
-/// Log, open the socket, and run the service until SIGTERM or ctrl-c.
+/// Log, open the socket, build the platform, and run the service until SIGTERM or ctrl-c.
 ///
 /// # Errors
 /// [`StartError`] if it can't start, and what `run` answers.
 pub fn serve<E, F>(
     log: &Telemetry,
+    build: BuildInfo,
     listen_addr: SocketAddr,
-    run: impl FnOnce(TcpListener, CancellationToken) -> F,
+    run: impl FnOnce(Platform, TcpListener, CancellationToken) -> F,
 ) -> Result<(), E>
 where
     E: From<StartError>,
     F: Future<Output = Result<(), E>>,
 {
     telemetry::log_to_stderr(&log.log_format);
-    block_on(async {
+    let metrics = Metrics::new(build).map_err(StartError::from)?;
+    let _here = metrics.on_this_thread();
+    runtime(metrics).map_err(StartError::from)?.block_on(async {
         let shutdown = shutdown::on_signal().map_err(StartError::from)?;
         let listener = TcpListener::bind(listen_addr)
             .await
             .map_err(|source| StartError::Listen { address: listen_addr, source })?;
-        run(listener, shutdown).await
+        let platform =
+            Platform { build, clock: Clock::system(), metrics, aws: aws::config().await, metadata: aws::metadata() };
+        run(platform, listener, shutdown).await
     })
+}
+
+/// A runtime for an instance of a service, all of whose threads measure there. Threads that the service starts by itself have
+/// to be told.
+///
+/// # Errors
+/// If the system gives none.
+pub fn runtime(metrics: Metrics) -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().on_thread_start(move || metrics.on_this_thread_for_good()).build()
 }
 
 /// Run a command on a runtime of its own.

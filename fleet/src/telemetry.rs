@@ -5,7 +5,8 @@
 
 use std::io::IsTerminal;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::LocalRecorderGuard;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
 
 use crate::BuildInfo;
@@ -28,16 +29,44 @@ pub fn log_to_stderr(format: &str) {
     };
 }
 
-/// Collect metrics from now on, first of them `build_info`, which is always 1 and has what it tells in its labels; the handle
-/// renders them as text for `/metrics`.
+/// Where an instance of a service measures. Each has its own, so that two in one process don't mix their numbers: the `metrics`
+/// crate's global recorder is one for all, so it is not used. A thread measures here once it is [told to](Self::on_this_thread).
 ///
-/// # Errors
-/// If metrics are being collected already.
-pub fn collect_metrics(build: BuildInfo) -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
-    let handle = builder.install_recorder()?;
-    metrics::gauge!("build_info", "version" => build.version, "commit" => build.commit).set(1.0);
-    Ok(handle)
+/// What is measured is never forgotten: a service has one of these, for as long as its process runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    recorder: &'static PrometheusRecorder,
+}
+
+impl Metrics {
+    /// Empty, but for `build_info`, which is always 1 and has what it tells in its labels.
+    ///
+    /// # Errors
+    /// If the buckets of histograms are none.
+    pub fn new(build: BuildInfo) -> Result<Self, BuildError> {
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
+        let metrics = Self { recorder: Box::leak(Box::new(builder.build_recorder())) };
+        let _here = metrics.on_this_thread();
+        metrics::gauge!("build_info", "version" => build.version, "commit" => build.commit).set(1.0);
+        Ok(metrics)
+    }
+
+    /// What this thread measures goes here until the guard is dropped.
+    #[must_use]
+    pub fn on_this_thread(self) -> LocalRecorderGuard<'static> {
+        metrics::set_default_local_recorder(self.recorder)
+    }
+
+    /// What this thread measures goes here as long as the thread runs.
+    pub fn on_this_thread_for_good(self) {
+        std::mem::forget(self.on_this_thread());
+    }
+
+    /// Renders what was measured as text, for `/metrics`.
+    #[must_use]
+    pub fn handle(self) -> PrometheusHandle {
+        self.recorder.handle()
+    }
 }
 
 #[cfg(test)]
@@ -47,10 +76,22 @@ mod tests {
     #[test]
     fn which_program_runs_is_a_metric() {
         let build = BuildInfo { version: "1.2.3", commit: "abc" };
-        let metrics = collect_metrics(build).expect("nobody else collects here").render();
+        let metrics = Metrics::new(build).expect("metrics").handle().render();
         let line = r#"build_info{version="1.2.3",commit="abc"} 1"#;
         assert!(metrics.lines().any(|found| found == line), "{metrics}");
         assert!(metrics.contains("# TYPE build_info gauge\n"), "{metrics}");
-        collect_metrics(build).expect_err("once a process");
+    }
+
+    #[test]
+    fn two_in_one_process_do_not_mix() {
+        let build = BuildInfo { version: "1.2.3", commit: "abc" };
+        let (one, other) = (Metrics::new(build).expect("metrics"), Metrics::new(build).expect("metrics"));
+        let measured = std::thread::spawn(move || {
+            one.on_this_thread_for_good();
+            metrics::counter!("photos_total").increment(3);
+        });
+        measured.join().expect("no panic");
+        assert!(one.handle().render().contains("photos_total 3\n"));
+        assert!(!other.handle().render().contains("photos_total"));
     }
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use fleet::server::{self, Limits};
-use fleet::{BuildInfo, JobQueue, WorkStore};
+use fleet::{JobQueue, Platform, WorkStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -16,16 +16,16 @@ use crate::{Settings, Streamer};
 /// Run the service on this socket until `shutdown`.
 ///
 /// # Errors
-/// If metrics are being collected already.
+/// If the socket fails.
 pub async fn run(
     settings: Settings,
-    build: BuildInfo,
+    platform: Platform,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let metrics = fleet::telemetry::collect_metrics(build)?;
     crate::describe_metrics();
-    let config = fleet::aws::config().await;
+    let config = platform.aws_for(env!("CARGO_PKG_NAME"));
+    let (build, metrics) = (platform.build, platform.rendered_metrics());
     let streamer = Streamer {
         queue: JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url),
         work: WorkStore::new(
@@ -37,6 +37,7 @@ pub async fn run(
         cloud_watch: aws_sdk_cloudwatch::Client::new(&config),
         demand: settings.demand(),
         group: settings.asg_name,
+        clock: platform.clock,
         ready: AtomicBool::new(false),
     };
     let streamer = Arc::new(streamer);

@@ -1,12 +1,12 @@
 //! The loop: look, reckon, publish.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, LifecycleState};
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use demand::{DemandSettings, Estimate, Estimator, Look, Why, Work, Worked};
-use fleet::{AwsError, JobQueue, WorkStore};
+use fleet::{AwsError, Clock, JobQueue, WorkStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
@@ -33,6 +33,8 @@ pub struct Streamer {
     pub group: String,
     /// How workers needed are reckoned.
     pub demand: DemandSettings,
+    /// When it looks.
+    pub clock: Clock,
     /// Set once something was published.
     pub ready: AtomicBool,
 }
@@ -94,9 +96,9 @@ impl Streamer {
                     fleet::log!(NOT_PUBLISHED, %error, "the backlog was not published; trying again in the next interval");
                 }
             }
-            let wait = until_look(now(), interval, self.work.length().mul_f64(LATER));
+            let wait = until_look(self.clock.since_epoch(), interval, self.work.length().mul_f64(LATER));
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = self.clock.sleep(wait) => {}
                 () = shutdown.cancelled() => return,
             }
         }
@@ -148,7 +150,7 @@ impl Streamer {
         let (depth, group, ()) = tokio::try_join!(self.queue.depth(), self.look_at_group(), self.read_work(memory))?;
         let backlog = Backlog { depth, in_service: group.in_service as usize };
         let estimate = memory.estimator.look(&Look {
-            at: now().as_secs_f64(),
+            at: self.clock.since_epoch().as_secs_f64(),
             visible: depth.visible,
             in_flight: depth.in_flight,
             in_service: group.in_service,
@@ -192,7 +194,7 @@ impl Streamer {
     /// Read what workers did in the stretches of time that are over and were not read yet.
     async fn read_work(&self, memory: &mut Memory) -> Result<(), AwsError> {
         let length = self.work.length();
-        let complete = now().saturating_sub(length.mul_f64(COMPLETE));
+        let complete = self.clock.since_epoch().saturating_sub(length.mul_f64(COMPLETE));
         let end = self.work.stretch_at(UNIX_EPOCH + complete);
         let longest = (self.demand.longest_window.as_secs_f64() / length.as_secs_f64()).ceil() as u64;
         if memory.next_stretch.is_some_and(|next| next > end + 1) {
@@ -244,10 +246,6 @@ fn size(group: &AutoScalingGroup) -> Group {
         desired: number(group.desired_capacity()),
         max_size: number(group.max_size()),
     }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// How long to wait for the next look: they lie a little after the multiples of the interval, when workers have told what they

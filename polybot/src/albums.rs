@@ -6,9 +6,7 @@
 
 use std::time::Duration;
 
-use fleet::AwsError;
-use fleet::prediction::now;
-use time::OffsetDateTime;
+use fleet::{AwsError, Clock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -46,6 +44,8 @@ pub struct Albums {
     pub memory: Memory,
     /// When an album that failed is tried again.
     pub patience: Patience,
+    /// What time it is.
+    pub clock: Clock,
     /// An album is complete when nothing came for this long.
     pub quiet: Duration,
     /// How long acting on an album may take, in seconds, before another instance may try.
@@ -63,7 +63,7 @@ impl Albums {
     /// [`AwsError`] if it has to be tried again.
     pub async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
         let album = AlbumId::new(part.chat_id, media_group);
-        let arrival = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let arrival = i64::try_from(self.clock.since_epoch().as_millis()).unwrap_or(i64::MAX);
         let added = self.store.add(&album, part, attached, arrival).await?;
         if added == Added::InTime {
             let albums = self.clone();
@@ -74,10 +74,10 @@ impl Albums {
 
     async fn when_quiet(&self, album: AlbumId, arrival: i64) {
         tokio::select! {
-            () = tokio::time::sleep(self.quiet) => {}
+            () = self.clock.sleep(self.quiet) => {}
             () = self.shutdown.cancelled() => return,
         }
-        match self.store.close(&album, arrival, now() + self.lease).await {
+        match self.store.close(&album, arrival, self.clock.now() + self.lease).await {
             Ok(Some(closed)) => self.act(&album, &closed).await,
             // Another photo came, and who put that in waits for silence now.
             Ok(None) => {}
@@ -87,7 +87,7 @@ impl Albums {
 
     /// Act on albums that were left behind.
     pub async fn sweep(&self) {
-        let waiting = match self.store.waiting(now() - ABANDONED, BATCH).await {
+        let waiting = match self.store.waiting(self.clock.now() - ABANDONED, BATCH).await {
             Ok(waiting) => waiting,
             Err(error) => {
                 tracing::warn!(%error, "the sweep can't look for waiting albums");
@@ -98,7 +98,7 @@ impl Albums {
             if self.shutdown.is_cancelled() {
                 return;
             }
-            match self.store.take_over(&album, now(), now() + self.lease).await {
+            match self.store.take_over(&album, self.clock.now(), self.clock.now() + self.lease).await {
                 Ok(Some(taken)) => {
                     tracing::info!(album = album.as_str(), "the sweep takes over an album");
                     // Beside the others: one that takes long holds none of them.
@@ -137,9 +137,9 @@ impl Albums {
     async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), HandleError> {
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
-            return Ok(self.store.delivered(id, now()).await?);
+            return Ok(self.store.delivered(id, self.clock.now()).await?);
         }
-        let now = now();
+        let now = self.clock.now();
         let since = album.failing_since.unwrap_or(now);
         let wait = error.telegram().and_then(TelegramError::retry_after);
         if let Some(after) = self.patience.next_try_after(since, now, wait) {
@@ -154,17 +154,17 @@ impl Albums {
     async fn give_up(&self, id: &AlbumId, album: &Album, reason: &str) -> Result<(), HandleError> {
         metrics::counter!("polybot_updates_given_up_total").increment(1);
         self.tell(album, &reply::failed(reason)).await?;
-        Ok(self.store.delivered(id, now()).await?)
+        Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
     async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
         if !is_asked(album) {
-            return Ok(self.store.delivered(id, now()).await?);
+            return Ok(self.store.delivered(id, self.clock.now()).await?);
         }
         let place = place_of(album);
         self.detection.telegram.ready(place.chat_id).await?;
         if album.photos.is_empty() {
-            return Ok(self.store.delivered(id, now()).await?);
+            return Ok(self.store.delivered(id, self.clock.now()).await?);
         }
         let (pictures, caption) = match command_of(album) {
             Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
@@ -178,7 +178,7 @@ impl Albums {
             }
             Err(error) => {
                 self.tell(album, &error.to_string()).await?;
-                return Ok(self.store.delivered(id, now()).await?);
+                return Ok(self.store.delivered(id, self.clock.now()).await?);
             }
         };
         match self.told_if_gone(album, pictures)? {
@@ -189,7 +189,7 @@ impl Albums {
             }
             Err(sentence) => self.tell(album, &reply::failed(&sentence)).await?,
         }
-        Ok(self.store.delivered(id, now()).await?)
+        Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
     /// The same filter on each photo. What comes of them lies in memory until it is sent.
@@ -204,20 +204,20 @@ impl Albums {
                 Ok(jpeg) => {
                     let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
                         self.tell(album, &reply::failed(reply::ALBUM_TOO_LARGE_REASON)).await?;
-                        return Ok(self.store.delivered(id, now()).await?);
+                        return Ok(self.store.delivered(id, self.clock.now()).await?);
                     };
                     left = rest;
                     pictures.push(Picture { jpeg, spoiler: album.spoiler });
                 }
                 Err(sentence) => {
                     self.tell(album, &reply::failed(&sentence)).await?;
-                    return Ok(self.store.delivered(id, now()).await?);
+                    return Ok(self.store.delivered(id, self.clock.now()).await?);
                 }
             }
         }
         let words = reply::without_picture(caption);
         self.detection.telegram.send_pictures(&place_of(album), &pictures, "", &words).await?;
-        Ok(self.store.delivered(id, now()).await?)
+        Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
     /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
@@ -236,7 +236,7 @@ impl Albums {
     }
 
     fn is_long_ago(&self, album: &Album) -> bool {
-        album.failing_since.is_some_and(|since| now() - since >= self.patience.for_a_file())
+        album.failing_since.is_some_and(|since| self.clock.now() - since >= self.patience.for_a_file())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.
@@ -290,11 +290,11 @@ impl Albums {
         // When AWS fails, something may have been sent before; it is not sent again at once.
         let may_pass_soon = |error: &HandleError| error.telegram().is_some() && error.may_pass_soon();
         let act = async {
-            patience::soon_again(may_pass_soon, || self.tell_of_others(id, album)).await?;
-            patience::soon_again(may_pass_soon, || self.act_on(id, album)).await
+            patience::soon_again(&self.clock, may_pass_soon, || self.tell_of_others(id, album)).await?;
+            patience::soon_again(&self.clock, may_pass_soon, || self.act_on(id, album)).await
         };
         let time = lease::working_time(self.lease);
-        tokio::time::timeout(time, act).await.unwrap_or(Err(HandleError::TooSlow))
+        self.clock.timeout(time, act).await.unwrap_or(Err(HandleError::TooSlow))
     }
 
     async fn tell(&self, album: &Album, sentence: &str) -> Result<(), HandleError> {

@@ -43,7 +43,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, build: BuildInfo) -> ExitC
     service::exit_code(match cli.command {
         Command::Serve(settings) => {
             let log = settings.telemetry.clone();
-            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, build, listener, shutdown))
+            service::serve(&log, build, settings.listen_addr, |platform, listener, shutdown| {
+                run(*settings, platform, listener, shutdown)
+            })
         }
         Command::Redrive(redrive) => service::block_on(redrive.run()),
         Command::Healthcheck(check) => check.run(PORT).map_err(anyhow::Error::from),

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use fleet::prediction::now;
 use fleet::predictions::Written;
 use fleet::queue::Received;
-use fleet::{Job, JobQueue, Prediction, PredictionStore};
+use fleet::{Clock, Job, JobQueue, Prediction, PredictionStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{DeliverError, Delivered};
@@ -24,6 +23,8 @@ pub struct DeadLetters {
     pub queue: JobQueue,
     /// The records.
     pub predictions: PredictionStore,
+    /// What time it is.
+    pub clock: Clock,
     /// To tell the users.
     pub delivery: Delivery,
 }
@@ -51,7 +52,7 @@ impl DeadLetters {
                 Err(error) => {
                     fleet::log!(DEAD_LETTERS_UNREADABLE, %error, "can't look for dead letters");
                     tokio::select! {
-                        () = tokio::time::sleep(PAUSE) => {}
+                        () = self.clock.sleep(PAUSE) => {}
                         () = shutdown.cancelled() => return,
                     }
                 }
@@ -87,14 +88,14 @@ impl DeadLetters {
 
     async fn record_and_tell(&self, job: &Job) -> Result<(), DeliverError> {
         let submitted = job.submitted_at.unix_timestamp();
-        let buried = self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, now()).await?;
+        let buried = self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, self.clock.now()).await?;
         if buried == Written::NotAsExpected && self.predictions.get(job.prediction_id).await?.is_none() {
             // Put on the queue without a record, as load generators do.
             let record =
-                Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
+                Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), self.clock.now());
             let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
             let (Written::Now | Written::NotAsExpected) =
-                self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, now()).await?;
+                self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, self.clock.now()).await?;
         }
         // Finished after all, by a worker that died before deleting: then that is told.
         match self.delivery.deliver(job.prediction_id).await {

@@ -5,9 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleet::images::GetError;
 use fleet::job::NOBODY;
-use fleet::prediction::now;
 use fleet::predictions::Written;
-use fleet::{AwsError, Deed, ImageStore, Prediction, PredictionStore, Room, Status};
+use fleet::{AwsError, Clock, Deed, ImageStore, Prediction, PredictionStore, Room, Status};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +39,8 @@ pub struct Delivery {
     pub predictions: PredictionStore,
     /// The albums, each answered as one.
     pub albums: AlbumStore,
+    /// What time it is.
+    pub clock: Clock,
     /// How long one delivery holds the record, in seconds: longer than Telegram may take for a photo.
     pub lease: i64,
     /// Those who remove messages that say to wait; finished before the service ends.
@@ -112,11 +113,11 @@ impl Delivery {
             self.mark(&prediction).await?;
             return Ok(Delivered::ToNobody);
         }
-        if prediction.tell_after.is_some_and(|after| after > now()) {
+        if prediction.tell_after.is_some_and(|after| after > self.clock.now()) {
             return Ok(Delivered::Later);
         }
-        let leased_until = now() + self.lease;
-        if self.predictions.lease(&prediction, now(), leased_until).await? == Written::NotAsExpected {
+        let leased_until = self.clock.now() + self.lease;
+        if self.predictions.lease(&prediction, self.clock.now(), leased_until).await? == Written::NotAsExpected {
             return Ok(Delivered::InProgress);
         }
         let outcome = match self.within_lease(self.tell(&prediction)).await {
@@ -157,7 +158,7 @@ impl Delivery {
 
     /// Stop before the lease ends: then somebody else may tell.
     async fn within_lease<T>(&self, tell: impl Future<Output = Result<T, DeliverError>>) -> Result<T, DeliverError> {
-        tokio::time::timeout(lease::working_time(self.lease), tell).await.unwrap_or(Err(DeliverError::TooSlow))
+        self.clock.timeout(lease::working_time(self.lease), tell).await.unwrap_or(Err(DeliverError::TooSlow))
     }
 
     async fn tell(&self, prediction: &Prediction) -> Result<Sent, DeliverError> {
@@ -222,11 +223,11 @@ impl Delivery {
                 _ => return Ok(Delivered::WithItsAlbum),
             }
         }
-        if album.tell_after.is_some_and(|after| after > now()) {
+        if album.tell_after.is_some_and(|after| after > self.clock.now()) {
             return Ok(Delivered::Later);
         }
-        let leased_until = now() + self.lease;
-        let Some(album) = self.albums.lease(id, now(), leased_until).await? else {
+        let leased_until = self.clock.now() + self.lease;
+        let Some(album) = self.albums.lease(id, self.clock.now(), leased_until).await? else {
             return Ok(Delivered::InProgress);
         };
         let outcome = match self.within_lease(self.tell_album(&parts)).await {
@@ -247,7 +248,7 @@ impl Delivery {
                 return later_or(error);
             }
         };
-        self.albums.delivered(id, now()).await?;
+        self.albums.delivered(id, self.clock.now()).await?;
         self.mark_all(&parts).await?;
         metrics::counter!("polybot_delivered_total").increment(parts.len() as u64);
         fleet::log!(ALBUM_DELIVERED, album = id.as_str(), photos = parts.len(), ?outcome, "album delivered");
@@ -259,7 +260,7 @@ impl Delivery {
 
     /// Telling the user failed for a reason that may pass: leave it for later, longer each time, or give it up.
     async fn put_off(&self, prediction: &Prediction, leased_until: i64, error: &DeliverError) -> Result<(), AwsError> {
-        let now = now();
+        let now = self.clock.now();
         let since = prediction.untold_since.unwrap_or(now);
         match self.patience.next_try_after(since, now, wait_of(error)) {
             Some(after) => {
@@ -281,7 +282,7 @@ impl Delivery {
         leased_until: i64,
         error: &DeliverError,
     ) -> Result<(), AwsError> {
-        let now = now();
+        let now = self.clock.now();
         let since = album.untold_since.unwrap_or(now);
         match self.patience.next_try_after(since, now, wait_of(error)) {
             Some(after) => {
@@ -320,7 +321,8 @@ impl Delivery {
     /// Mark what was told: while it is not marked, the user may be told again.
     async fn mark(&self, prediction: &Prediction) -> Result<(), AwsError> {
         let (Written::Now | Written::NotAsExpected) = lease::insist(
-            || self.predictions.mark_delivered(prediction, now()),
+            &self.clock,
+            || self.predictions.mark_delivered(prediction, self.clock.now()),
             |error| tracing::warn!(prediction_id = %prediction.prediction_id, %error, "not marked yet"),
         )
         .await?;
@@ -359,7 +361,7 @@ impl Delivery {
     /// One look for what was finished an interval ago or earlier and nobody called back for, and for what failed before and is
     /// due again.
     pub(crate) async fn sweep(&self, shutdown: &CancellationToken) {
-        let until = self.patience.place(now());
+        let until = self.patience.place(self.clock.now());
         for status in [Status::Done, Status::Failed] {
             let found = self.predictions.undelivered(status, until, SWEEP_BATCH).await;
             let found = match found {

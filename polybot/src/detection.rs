@@ -1,8 +1,7 @@
 //! A photo onto the road: stored, recorded, queued, and its sender told.
 
-use fleet::prediction::now;
 use fleet::predictions::Written;
-use fleet::{AwsError, ImageStore, Job, JobQueue, Prediction, PredictionStore, Status, images};
+use fleet::{AwsError, Clock, ImageStore, Job, JobQueue, Prediction, PredictionStore, Status, images};
 use image::ImageFormat;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -23,6 +22,8 @@ pub struct Detection {
     pub predictions: PredictionStore,
     /// The jobs.
     pub queue: JobQueue,
+    /// What time it is.
+    pub clock: Clock,
     /// Those who tell users to wait; finished before the service ends.
     pub working: TaskTracker,
 }
@@ -147,7 +148,7 @@ impl Detection {
             album: request.album.clone(),
             message_thread_id: thread,
             asker: request.asker,
-            ..Prediction::queued(prediction_id, chat_id, message_id, String::new(), now())
+            ..Prediction::queued(prediction_id, chat_id, message_id, String::new(), self.clock.now())
         };
         let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
         Ok(())
@@ -193,7 +194,7 @@ impl Detection {
             spoiler,
             album: request.album.clone(),
             message_thread_id: thread,
-            ..Prediction::queued(prediction_id, chat_id, message_id, image_key, now())
+            ..Prediction::queued(prediction_id, chat_id, message_id, image_key, self.clock.now())
         };
         // If there is one, an earlier try wrote it; it stands. Or its asker had all forgotten, while the photo was on its way.
         let written = self.predictions.insert(&record).await?;
@@ -203,7 +204,7 @@ impl Detection {
             self.images.delete(&record.original_img_path).await?;
             return Ok(written);
         }
-        self.queue.send(&Job::of(&record)).await?;
+        self.queue.send(&Job::of(&record, self.clock.date())).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
         fleet::log!(JOB_QUEUED, %prediction_id, chat_id, message_id, "job queued");
         Ok(written)

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use fleet::prediction::now;
 use fleet::predictions::{Belonging, Written};
-use fleet::{AwsError, ImageStore, PredictionStore, images};
+use fleet::{AwsError, Clock, ImageStore, PredictionStore, images};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -19,6 +18,8 @@ pub struct Forgetting {
     pub predictions: PredictionStore,
     /// For messages that say to wait for what does not come any more.
     pub telegram: Telegram,
+    /// What time it is.
+    pub clock: Clock,
     /// Those who remove them; finished before the service ends.
     pub working: TaskTracker,
 }
@@ -92,7 +93,7 @@ impl Forgetting {
                 continue;
             }
             for id in belonging.parts.iter().chain(&belonging.work) {
-                if self.predictions.forget_before(*id, now()).await? == Written::NotAsExpected {
+                if self.predictions.forget_before(*id, self.clock.now()).await? == Written::NotAsExpected {
                     left.extend(self.predictions.belonging(&id.to_string()).await?);
                 }
             }
@@ -106,7 +107,7 @@ impl Forgetting {
                     *count += 1;
                 }
             }
-            match self.predictions.forget(&belonging, now()).await? {
+            match self.predictions.forget(&belonging, self.clock.now()).await? {
                 Some(last) => {
                     forgotten.records += 1;
                     if let Some((chat_id, message_id)) = last.status_message {

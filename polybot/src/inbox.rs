@@ -6,8 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fleet::AwsError;
-use fleet::prediction::now;
+use fleet::{AwsError, Clock};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +38,8 @@ pub struct Inbox {
     pub me: Arc<OnceLock<Me>>,
     /// When they are tried again.
     pub patience: Patience,
+    /// What time it is.
+    pub clock: Clock,
     /// Those at work; finished before the service ends.
     pub working: TaskTracker,
     /// At shutdown what is not begun is given back.
@@ -93,7 +94,7 @@ impl Inbox {
         if self.queues.state().count >= MOST {
             return Err(NotKept::Full);
         }
-        match self.ledger.take(update.id, &asked, now()).await? {
+        match self.ledger.take(update.id, &asked, self.clock.now()).await? {
             Taken::Now(entry) => self.enqueue(*entry),
             Taken::Before => {}
             Taken::Busy => return Err(NotKept::Busy),
@@ -103,7 +104,7 @@ impl Inbox {
 
     /// Take over what is due.
     pub async fn sweep(&self) {
-        let due = match self.ledger.due(now(), BATCH).await {
+        let due = match self.ledger.due(self.clock.now(), BATCH).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the sweep can't look for updates");
@@ -114,7 +115,7 @@ impl Inbox {
             if self.shutdown.is_cancelled() || self.queues.state().count >= MOST {
                 return;
             }
-            match self.ledger.take_over(update_id, now()).await {
+            match self.ledger.take_over(update_id, self.clock.now()).await {
                 Ok(Some(entry)) => self.enqueue(entry),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, update_id, "an update was not taken over"),
@@ -149,9 +150,9 @@ impl Inbox {
             return;
         }
         // It may have waited for others of its chat.
-        let left = entry.leased_until - now();
+        let left = entry.leased_until - self.clock.now();
         if left < self.ledger.time().as_secs() as i64 {
-            match self.ledger.hold(&mut entry, now()).await {
+            match self.ledger.hold(&mut entry, self.clock.now()).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
@@ -172,7 +173,7 @@ impl Inbox {
             self.handle(&entry).await
         };
         let ended = match outcome {
-            Ok(()) => self.ledger.end(update_id, now()).await,
+            Ok(()) => self.ledger.end(update_id, &self.clock).await,
             Err(error) => self.failed(&entry, error).await,
         };
         if let Err(error) = ended {
@@ -183,13 +184,13 @@ impl Inbox {
     /// Handle it, and try again a little where that can help at once. Stops before the lease ends: then another may try.
     async fn handle(&self, entry: &Entry) -> Result<(), HandleError> {
         let (updates, asked, work_id) = (self.updates.clone(), entry.asked.clone(), entry.work_id);
-        let update_id = entry.update_id;
+        let (update_id, clock) = (entry.update_id, self.clock.clone());
         // On a task of its own: a panic is a bug, and must not end the chat's queue.
         let mut work = tokio::spawn(async move {
             let (updates, asked) = (&updates, &asked);
-            patience::soon_again(HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
+            patience::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
         });
-        match tokio::time::timeout(self.ledger.time(), &mut work).await {
+        match self.clock.timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 fleet::log!(UPDATE_PANICKED, %error, update_id, "handling an update panicked");
@@ -204,10 +205,10 @@ impl Inbox {
 
     /// Put it off, or give it up and say so.
     async fn failed(&self, entry: &Entry, error: HandleError) -> Result<(), AwsError> {
-        let (update_id, now) = (entry.update_id, now());
+        let (update_id, now) = (entry.update_id, self.clock.now());
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::info!(%error, update_id, "nobody is there who could be answered");
-            return self.ledger.end(update_id, now).await;
+            return self.ledger.end(update_id, &self.clock).await;
         }
         let since = entry.since.unwrap_or(now);
         let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
@@ -228,10 +229,10 @@ impl Inbox {
                 let wait = error.telegram().and_then(TelegramError::retry_after);
                 match self.patience.next_try_after(since, now, wait) {
                     Some(after) => self.ledger.put_off(entry, since, after).await,
-                    None => self.ledger.end(update_id, now).await,
+                    None => self.ledger.end(update_id, &self.clock).await,
                 }
             }
-            _ => self.ledger.end(update_id, now).await,
+            _ => self.ledger.end(update_id, &self.clock).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet::AwsError;
+use fleet::{AwsError, Clock};
 
 /// How often a write that ends a lease is tried again after the SDK's own tries, and the wait before each.
 const TRIES: u32 = 5;
@@ -19,6 +19,7 @@ pub(crate) fn working_time(lease: i64) -> Duration {
 /// # Errors
 /// The last try's.
 pub(crate) async fn insist<T, F: Future<Output = Result<T, AwsError>>>(
+    clock: &Clock,
     mut write: impl FnMut() -> F,
     failed: impl Fn(&AwsError),
 ) -> Result<T, AwsError> {
@@ -27,7 +28,7 @@ pub(crate) async fn insist<T, F: Future<Output = Result<T, AwsError>>>(
             Ok(written) => return Ok(written),
             Err(error) => failed(&error),
         }
-        tokio::time::sleep(PAUSE).await;
+        clock.sleep(PAUSE).await;
     }
     write().await
 }

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
 use aws_sdk_dynamodb::types::ReturnValue;
 use fleet::predictions::UNDELIVERED_INDEX;
-use fleet::{AwsError, prediction};
+use fleet::{AwsError, Clock, prediction};
 use uuid::Uuid;
 
 use crate::incoming::Asked;
@@ -195,7 +195,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the update may be handled again.
-    pub async fn end(&self, update_id: i64, now: i64) -> Result<(), AwsError> {
+    pub async fn end(&self, update_id: i64, clock: &Clock) -> Result<(), AwsError> {
         let write = || async {
             self.client
                 .update_item()
@@ -207,12 +207,12 @@ impl Ledger {
                 )
                 .expression_attribute_names("#time", "time")
                 .expression_attribute_values(":true", Bool(true))
-                .expression_attribute_values(":expires", number(now + RETENTION))
+                .expression_attribute_values(":expires", number(clock.now() + RETENTION))
                 .send()
                 .await
                 .map_err(|error| AwsError::new(format!("closing update {update_id} in {}", self.table), error))
         };
-        lease::insist(write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
+        lease::insist(clock, write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
         Ok(())
     }
 

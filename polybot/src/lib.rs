@@ -38,6 +38,7 @@ pub use cli::{command, main};
 use delivery::{DeliverError, Delivered, Delivery};
 pub use described_metrics::describe_metrics;
 use detection::Detection;
+pub use redrive::{Redriven, redrive};
 pub use service::run;
 pub use settings::Settings;
 use telegram::{Telegram, TelegramError};

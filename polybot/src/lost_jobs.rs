@@ -1,9 +1,8 @@
 //! Queued predictions whose message is gone: an instance died between recording and queueing and Telegram gave up, or
 //! somebody purged the queue.
 
-use fleet::prediction::now;
 use fleet::predictions::Written;
-use fleet::{AwsError, Job, JobQueue, PredictionStore, Status};
+use fleet::{AwsError, Clock, Job, JobQueue, PredictionStore, Status};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,6 +25,8 @@ pub struct LostJobs {
     pub queue: JobQueue,
     /// To tell the user in the end.
     pub delivery: Delivery,
+    /// What time it is.
+    pub clock: Clock,
     /// How long, in seconds, a job may be queued before it is asked whether its message is still there.
     pub stale_after: i64,
 }
@@ -39,7 +40,7 @@ impl LostJobs {
     }
 
     async fn look(&self, shutdown: &CancellationToken) -> Result<(), AwsError> {
-        let stale = self.predictions.undelivered(Status::Queued, now() - self.stale_after, BATCH).await?;
+        let stale = self.predictions.undelivered(Status::Queued, self.clock.now() - self.stale_after, BATCH).await?;
         if stale.is_empty() {
             return Ok(());
         }
@@ -60,20 +61,20 @@ impl LostJobs {
     async fn send_anew(&self, prediction_id: Uuid, others_wait: bool) -> Result<(), AwsError> {
         let Some(prediction) = self.predictions.get(prediction_id).await? else { return Ok(()) };
         let limit = if others_wait { self.stale_after.max(LOST_FOR_CERTAIN) } else { self.stale_after };
-        if prediction.status != Status::Queued || prediction.time > now() - limit {
+        if prediction.status != Status::Queued || prediction.time > self.clock.now() - limit {
             return Ok(());
         }
         if prediction.requeued >= MOST_REQUEUES {
             if others_wait {
                 // As long as messages wait, its own may be one of them. Looked at again later, behind the others.
-                let (Written::Now | Written::NotAsExpected) = self.predictions.requeue(&prediction, now()).await?;
+                let (Written::Now | Written::NotAsExpected) = self.predictions.requeue(&prediction, self.clock.now()).await?;
                 return Ok(());
             }
             return self.give_up(prediction_id).await;
         }
         // Sent first: dying in between costs a second message, not the job.
-        self.queue.send(&Job::of(&prediction)).await?;
-        if self.predictions.requeue(&prediction, now()).await? == Written::Now {
+        self.queue.send(&Job::of(&prediction, self.clock.date())).await?;
+        if self.predictions.requeue(&prediction, self.clock.now()).await? == Written::Now {
             metrics::counter!("polybot_requeued_total").increment(1);
             fleet::log!(JOB_SENT_AGAIN, %prediction_id, times = prediction.requeued + 1, "a lost job was sent anew");
         }
@@ -81,7 +82,7 @@ impl LostJobs {
     }
 
     async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
-        if self.predictions.bury(prediction_id, now(), reply::KEPT_FAILING, now()).await? == Written::Now {
+        if self.predictions.bury(prediction_id, self.clock.now(), reply::KEPT_FAILING, self.clock.now()).await? == Written::Now {
             fleet::log!(JOB_LOST, %prediction_id, "a job was lost again and again; its user is told");
             if let Err(error) = self.delivery.deliver(prediction_id).await {
                 tracing::warn!(%prediction_id, %error, "the user was not told; the sweep tries again");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fleet::Clock;
+
 use crate::detection::HandleError;
 
 /// A file that Telegram does not give is asked for during this many looks of the sweep.
@@ -18,6 +20,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1
 /// # Errors
 /// The last try's.
 pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
+    clock: &Clock,
     may_pass_soon: impl Fn(&HandleError) -> bool,
     act: impl Fn() -> F,
 ) -> Result<(), HandleError> {
@@ -25,7 +28,7 @@ pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
         match act().await {
             Err(error) if may_pass_soon(&error) => {
                 tracing::debug!(%error, "it failed and is tried again");
-                tokio::time::sleep(pause).await;
+                clock.sleep(pause).await;
             }
             outcome => return outcome,
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fleet::Clock;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,7 @@ use crate::{Telegram, TelegramError};
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Ask and keep until `shutdown`. An update is confirmed when it is kept, so none is lost at a crash, and none is waited for.
-pub(crate) async fn run(telegram: &Telegram, inbox: &Inbox, shutdown: &CancellationToken) {
+pub(crate) async fn run(telegram: &Telegram, inbox: &Inbox, clock: &Clock, shutdown: &CancellationToken) {
     let mut offset = 0;
     loop {
         let asked = tokio::select! {
@@ -28,7 +29,7 @@ pub(crate) async fn run(telegram: &Telegram, inbox: &Inbox, shutdown: &Cancellat
         };
         if let Some(pause) = pause {
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = clock.sleep(pause) => {}
                 () = shutdown.cancelled() => return,
             }
         }

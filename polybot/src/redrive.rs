@@ -3,9 +3,8 @@
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use fleet::prediction::now;
 use fleet::predictions::Written;
-use fleet::{Job, JobQueue, PredictionStore};
+use fleet::{AwsError, Clock, Job, JobQueue, PredictionStore};
 
 /// Puts jobs that failed too often back onto the queue, and has answers that were given up sent; their users get an answer after
 /// all
@@ -22,45 +21,67 @@ pub(crate) struct Redrive {
     dynamodb_table: String,
 }
 
+/// What was put back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redriven {
+    /// Jobs, onto the queue.
+    pub jobs: usize,
+    /// Answers, to where the sweep finds them.
+    pub answers: usize,
+}
+
 impl Redrive {
-    /// Safe to run twice, and beside polybots that run: each dead letter is revived by a conditional write, and only whoever
-    /// revives it sends its job.
     pub(crate) async fn run(&self) -> anyhow::Result<()> {
-        let config = fleet::aws::config().await;
+        let config = fleet::aws::config_for(env!("CARGO_PKG_NAME")).await;
         let predictions = PredictionStore::new(aws_sdk_dynamodb::Client::new(&config), &self.dynamodb_table);
         let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &self.sqs_queue_url);
-        let mut found = predictions.dead_letters().await?;
-        found.extend(predictions.undeliverable().await?);
-        let (mut revived, mut answers) = (0_usize, 0_usize);
-        for prediction_id in found {
-            let Some(prediction) = predictions.get(prediction_id).await? else { continue };
-            // What its album was not told of yet stays with it: revived, it would be on its own, and told of twice.
-            let told = prediction.delivered_at.is_some();
-            let revives = prediction.dead_letter && (told || prediction.album.is_none());
-            let what = if revives { "failed" } else { "could not be told, tried last" };
-            println!("{prediction_id}  chat {}  {what} at {}", prediction.chat_id, when(prediction.time));
-            if self.dry_run {
-                *(if revives { &mut revived } else { &mut answers }) += 1;
-                continue;
-            }
-            // What is missing is the answer, which a polybot's sweep sends.
-            if !revives {
-                answers += usize::from(predictions.tell_again(&prediction, now()).await? == Written::Now);
-                continue;
-            }
-            // Revived first: dying in between leaves a queued record without a message, which polybot's sweep sends anew.
-            if predictions.revive(prediction_id, now()).await? == Written::Now {
-                queue.send(&Job::of(&prediction)).await?;
-                revived += 1;
-            }
-        }
+        let Redriven { jobs, answers } = redrive(&predictions, &queue, &Clock::system(), self.dry_run).await?;
         let would = if self.dry_run { "would be " } else { "" };
         if answers > 0 {
             println!("{} {would}left to polybot to send", count(answers, "answer"));
         }
-        println!("{} {would}put back onto {}", count(revived, "job"), queue.name());
+        println!("{} {would}put back onto {}", count(jobs, "job"), queue.name());
         Ok(())
     }
+}
+
+/// Put back all that was given up, and say so line by line; in a dry run only say it. Safe to run twice, and beside polybots that
+/// run: each dead letter is revived by a conditional write, and only whoever revives it sends its job.
+///
+/// # Errors
+/// [`AwsError`] after the SDK's retries; what is left is put back by another run.
+pub async fn redrive(
+    predictions: &PredictionStore,
+    queue: &JobQueue,
+    clock: &Clock,
+    dry_run: bool,
+) -> Result<Redriven, AwsError> {
+    let mut found = predictions.dead_letters().await?;
+    found.extend(predictions.undeliverable().await?);
+    let mut redriven = Redriven::default();
+    for prediction_id in found {
+        let Some(prediction) = predictions.get(prediction_id).await? else { continue };
+        // What its album was not told of yet stays with it: revived, it would be on its own, and told of twice.
+        let told = prediction.delivered_at.is_some();
+        let revives = prediction.dead_letter && (told || prediction.album.is_none());
+        let what = if revives { "failed" } else { "could not be told, tried last" };
+        println!("{prediction_id}  chat {}  {what} at {}", prediction.chat_id, when(prediction.time));
+        let is_put_back = if dry_run {
+            true
+        } else if revives {
+            // Revived first: dying in between leaves a queued record without a message, which polybot's sweep sends anew.
+            let revived = predictions.revive(prediction_id, clock.now()).await? == Written::Now;
+            if revived {
+                queue.send(&Job::of(&prediction, clock.date())).await?;
+            }
+            revived
+        } else {
+            // What is missing is the answer, which a polybot's sweep sends.
+            predictions.tell_again(&prediction, clock.now()).await? == Written::Now
+        };
+        *(if revives { &mut redriven.jobs } else { &mut redriven.answers }) += usize::from(is_put_back);
+    }
+    Ok(redriven)
 }
 
 fn count(number: usize, what: &str) -> String {

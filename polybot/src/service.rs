@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fleet::server::{self, Limits};
-use fleet::{BuildInfo, ImageStore, JobQueue, PredictionStore};
+use fleet::{ImageStore, JobQueue, Platform, PredictionStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,19 +37,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// If the token can't be read, Telegram refuses the webhook, or the socket fails.
 pub async fn run(
     settings: Settings,
-    build: BuildInfo,
+    platform: Platform,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let metrics = fleet::telemetry::collect_metrics(build)?;
     crate::describe_metrics();
-    let config = fleet::aws::config().await;
+    let config = platform.aws_for(env!("CARGO_PKG_NAME"));
+    let metrics = platform.rendered_metrics();
+    let Platform { build, clock, .. } = platform;
     let token = secret::telegram_token(&settings, &config).await?;
     let memory = Memory::default();
     // An answer may wait twice, for its picture and for its turn: less than a lease lasts, and than a worker waits for an answer
     // to its call.
     let patience = Duration::from_secs(settings.lease.unsigned_abs()).div_f64(4.0).min(LONGEST_WAIT);
-    let telegram = Telegram::new(&token, settings.telegram_api_url.clone(), patience, memory.clone())?
+    let telegram = Telegram::new(&token, settings.telegram_api_url.clone(), patience, memory.clone(), clock.clone())?
         .with_local_files(settings.telegram_api_local_files.clone());
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     let images = ImageStore::new(aws_sdk_s3::Client::new(&config), &settings.bucket_name);
@@ -67,6 +68,7 @@ pub async fn run(
         images: images.clone(),
         predictions: predictions.clone(),
         albums: album_store.clone(),
+        clock: clock.clone(),
         lease: settings.lease,
         working: working.clone(),
         memory: memory.clone(),
@@ -76,6 +78,7 @@ pub async fn run(
         images: images.clone(),
         predictions: predictions.clone(),
         telegram: telegram.clone(),
+        clock: clock.clone(),
         working: working.clone(),
     };
     let region = config.region().map_or_else(|| "that its settings name".to_owned(), ToString::to_string);
@@ -85,6 +88,7 @@ pub async fn run(
         images,
         predictions: predictions.clone(),
         queue: queue.clone(),
+        clock: clock.clone(),
         working: working.clone(),
     };
     let darkroom = Darkroom::new(telegram.clone(), memory.clone());
@@ -94,6 +98,7 @@ pub async fn run(
         darkroom: darkroom.clone(),
         memory,
         patience,
+        clock: clock.clone(),
         quiet: Duration::from_secs_f64(settings.album_quiet),
         lease: settings.lease,
         waiting: working.clone(),
@@ -107,6 +112,7 @@ pub async fn run(
         darkroom,
         albums: albums.clone(),
         forgetting,
+        clock: clock.clone(),
         kept,
         me: Arc::clone(&me),
     };
@@ -115,6 +121,7 @@ pub async fn run(
         updates,
         me: Arc::clone(&me),
         patience,
+        clock: clock.clone(),
         working: working.clone(),
         shutdown: shutdown.clone(),
         queues: Queues::default(),
@@ -140,13 +147,16 @@ pub async fn run(
             predictions: predictions.clone(),
             queue,
             delivery: delivery.clone(),
+            clock: clock.clone(),
             stale_after: settings.stale_after,
         },
+        clock: clock.clone(),
         interval: Duration::from_secs(settings.sweep_interval),
     };
     let dead_letters = settings.dead_letter_queue_url.as_ref().map(|url| DeadLetters {
         queue: JobQueue::new(sqs, url),
         predictions,
+        clock: clock.clone(),
         delivery,
     });
     if dead_letters.is_none() {
@@ -157,7 +167,7 @@ pub async fn run(
     }
     let webhook_interval = 2 * Duration::from_secs(settings.sweep_interval);
     let receive = async {
-        let Some(who) = until_answered(|| telegram.me(), &shutdown).await? else { return anyhow::Ok(()) };
+        let Some(who) = until_answered(&clock, || telegram.me(), &shutdown).await? else { return anyhow::Ok(()) };
         if !who.reads_groups {
             tracing::info!(
                 "BotFather's privacy mode is on: groups show the bot commands and replies to it only (/setprivacy)"
@@ -165,7 +175,7 @@ pub async fn run(
         }
         // It is set once.
         let _ = me.set(who);
-        if until_answered(|| telegram.set_menu(command::menu()), &shutdown).await?.is_none() {
+        if until_answered(&clock, || telegram.set_menu(command::menu()), &shutdown).await?.is_none() {
             return Ok(());
         }
         // Set only when the routes are being served: Telegram begins to deliver at once.
@@ -176,20 +186,20 @@ pub async fn run(
                     std::fs::read(path).with_context(|| format!("can't read {} (TELEGRAM_CERTIFICATE)", path.display()))
                 });
                 let webhook = Webhook { url, secret: webhook_secret, certificate: certificate.transpose()? };
-                if until_answered(|| telegram.set_webhook(&webhook), &shutdown).await?.is_none() {
+                if until_answered(&clock, || telegram.set_webhook(&webhook), &shutdown).await?.is_none() {
                     return Ok(());
                 }
                 is_ready.store(true, Ordering::Relaxed);
                 fleet::log!(READY, %listen_addr, version = build.version, commit = build.commit, "ready; Telegram delivers updates");
-                watch_webhook(&telegram, &webhook, webhook_interval, &shutdown).await;
+                watch_webhook(&telegram, &webhook, webhook_interval, &clock, &shutdown).await;
             }
             None => {
-                if until_answered(|| telegram.delete_webhook(), &shutdown).await?.is_none() {
+                if until_answered(&clock, || telegram.delete_webhook(), &shutdown).await?.is_none() {
                     return Ok(());
                 }
                 is_ready.store(true, Ordering::Relaxed);
                 fleet::log!(READY, %listen_addr, version = build.version, commit = build.commit, "ready; asking Telegram for updates");
-                polling::run(&telegram, &inbox, &shutdown).await;
+                polling::run(&telegram, &inbox, &clock, &shutdown).await;
             }
         }
         anyhow::Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet::prediction::now;
+use fleet::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::telegram::Webhook;
@@ -21,6 +21,7 @@ const FAILING: i64 = 300;
 /// # Errors
 /// What Telegram refuses: another try would be refused, too.
 pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError>>>(
+    clock: &Clock,
     ask: impl Fn() -> F,
     shutdown: &CancellationToken,
 ) -> Result<Option<T>, TelegramError> {
@@ -35,7 +36,7 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError
         let pause = error.retry_after().map_or(pause, |wait| wait.min(LONGEST_PAUSE));
         tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram is asked again");
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = clock.sleep(pause) => {}
             () = shutdown.cancelled() => return Ok(None),
         }
     }
@@ -47,12 +48,13 @@ pub(crate) async fn watch_webhook(
     telegram: &Telegram,
     webhook: &Webhook,
     interval: Duration,
+    clock: &Clock,
     shutdown: &CancellationToken,
 ) {
-    let mut set_at = now();
+    let mut set_at = clock.now();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = clock.sleep(interval) => {}
             () = shutdown.cancelled() => return,
         }
         let health = match telegram.webhook_health().await {
@@ -62,7 +64,7 @@ pub(crate) async fn watch_webhook(
                 continue;
             }
         };
-        let is_failing = health.failed_at.is_some_and(|at| now() - at < FAILING);
+        let is_failing = health.failed_at.is_some_and(|at| clock.now() - at < FAILING);
         metrics::gauge!("polybot_webhook_pending_updates").set(health.pending as f64);
         metrics::gauge!("polybot_webhook_failing").set(f64::from(u8::from(is_failing)));
         if !is_failing {
@@ -77,7 +79,7 @@ pub(crate) async fn watch_webhook(
                 Err(error) => tracing::warn!(%error, "the webhook was not set anew"),
             }
             // A failure of the same second may be an old one.
-            set_at = now() + 1;
+            set_at = clock.now() + 1;
         }
     }
 }

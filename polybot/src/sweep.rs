@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use fleet::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::albums::Albums;
@@ -22,6 +22,8 @@ pub struct Sweep {
     pub albums: Albums,
     /// Queued predictions.
     pub lost_jobs: LostJobs,
+    /// What time it is.
+    pub clock: Clock,
     /// How often it looks; what is younger than this is left to whoever is at it.
     pub interval: Duration,
 }
@@ -29,13 +31,13 @@ pub struct Sweep {
 impl Sweep {
     /// Look until `shutdown`; what is being done then is finished.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = self.clock.instant();
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
+                () = self.clock.sleep_until(next) => {}
                 () = shutdown.cancelled() => return,
             }
+            next = self.clock.instant() + self.interval;
             // Side by side: answers that wait for their chats hold no updates.
             tokio::join!(
                 self.inbox.sweep(),

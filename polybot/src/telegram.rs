@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleet::Room;
+use fleet::{Clock, Room};
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 use teloxide::payloads::{
@@ -292,6 +292,7 @@ pub struct Telegram {
     /// Groups that became supergroups since this program runs.
     moved: Arc<Mutex<HashMap<i64, i64>>>,
     memory: Memory,
+    clock: Clock,
 }
 
 /// Where one call goes: what [`Place`] says, as far as Telegram takes it.
@@ -321,12 +322,12 @@ macro_rules! aimed {
 }
 
 impl Telegram {
-    /// The bot of this token, at this address of the Bot API. What is sent waits no longer than `patience` for its turn. In a
-    /// tokio runtime.
+    /// The bot of this token, at this address of the Bot API. What is sent waits no longer than `patience` for its turn, by this
+    /// clock. In a tokio runtime.
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub fn new(token: &str, api_url: Url, patience: Duration, memory: Memory) -> reqwest::Result<Self> {
+    pub fn new(token: &str, api_url: Url, patience: Duration, memory: Memory, clock: Clock) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             // More than a poll takes, and enough for a 10 MB photo.
@@ -334,8 +335,8 @@ impl Telegram {
             .tcp_nodelay(true)
             .build()?;
         let bot = Bot::with_client(token, client.clone()).set_api_url(api_url.clone());
-        let sending = Sending::new(patience);
-        Ok(Self { bot, client, api_url, local_files: None, sending, moved: Arc::default(), memory })
+        let sending = Sending::new(patience, clock.clone());
+        Ok(Self { bot, client, api_url, local_files: None, sending, moved: Arc::default(), memory, clock })
     }
 
     /// Read files from this folder where a Bot API server answers with paths of its own disk (`--local`).
@@ -616,7 +617,7 @@ impl Telegram {
         for _ in 0..REMOVALS {
             match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
                 Err(RequestError::RetryAfter(wait)) if wait.duration() <= REMOVAL_WAIT => {
-                    tokio::time::sleep(wait.duration()).await;
+                    self.clock.sleep(wait.duration()).await;
                 }
                 Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => return,
                 Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fleet::prediction::now;
+use fleet::Clock;
 use uuid::Uuid;
 
 use crate::album_store::Added;
@@ -31,6 +31,8 @@ pub struct Updates {
     pub albums: Albums,
     /// For `/forget`.
     pub forgetting: Forgetting,
+    /// What time it is.
+    pub clock: Clock,
     /// For `/privacy`.
     pub kept: Kept,
     /// Who the bot is, once Telegram has said it.
@@ -75,7 +77,7 @@ impl Updates {
     pub async fn message(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         if let Some(Attached::Photo(_)) = incoming.attached {
             let message = (incoming.chat_id, incoming.message_id);
-            self.ledger.asks(message, incoming.words.as_deref(), work_id, now()).await?;
+            self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?;
         }
         if let (Some(media_group), Some(attached)) = (&incoming.media_group, &incoming.attached) {
             match self.albums.add(incoming, media_group, attached).await? {
@@ -117,7 +119,7 @@ impl Updates {
     async fn edited(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         let Some(Attached::Photo(file)) = &incoming.attached else { return Ok(()) };
         let message = (incoming.chat_id, incoming.message_id);
-        if !self.ledger.asks(message, incoming.words.as_deref(), work_id, now()).await? || !incoming.is_addressed {
+        if !self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await? || !incoming.is_addressed {
             return Ok(());
         }
         if incoming.media_group.is_some() {

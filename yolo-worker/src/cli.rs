@@ -46,7 +46,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, build: BuildInfo) -> ExitC
     service::exit_code(match cli.command {
         Command::Serve(settings) => {
             let log = settings.telemetry.clone();
-            service::serve(&log, settings.listen_addr, |listener, shutdown| run(*settings, build, listener, shutdown))
+            service::serve(&log, build, settings.listen_addr, |platform, listener, shutdown| {
+                run(*settings, platform, listener, shutdown)
+            })
         }
         Command::Detect(args) => detect::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_config::imds;
 use aws_config::imds::client::error::ImdsError;
 use aws_sdk_autoscaling::Client;
-use fleet::AwsError;
+use fleet::{AwsError, Clock};
 use tokio::sync::watch;
 
 /// How often the metadata is asked; AWS recommends 5 s for spot notices.
@@ -32,6 +32,7 @@ pub(crate) enum Notice {
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) metadata: imds::Client,
+    pub(crate) clock: Clock,
     pub(crate) auto_scaling: Client,
     pub(crate) group: String,
     /// The hook that waits for the drain.
@@ -41,10 +42,8 @@ pub(crate) struct Instance {
 impl Instance {
     /// Wait for a notice. It never comes outside EC2; that the metadata can't be reached is logged once.
     pub(crate) async fn notice(&self) -> Notice {
-        let mut ticks = tokio::time::interval(INTERVAL);
         let mut reachable = true;
         loop {
-            ticks.tick().await;
             match self.look().await {
                 Ok(Some(notice)) => {
                     fleet::log!(INSTANCE_ENDING, ?notice, group = self.group, "this instance is going to end");
@@ -63,6 +62,7 @@ impl Instance {
                     reachable = false;
                 }
             }
+            self.clock.sleep(INTERVAL).await;
         }
     }
 
@@ -121,7 +121,7 @@ impl Instance {
             if Some(wished) != protected {
                 // Jobs follow each other with small gaps, which are no reason for two calls.
                 if !wished && protected.is_some() {
-                    match tokio::time::timeout(IDLE, in_hand.wait_for(|held| *held > 0)).await {
+                    match self.clock.timeout(IDLE, in_hand.wait_for(|held| *held > 0)).await {
                         Ok(Ok(_)) => continue,
                         Ok(Err(_)) => return,
                         Err(_) => {}
@@ -132,7 +132,7 @@ impl Instance {
                     Err(error) => {
                         tracing::warn!(%error, wished, "the protection from scale-in was not changed");
                         // A job that arrives meanwhile is to be protected now: it may be over before the next try.
-                        match tokio::time::timeout(INTERVAL, in_hand.wait_for(|held| (*held > 0) != wished)).await {
+                        match self.clock.timeout(INTERVAL, in_hand.wait_for(|held| (*held > 0) != wished)).await {
                             Ok(Err(_)) => return,
                             Ok(Ok(_)) | Err(_) => continue,
                         }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use fleet::telemetry::Metrics;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -20,16 +21,17 @@ pub struct InferencePool {
 pub struct Panicked;
 
 impl InferencePool {
-    /// Start `threads` threads.
+    /// Start `threads` threads, which measure there.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn new(threads: usize) -> std::io::Result<Self> {
+    pub fn new(threads: usize, metrics: Metrics) -> std::io::Result<Self> {
         let (tasks, receiver) = mpsc::channel::<Task>();
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..threads {
             let receiver = Arc::clone(&receiver);
             std::thread::Builder::new().name(format!("inference-{number}")).spawn(move || {
+                metrics.on_this_thread_for_good();
                 loop {
                     // The lock is held while waiting for a task, not while running it.
                     let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -66,18 +68,25 @@ impl InferencePool {
 
 #[cfg(test)]
 mod tests {
+    use fleet::BuildInfo;
+
     use super::*;
+
+    fn pool(threads: usize) -> InferencePool {
+        let metrics = Metrics::new(BuildInfo { version: "0", commit: "test" }).expect("metrics");
+        InferencePool::new(threads, metrics).expect("threads")
+    }
 
     #[tokio::test]
     async fn a_panic_costs_only_its_own_task() {
-        let pool = InferencePool::new(1).expect("threads");
+        let pool = pool(1);
         assert!(pool.run(|| panic!("on purpose")).await.is_err());
         assert_eq!(pool.run(|| 2 + 2).await.expect("answer"), 4);
     }
 
     #[tokio::test]
     async fn as_many_tasks_as_threads_run_side_by_side() {
-        let pool = InferencePool::new(2).expect("threads");
+        let pool = pool(2);
         let barrier = Arc::new(std::sync::Barrier::new(2));
         let meet = |barrier: Arc<std::sync::Barrier>| move || barrier.wait().is_leader();
         // Each waits for the other: with one thread this would never end.

@@ -9,9 +9,8 @@ use detector::photo::{self, Header, Limits, PhotoError};
 use detector::{Detection, Detector, RgbImage, annotate, redact};
 use fleet::images::{self, GetError};
 use fleet::job::JobError;
-use fleet::prediction::now;
 use fleet::predictions::{Findings, Written};
-use fleet::{AwsError, Deed, ImageStore, Job, Label, Prediction, PredictionStore, Status, Wish};
+use fleet::{AwsError, Clock, Deed, ImageStore, Job, Label, Prediction, PredictionStore, Status, Wish};
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +38,8 @@ pub struct Pipeline {
     pub detector: Arc<Detector>,
     /// The threads it runs on.
     pub inference: InferencePool,
+    /// What the records say of when.
+    pub clock: Clock,
     /// How busy they are.
     pub(crate) meter: Meter,
     /// What a photo may cost.
@@ -173,18 +174,18 @@ impl Pipeline {
             // A job put on the queue without a record, as load generators do.
             None => {
                 let record =
-                    Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), now());
+                    Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), self.clock.now());
                 let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
                 record.wish
             }
         };
         let (written, outcome) = match self.detect(&job.image_key, job.prediction_id, &wish, shutdown).await {
-            Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, now()).await?, Outcome::Done),
+            Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, self.clock.now()).await?, Outcome::Done),
             Err(Failure::Aws(error)) => return Err(error),
             Err(Failure::Stopping) => return Ok(Outcome::Released),
             Err(failure) => {
                 tracing::info!(%failure, "the job can't succeed");
-                (self.predictions.fail(job.prediction_id, &failure.to_string(), now()).await?, Outcome::Failed)
+                (self.predictions.fail(job.prediction_id, &failure.to_string(), self.clock.now()).await?, Outcome::Failed)
             }
         };
         Ok(match written {
@@ -292,7 +293,7 @@ impl Pipeline {
             return Processed { outcome: Outcome::Retry, prediction_id: None, started, span };
         };
         let failure = "this photo was queued by another version of the service; please send it again";
-        let outcome = match self.predictions.fail(prediction_id, failure, now()).await {
+        let outcome = match self.predictions.fail(prediction_id, failure, self.clock.now()).await {
             Ok(Written::Now) => Outcome::Failed,
             Ok(Written::NotAsExpected) => match self.predictions.get(prediction_id).await {
                 Ok(Some(_)) => Outcome::Repeated,

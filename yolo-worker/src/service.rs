@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::imds;
-use aws_config::provider_config::ProviderConfig;
 use detector::Model;
 use fleet::server::{self, Limits};
-use fleet::{BuildInfo, ImageStore, JobQueue, PredictionStore, WorkStore};
+use fleet::{ImageStore, JobQueue, Platform, PredictionStore, WorkStore};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -26,11 +24,10 @@ const MAX_CALLBACKS: usize = 64;
 /// If the model can't be loaded or the socket fails.
 pub async fn run(
     settings: Settings,
-    build: BuildInfo,
+    platform: Platform,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let metrics = fleet::telemetry::collect_metrics(build)?;
     crate::describe_metrics();
     let threads = settings.threads();
     let network = settings.network.clone();
@@ -44,15 +41,17 @@ pub async fn run(
     metrics::gauge!("worker_model_fallback").set(if fallback_reason.is_some() { 1.0 } else { 0.0 });
     fleet::log!(MODEL_LOADED, model = detector.name(), ?isa, fallback_reason, threads, "model loaded");
 
-    let config = fleet::aws::config().await;
+    let config = platform.aws_for(env!("CARGO_PKG_NAME"));
+    let (build, metrics) = (platform.build, platform.rendered_metrics());
     let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url);
     let pipeline = Arc::new(Pipeline {
         images: ImageStore::new(aws_sdk_s3::Client::new(&config), &settings.bucket_name),
         predictions: PredictionStore::new(aws_sdk_dynamodb::Client::new(&config), &settings.dynamodb_table),
         callback: Callback::new(settings.polybot_results_url.clone(), settings.results_secret.clone())?,
         detector: Arc::new(detector),
-        inference: InferencePool::new(threads)?,
+        inference: InferencePool::new(threads, platform.metrics)?,
         meter: Meter::new(threads),
+        clock: platform.clock.clone(),
         limits: detector::photo::Limits::default(),
         memory: Memory::for_threads(threads),
     });
@@ -76,9 +75,8 @@ pub async fn run(
         readiness,
     };
     let instance = settings.asg_name.map(|group| Instance {
-        metadata: imds::Client::builder()
-            .configure(&ProviderConfig::without_region().with_http_client(fleet::aws::http_client()))
-            .build(),
+        metadata: platform.metadata.clone(),
+        clock: platform.clock.clone(),
         auto_scaling: aws_sdk_autoscaling::Client::new(&config),
         group,
         hook: settings.lifecycle_hook,
@@ -113,7 +111,7 @@ pub async fn run(
     };
     let report = async {
         tokio::select! {
-            () = reporter::report(&reported.meter, &work_store) => {}
+            () = reporter::report(&reported.meter, &work_store, &platform.clock) => {}
             () = drained.cancelled() => {}
         }
     };

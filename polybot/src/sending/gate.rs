@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fleet::Clock;
 use tokio::sync::Notify;
 
 use super::window::Window;
@@ -33,6 +34,7 @@ const SAME_CAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Gate {
     state: Mutex<State>,
     changed: Notify,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -77,25 +79,25 @@ struct Waiter<'gate> {
 }
 
 impl Gate {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         let state = State {
             window: Window::new(SECOND),
             rate: PER_SECOND,
-            since: now,
+            since: clock.instant(),
             suspect: None,
             waiting: BTreeSet::new(),
             arrivals: 0,
         };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new(), clock }
     }
 
     /// Wait for room for `messages` of this chat, until `deadline`. Answers whether there was.
     pub(super) async fn pass(&self, messages: usize, chat: Chat, deadline: Instant) -> bool {
-        let waiter = self.enter(chat, Instant::now());
+        let waiter = self.enter(chat, self.clock.instant());
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let now = Instant::now();
+            let now = self.clock.instant();
             let look_again = match self.free_at(&waiter, messages, now) {
                 Some(free) if free <= now => return true,
                 Some(free) => free,
@@ -106,7 +108,7 @@ impl Gate {
             }
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep_until(look_again.min(deadline).into()) => {}
+                () = self.clock.sleep_until(look_again.min(deadline)) => {}
             }
         }
     }
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn two_chats_that_did_nothing_speak_for_the_bots_limit() {
         let start = Instant::now();
-        let gate = Gate::new(start);
+        let gate = Gate::new(Clock::system());
         let rate = |after| gate.state().rate_at(start + after);
         let later = start + Duration::from_secs(5);
         gate.refused(1, later);
@@ -195,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn quiet_chats_go_first() {
         let start = Instant::now();
-        let gate = Gate::new(start);
+        let gate = Gate::new(Clock::system());
         let far = start + Duration::from_secs(60);
         assert!(gate.pass(30, QUIET_CHAT, far).await);
         let order = Mutex::new(Vec::new());
@@ -214,7 +216,7 @@ mod tests {
     #[test]
     fn however_loud_groups_are_there_is_room_for_quiet_chats() {
         let start = Instant::now();
-        let gate = Gate::new(start);
+        let gate = Gate::new(Clock::system());
         let passed = |chat: Chat| {
             let count = (0..100).take_while(|_| {
                 let waiter = gate.enter(chat, start);
@@ -229,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_longer_than_told() {
-        let gate = Gate::new(Instant::now());
+        let gate = Gate::new(Clock::system());
         assert!(gate.pass(30, QUIET_CHAT, Instant::now() + SECOND).await);
         assert!(!gate.pass(30, QUIET_CHAT, Instant::now() + Duration::from_millis(20)).await);
         assert!(gate.state().waiting.is_empty());

@@ -10,8 +10,9 @@ mod window;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use fleet::Clock;
 use teloxide::RequestError;
 
 use gate::{Chat, Gate};
@@ -33,6 +34,7 @@ pub(crate) struct Sending {
 struct Shared {
     lanes: Mutex<HashMap<i64, Arc<Lane>>>,
     gate: Gate,
+    clock: Clock,
 }
 
 /// Why a message was not sent.
@@ -45,9 +47,9 @@ pub(crate) enum NotSent {
 }
 
 impl Sending {
-    /// Whoever sends waits no longer than `patience` for the chat's turn.
-    pub(crate) fn new(patience: Duration) -> Self {
-        let shared = Shared { lanes: Mutex::default(), gate: Gate::new(Instant::now()) };
+    /// Whoever sends waits no longer than `patience` for the chat's turn, by this clock.
+    pub(crate) fn new(patience: Duration, clock: Clock) -> Self {
+        let shared = Shared { lanes: Mutex::default(), gate: Gate::new(clock.clone()), clock };
         Self { shared: Arc::new(shared), patience, comes_back: true }
     }
 
@@ -63,12 +65,12 @@ impl Sending {
     /// How much later to come, if the chat has to wait longer than the patience.
     pub(crate) async fn ready(&self, chat_id: i64) -> Result<(), Duration> {
         let lane = self.lane(chat_id);
-        let now = Instant::now();
+        let now = self.shared.clock.instant();
         let expected = lane.expected(now);
         if expected > now + self.patience {
             return Err(lane.promise(now) - now);
         }
-        tokio::time::sleep_until(expected.into()).await;
+        self.shared.clock.sleep_until(expected).await;
         Ok(())
     }
 
@@ -83,10 +85,10 @@ impl Sending {
         call: impl Fn() -> F,
     ) -> Result<T, NotSent> {
         let lane = self.lane(chat_id);
-        let now = Instant::now();
+        let now = self.shared.clock.instant();
         let deadline = now + self.patience;
         let later = || {
-            let now = Instant::now();
+            let now = self.shared.clock.instant();
             let turn = if self.comes_back { lane.promise(now) } else { lane.expected(now) };
             NotSent::Later(turn.saturating_duration_since(now))
         };
@@ -94,27 +96,27 @@ impl Sending {
             return Err(later());
         }
         let place = lane.enter();
-        let Ok(turn) = tokio::time::timeout_at(deadline.into(), lane.turn.lock()).await else {
+        let Ok(turn) = self.shared.clock.timeout_at(deadline, lane.turn.lock()).await else {
             drop(place);
             return Err(later());
         };
         // As it was before: who is refused through no fault of its own keeps its place among the chats.
         let chat = Chat { is_group: lane.is_group(), last: lane.last() };
         loop {
-            let free = lane.free_at(Instant::now());
+            let free = lane.free_at(self.shared.clock.instant());
             if free > deadline {
                 drop((place, turn));
                 return Err(later());
             }
-            tokio::time::sleep_until(free.into()).await;
+            self.shared.clock.sleep_until(free).await;
             if !self.shared.gate.pass(messages, chat, deadline).await {
                 drop((place, turn));
                 return Err(later());
             }
-            lane.take(Instant::now());
+            lane.take(self.shared.clock.instant());
             match call().await {
                 Err(RequestError::RetryAfter(wait)) => {
-                    let now = Instant::now();
+                    let now = self.shared.clock.instant();
                     metrics::counter!("polybot_too_many_requests_total").increment(1);
                     let is_explained = lane.hold(now + wait.duration(), now);
                     if !is_explained {
@@ -130,7 +132,7 @@ impl Sending {
     fn lane(&self, chat_id: i64) -> Arc<Lane> {
         let mut lanes = self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if lanes.len() >= MANY_CHATS && !lanes.contains_key(&chat_id) {
-            let now = Instant::now();
+            let now = self.shared.clock.instant();
             lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle(now));
         }
         Arc::clone(lanes.entry(chat_id).or_insert_with(|| Arc::new(Lane::new(chat_id))))
@@ -140,6 +142,7 @@ impl Sending {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
 
     use teloxide::types::Seconds;
 
@@ -149,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_chat_that_may_not_be_written_to_for_an_hour_holds_nobody_else() {
-        let sending = Sending::new(PATIENCE);
+        let sending = Sending::new(PATIENCE, Clock::system());
         let calls = AtomicUsize::new(0);
         let slow = || async {
             calls.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_tried_again_takes_no_later_turn() {
-        let sending = Sending::new(PATIENCE);
+        let sending = Sending::new(PATIENCE, Clock::system());
         let slow = || async { Err::<(), _>(RequestError::RetryAfter(Seconds::from_seconds(3600))) };
         assert!(sending.send(-5, 1, slow).await.is_err());
         let status = sending.with_patience(PATIENCE);
@@ -181,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_429_is_waited_out() {
-        let sending = Sending::new(Duration::from_secs(10));
+        let sending = Sending::new(Duration::from_secs(10), Clock::system());
         let calls = AtomicUsize::new(0);
         let call = || async {
             let first = calls.fetch_add(1, Ordering::Relaxed) == 0;
@@ -192,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_chats_messages_keep_their_order() {
-        let sending = Sending::new(Duration::from_secs(10));
+        let sending = Sending::new(Duration::from_secs(10), Clock::system());
         let order = Mutex::new(Vec::new());
         let send = async |number| {
             let call = || async {
@@ -207,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_is_too_long_is_not_entered() {
-        let sending = Sending::new(PATIENCE);
+        let sending = Sending::new(PATIENCE, Clock::system());
         let send = async || sending.send(5, 1, || async { Ok(()) }).await;
         let outcomes = tokio::join!(send(), send(), send(), send(), send());
         assert!(
