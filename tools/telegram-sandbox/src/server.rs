@@ -59,8 +59,19 @@ async fn call(
             let _ = perform(&shared, &method, &params).await;
             broken()
         }
+        Some(Fault::Hold) => held(&shared).await,
+        Some(Fault::HoldAnswer) => {
+            let _ = perform(&shared, &method, &params).await;
+            held(&shared).await
+        }
         None => answer(perform(&shared, &method, &params).await),
     }
+}
+
+/// Until whoever asked is gone, or the sandbox stops.
+async fn held(shared: &Shared) -> Response {
+    shared.stop.cancelled().await;
+    broken()
 }
 
 async fn perform(shared: &Shared, method: &str, params: &Params) -> Result<Value, Refusal> {
@@ -101,6 +112,7 @@ async fn download(State(shared): State<Arc<Shared>>, Path((bot, path)): Path<(St
             return answer(Err(Refusal { status, description, retry_after, migrate_to: None }));
         }
         Some(Fault::Drop | Fault::LoseAnswer) => return broken(),
+        Some(Fault::Hold | Fault::HoldAnswer) => return held(&shared).await,
         None => {}
     }
     let Some(file) = file.filter(|file| file.reference.size <= MAX_DOWNLOAD) else {
