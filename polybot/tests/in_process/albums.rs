@@ -1,0 +1,168 @@
+//! An album: gathered, closed, acted on, answered; taken over where a polybot dies.
+
+use std::time::Duration;
+
+use embedded_aws::{Action, Fault, Service};
+use polybot::reply;
+use telegram_sandbox::{Fault as TelegramFault, Post, User};
+
+use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
+
+fn post(user: &User, caption: Option<&str>) -> Vec<i32> {
+    let mut captions = [caption, None].into_iter();
+    let photo = || {
+        let photo = Post::photo(jpeg());
+        match captions.next().flatten() {
+            Some(caption) => photo.caption(caption),
+            None => photo,
+        }
+    };
+    user.post_album(std::iter::repeat_with(photo).take(2).collect::<Vec<_>>())
+}
+
+/// Wait until both photos are in the album.
+async fn gathered(world: &World) {
+    world
+        .until(async || {
+            let albums = world.items_of("album#").await;
+            let album = albums.first()?;
+            (album.keys().filter(|name| name.starts_with("photo_")).count() == 2).then_some(())
+        })
+        .await;
+}
+
+async fn has(world: &World, attribute: &str) {
+    let is_there = async || world.items_of("album#").await.first().is_some_and(|album| album.contains_key(attribute));
+    world.until(async || is_there().await.then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_whose_photos_come_to_two_polybots_is_answered_as_one() {
+    let world = Setup::of(2, 2).start().await;
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, None);
+    let answer = world.answer(&ann, album[0]).await;
+    assert!(answer.media_group.is_some());
+    assert_eq!(answer.words(), "1. I see 1 stand-in.\n2. I see 1 stand-in.");
+    world.nobody_waits(&ann).await;
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 2, "one message for each photo, once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_is_open_until_it_is_quiet() {
+    let world = Setup::of(1, 0).polybot("--album-quiet=60").start().await;
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, Some("invert"));
+    gathered(&world).await;
+    world.all_looked().await;
+    assert!(!world.items_of("album#").await[0].contains_key("closed"));
+    world.pass(Duration::from_secs(61));
+    has(&world, "delivered_at").await;
+    assert!(world.answer(&ann, album[0]).await.photo().is_some());
+    world.all_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_whose_polybot_dies_before_it_is_closed_is_taken_over() {
+    let mut world = Setup::of(1, 0).polybot("--album-quiet=60").start().await;
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, None);
+    gathered(&world).await;
+    world.kill_polybot(0).await;
+    world.add_polybot().await;
+    world.pass(2 * SWEEP);
+    has(&world, "status_message_id").await;
+    world.add_worker().await;
+    world.answer(&ann, album[0]).await;
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_whose_polybot_dies_over_it_is_taken_over_when_its_lease_is_over() {
+    let mut world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("download", 1, TelegramFault::Hold);
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, Some("concat"));
+    world.until(async || (world.telegram.calls("download") > 0).then_some(())).await;
+    world.kill_polybot(0).await;
+    world.add_polybot().await;
+    world.pass(2 * SWEEP);
+    world.all_looked().await;
+    assert!(world.answers(&ann).is_empty(), "the lease is not over");
+    world.pass(LEASE_IS_OVER);
+    assert!(world.answer(&ann, album[0]).await.photo().is_some());
+    world.all_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_kills_polybots_is_given_up() {
+    let mut world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("download", 1000, TelegramFault::Hold);
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, Some("concat"));
+    // By whoever closed it, and by three who took it over.
+    for deaths in 1..=4 {
+        world.until(async || (world.telegram.calls("download") == deaths).then_some(())).await;
+        world.kill_polybot(0).await;
+        world.add_polybot().await;
+        world.pass(LEASE_IS_OVER);
+    }
+    assert_eq!(world.answer(&ann, album[0]).await.words(), reply::failed(reply::KEPT_FAILING));
+    has(&world, "delivered_at").await;
+    assert_eq!(world.telegram.calls("download"), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_fails_is_deferred_and_acted_on_later() {
+    let world = Setup::of(1, 1).start().await;
+    let broken = world.aws.faults().add(Fault::internal_error(Service::S3).operation("PutObject"));
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, None);
+    has(&world, "failing_since").await;
+    broken.remove();
+    world.pass(2 * SWEEP);
+    world.answer(&ann, album[0]).await;
+    world.all_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_albums_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
+    let world = Setup::of(1, 1).start().await;
+    world.telegram.fail_next("sendMediaGroup", 1000, TelegramFault::refuse(502, "Bad Gateway"));
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, None);
+    has(&world, "untold_since").await;
+    world.telegram.fail_no_more("sendMediaGroup");
+    for _ in 0..3 {
+        world.pass(SWEEP);
+    }
+    world.answer(&ann, album[0]).await;
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_whose_polybot_dies_before_it_sends_is_answered_by_another() {
+    let mut world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, None);
+    has(&world, "status_message_id").await;
+    // The workers' two pass; the polybot that is called back gets stuck.
+    world.add_worker().await;
+    let stuck = Fault::new(Action::Delay(PATIENCE)).on(Service::S3).operation("GetObject");
+    world.until(async || (world.aws.calls().count(Service::S3, "GetObject") >= 2).then_some(())).await;
+    let stuck = world.aws.faults().add(stuck);
+    world.pass(2 * SWEEP);
+    let is_stuck = async || (stuck.fired() > 0 || !world.answers(&ann).is_empty()).then_some(());
+    world.until(is_stuck).await;
+    world.kill_polybot(0).await;
+    stuck.remove();
+    world.add_polybot().await;
+    world.pass(LEASE_IS_OVER);
+    world.answer(&ann, album[0]).await;
+    world.pass(LEASE_IS_OVER);
+    world.all_settled().await;
+    world.nobody_waits(&ann).await;
+}

@@ -1,0 +1,61 @@
+//! `/forget`: what is left of a photo is a tombstone, wherever the photo is at that moment.
+
+use embedded_aws::{Action, Fault, Service};
+
+use crate::support::{LEASE_IS_OVER, PATIENCE, Setup, World, jpeg};
+
+async fn nothing_is_left(world: &World) {
+    world.all_settled().await;
+    world.until(async || (world.objects().await == 0).then_some(())).await;
+    assert!(world.records().await.iter().all(fleet::Prediction::is_forgotten), "{:?}", world.records().await);
+}
+
+async fn forget(world: &World, user: &telegram_sandbox::User) -> String {
+    let asked = user.post_text("/forget");
+    world.answer(user, asked).await.words().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_was_answered_becomes_a_tombstone() {
+    let world = Setup::default().start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.answer(&ann, photo).await;
+    world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
+    let said = forget(&world, &ann).await;
+    assert!(said.starts_with("I forgot what you sent me: 1 photo, 1 result and "), "{said}");
+    nothing_is_left(&world).await;
+    assert_eq!(world.records().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_waits_for_a_worker_is_not_done_any_more() {
+    let mut world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.record(&ann, photo, |record| record.status_message_id.is_some()).await;
+    let said = forget(&world, &ann).await;
+    assert!(said.starts_with("I forgot what you sent me: 1 photo, 0 results"), "{said}");
+    world.nobody_waits(&ann).await;
+    world.add_worker().await;
+    nothing_is_left(&world).await;
+    assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
+    let world = Setup::default().start().await;
+    let stuck = Fault::new(Action::Delay(PATIENCE)).on(Service::S3).operation("PutObject");
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.soon(world.aws.calls().at_least(Service::S3, "PutObject", 1)).await;
+    let stuck = world.aws.faults().add(stuck);
+    let record = world.record(&ann, photo, |_| true).await;
+    let said = forget(&world, &ann).await;
+    assert!(said.starts_with("I forgot what you sent me: "), "{said}");
+    stuck.remove();
+    world.pass(LEASE_IS_OVER);
+    let left = world.records().await;
+    assert!(left.iter().all(|left| left.is_forgotten() && left.prediction_id == record.prediction_id), "{left:?}");
+    assert!(world.answers(&ann).len() <= 2);
+}
