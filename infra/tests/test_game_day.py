@@ -1,7 +1,7 @@
 """`infra/game-day` against moto, with the fleet's part played: what is broken raises an alarm, what is mended ends it.
 
 What this can't show is that AWS does so: what makes the alarms of real failures is in test_alarms.py, and what becomes of photos
-while a fleet breaks in tests/e2e/faults.rs.
+while a fleet breaks in polybot/tests/in_process and tests/e2e/faults.rs.
 """
 
 import importlib.machinery
