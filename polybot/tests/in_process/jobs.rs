@@ -16,12 +16,17 @@ async fn purge(world: &World) {
     world.resources.sqs.purge_queue().queue_url(&world.resources.queue_url).send().await.expect("purged");
 }
 
+/// Wait until a job is on the queue.
+async fn queued(world: &World) {
+    world.until(async || (world.queue.depth().await.ok()?.visible == 1).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_message_is_gone_is_sent_anew() {
     let mut world = Setup::of(1, 0).start().await;
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
-    world.soon(world.aws.calls().at_least(Service::Sqs, "SendMessage", 1)).await;
+    queued(&world).await;
     purge(&world).await;
     world.pass(STALE);
     let record = world.record(&ann, photo, |record| record.requeued == 1).await;
@@ -36,7 +41,7 @@ async fn a_job_that_is_lost_again_and_again_is_told_as_failed() {
     let world = Setup::of(1, 0).start().await;
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
-    world.soon(world.aws.calls().at_least(Service::Sqs, "SendMessage", 1)).await;
+    queued(&world).await;
     for requeued in 1..=3 {
         purge(&world).await;
         world.pass(STALE);
