@@ -148,15 +148,6 @@ impl Asked {
         }
     }
 
-    /// Where.
-    #[must_use]
-    pub fn chat_id(&self) -> i64 {
-        match self {
-            Self::Message(incoming) | Self::Edited(incoming) => incoming.chat_id,
-            Self::Press(pressed) => pressed.message.map_or(0, |(chat_id, _)| chat_id),
-        }
-    }
-
     /// Whether there is anything to be done. Parts of albums may be: another part may speak to the bot.
     fn is_for_us(&self) -> bool {
         match self {
