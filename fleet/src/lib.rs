@@ -2,6 +2,7 @@
 //!
 //! - [`Job`]: what polybot puts on the queue; [`Prediction`]: what a worker records.
 //! - [`JobQueue`], [`ImageStore`], [`PredictionStore`]: SQS, S3 and DynamoDB, in this system's words.
+//! - [`table`]: the table's items, their states and transitions; [`Timestamp`].
 //! - [`WorkStore`]: what workers did, which metric-streamer scales them by.
 //! - [`Platform`]: what a service runs on; [`Clock`]: the time that it decides by.
 //! - [`service`], [`server`], [`settings`], [`aws`], [`telemetry`], [`shutdown`], [`BuildInfo`]: what each service does the
@@ -24,7 +25,9 @@ pub mod service;
 pub mod settings;
 pub mod shutdown;
 mod summary;
+pub mod table;
 pub mod telemetry;
+mod timestamp;
 mod wish;
 pub mod work;
 
@@ -40,6 +43,7 @@ pub use prediction::{Label, Prediction, Status};
 pub use predictions::PredictionStore;
 pub use queue::JobQueue;
 pub use summary::{plural, summary};
+pub use timestamp::{Timestamp, TimestampMillis};
 #[doc(hidden)]
 pub use tracing;
 pub use wish::{Deed, Wish};

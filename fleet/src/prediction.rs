@@ -1,13 +1,17 @@
 //! What is known of one photo: queued, done or failed.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Wish;
 use crate::job::NOBODY;
+use crate::{Timestamp, Wish};
 
-/// How long a record is kept: 30 days, in seconds.
-pub const RETENTION: i64 = 30 * 24 * 3600;
+/// How long a record is kept: 30 days.
+pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a tombstone is left: longer than SQS keeps a job.
+pub const TOMBSTONE_RETENTION: Duration = Duration::from_secs(15 * 24 * 3600);
 
 /// How far a prediction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +23,18 @@ pub enum Status {
     Done,
     /// It can't be done; `failure` says why.
     Failed,
+}
+
+impl Status {
+    /// As records have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// One object found; centre and size as fractions of the image, as in YOLO label files.
@@ -126,7 +142,7 @@ impl Prediction {
             model: None,
             failure: None,
             delivered_at: None,
-            expires_at: now + RETENTION,
+            expires_at: (Timestamp::from_secs(now) + RETENTION).as_secs(),
             status_message_id: None,
             album: None,
             message_thread_id: None,

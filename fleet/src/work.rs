@@ -11,17 +11,15 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 
-use crate::AwsError;
+use crate::table::attribute::{BUSY, EXPIRES_AT, KEY, PHOTOS, SLOTS, TURNS, WORKERS};
+use crate::table::{Item, Key, MOST_ITEMS, Table, UpdateExpression};
+use crate::{AwsError, Timestamp};
 
 /// What every key begins with, for the roles' conditions.
 pub const WORK_PREFIX: &str = "work#";
-/// How long an item is kept, in seconds: far longer than anybody averages over.
-const RETENTION: u64 = 3600;
-/// The most items in one call (BatchGetItem).
-const MOST_ITEMS: usize = 100;
+/// How long an item is kept: far longer than anybody averages over.
+const RETENTION: Duration = Duration::from_secs(3600);
 /// So often what a throttled table left out is asked for.
 const MOST_ROUNDS: u32 = 5;
 /// Before it is asked for once more; each time this much longer.
@@ -55,8 +53,7 @@ impl std::ops::AddAssign for Work {
 /// Where work is added up.
 #[derive(Clone, Debug)]
 pub struct WorkStore {
-    client: Client,
-    table: String,
+    table: Table,
     length: Duration,
 }
 
@@ -66,7 +63,7 @@ impl WorkStore {
     pub fn new(client: Client, table: impl Into<String>, length: Duration) -> Self {
         // Whole milliseconds, so that all reckon the same stretches.
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
-        Self { client, table: table.into(), length: Duration::from_millis(millis) }
+        Self { table: Table::new(client, table), length: Duration::from_millis(millis) }
     }
 
     /// How long a stretch is.
@@ -94,25 +91,14 @@ impl WorkStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; it may have been added all the same.
     pub async fn add(&self, stretch: u64, work: &Work) -> Result<(), AwsError> {
-        let expires_at = self.end_of(stretch).as_secs() + RETENTION;
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("prediction_id", S(self.key(stretch)))
-            .update_expression(
-                "SET expires_at = :expires_at ADD photos :photos, turns :turns, busy_ms :busy, slots_ms :slots, workers_ms :workers",
-            )
-            .expression_attribute_values(":expires_at", N(expires_at.to_string()))
-            .expression_attribute_values(":photos", N(work.photos.to_string()))
-            .expression_attribute_values(":turns", N(work.turns.to_string()))
-            .expression_attribute_values(":busy", millis(work.busy))
-            .expression_attribute_values(":slots", millis(work.slots))
-            .expression_attribute_values(":workers", millis(work.workers))
-            .send()
-            .await
-            .map_err(|error| {
-                AwsError::new(format!("adding up the work of {} in {}", self.key(stretch), self.table), error)
-            })?;
+        let added = UpdateExpression::new()
+            .set(EXPIRES_AT, Timestamp::from_secs(0) + self.end_of(stretch) + RETENTION)
+            .add(PHOTOS, work.photos)
+            .add(TURNS, work.turns)
+            .add(BUSY, work.busy)
+            .add(SLOTS, work.slots)
+            .add(WORKERS, work.workers);
+        self.table.update("adding up the work of", &Key::Other(self.key(stretch)), &added).await?;
         Ok(())
     }
 
@@ -121,40 +107,22 @@ impl WorkStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn read(&self, stretches: std::ops::Range<u64>) -> Result<Vec<Work>, AwsError> {
-        let tried = || format!("reading the workers' work in {}", self.table);
         let stretches: Vec<u64> = stretches.collect();
         let mut found: HashMap<String, Work> = HashMap::new();
         for some in stretches.chunks(MOST_ITEMS) {
             let mut rounds = 0;
-            let mut asked = Some(some.iter().map(|stretch| self.key(*stretch)).collect::<Vec<_>>());
-            while let Some(keys) = asked.take() {
-                let keys = keys.into_iter().map(|key| HashMap::from([("prediction_id".to_owned(), S(key))]));
-                let keys = KeysAndAttributes::builder()
-                    .set_keys(Some(keys.collect()))
-                    .build()
-                    .map_err(|error| AwsError::unexpected(tried(), error))?;
-                let answer = self.client.batch_get_item().request_items(&self.table, keys).send().await;
-                let mut answer = answer.map_err(|error| AwsError::new(tried(), error))?;
-                let items = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table)).unwrap_or_default();
-                found.extend(
-                    items
-                        .iter()
-                        .filter_map(|item| Some((item.get("prediction_id")?.as_s().ok()?.clone(), work_of(item)))),
-                );
-                let left = answer.unprocessed_keys.as_mut().and_then(|tables| tables.remove(&self.table));
-                let key = |key: &HashMap<String, AttributeValue>| Some(key.get("prediction_id")?.as_s().ok()?.clone());
-                let left: Vec<String> =
-                    left.map(|left| left.keys().iter().filter_map(key).collect()).unwrap_or_default();
-                if left.is_empty() {
-                    break;
-                }
-                // The SDK does not retry these: the table is throttled.
-                rounds += 1;
+            let mut keys = some.iter().map(|stretch| self.key(*stretch)).collect::<Vec<_>>();
+            while !keys.is_empty() {
                 if rounds == MOST_ROUNDS {
-                    return Err(AwsError::unexpected(tried(), format!("{} items were throttled", left.len())));
+                    let tried = "reading the workers' work";
+                    return Err(AwsError::unexpected(tried, format!("{} items were throttled", keys.len())));
                 }
                 tokio::time::sleep(PAUSE * rounds).await;
-                asked = Some(left);
+                rounds += 1;
+                let (items, left) = self.table.get_all(keys, &[], false).await?;
+                found.extend(items.iter().filter_map(|item| Some((KEY.of(item)?, work_of(item)))));
+                // The SDK does not retry these: the table is throttled.
+                keys = left;
             }
         }
         Ok(stretches.iter().map(|stretch| found.get(&self.key(*stretch)).copied().unwrap_or_default()).collect())
@@ -165,18 +133,13 @@ impl WorkStore {
     }
 }
 
-fn millis(duration: Duration) -> AttributeValue {
-    N(duration.as_millis().to_string())
-}
-
-fn work_of(item: &HashMap<String, AttributeValue>) -> Work {
-    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or(0_u64);
+fn work_of(item: &Item) -> Work {
     Work {
-        photos: number("photos"),
-        turns: number("turns"),
-        busy: Duration::from_millis(number("busy_ms")),
-        slots: Duration::from_millis(number("slots_ms")),
-        workers: Duration::from_millis(number("workers_ms")),
+        photos: PHOTOS.of(item).unwrap_or_default(),
+        turns: TURNS.of(item).unwrap_or_default(),
+        busy: BUSY.of(item).unwrap_or_default(),
+        slots: SLOTS.of(item).unwrap_or_default(),
+        workers: WORKERS.of(item).unwrap_or_default(),
     }
 }
 

@@ -2,27 +2,19 @@
 //!
 //! One item an album, in the table of the predictions under a key that no prediction has (`album#…`). It is open while photos
 //! arrive; whoever finds it quiet closes it and acts; then it has parts (predictions) and is answered as one, or it is
-//! answered at once. Every write is conditional.
+//! answered at once. Its states, and the conditions of what is written, are in [`fleet::table::album`].
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue::{Bool, L, N, S};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use fleet::predictions::UNDELIVERED_INDEX;
-use fleet::{AwsError, prediction};
+use fleet::table::album::{AlbumTransition, CAPTION, Content, DOCUMENT, OTHER, PHOTO, Part};
+use fleet::table::attribute::{
+    ADDRESSED, ASKER, CAPTION as ONE_CAPTION, CHAT_ID, DELIVERED_AT, FAILING_SINCE, FIRST_FAILED_AT, NEXT_ATTEMPT_AT,
+    PARTS, SPOILER, STATUS_MESSAGE_ID, THREAD, TOLD_OTHERS, TRIES,
+};
+use fleet::table::{Item, Key, Partition, Table, Written};
+use fleet::{AwsError, Timestamp, TimestampMillis};
 use teloxide::types::FileId;
 use uuid::Uuid;
 
 use crate::incoming::{Attached, File, Incoming};
-
-/// The prefixes of the attributes that hold a part each, and its caption; the message's id follows.
-const PHOTO: &str = "photo_";
-const DOCUMENT: &str = "document_";
-const OTHER: &str = "other_";
-const CAPTION: &str = "caption_";
-/// The value of the sparse index's key while an album waits to be acted on.
-const WAITING: &str = "album";
 
 /// Names an album: `album#<chat>#<media group>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +37,10 @@ impl AlbumId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn key(&self) -> Key {
+        Key::Album(self.0.clone())
     }
 }
 
@@ -104,15 +100,14 @@ pub enum Added {
 /// The table.
 #[derive(Clone, Debug)]
 pub struct AlbumStore {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 impl AlbumStore {
     /// In the table of this name.
     #[must_use]
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table) }
     }
 
     /// Put a part into its album; `arrival` (milliseconds since the epoch) is remembered as the last one's.
@@ -127,60 +122,23 @@ impl AlbumStore {
         arrival: i64,
     ) -> Result<Added, AwsError> {
         let message_id = part.message_id;
-        let mut update =
-            "SET chat_id = :chat, asker = :asker, last_arrival = :arrival, undelivered = :waiting, #time = :now, \
-                          expires_at = :expires"
-                .to_owned();
-        let now = arrival / 1000;
-        let mut values = vec![
-            (":chat", number(part.chat_id)),
-            (":asker", number(part.sender)),
-            (":arrival", number(arrival)),
-            (":waiting", S(WAITING.into())),
-            (":now", number(now)),
-            (":expires", number(now + prediction::RETENTION)),
-        ];
-        let mut names = vec![("#time", "time".to_owned())];
-        let mut set = |name: &'static str, attribute: String, placeholder: &'static str, value: AttributeValue| {
-            update.push_str(&format!(", {name} = {placeholder}"));
-            names.push((name, attribute));
-            values.push((placeholder, value));
+        let content = match attached {
+            Attached::Photo(file) if file.is_document => Content::Document(file.id.0.clone()),
+            Attached::Photo(file) => Content::Photo(file.id.0.clone()),
+            Attached::Other(what) => Content::Other(what.clone()),
         };
-        match attached {
-            Attached::Photo(file) => {
-                let prefix = if file.is_document { DOCUMENT } else { PHOTO };
-                set("#photo", format!("{prefix}{message_id}"), ":photo", S(file.id.0.clone()));
-            }
-            Attached::Other(what) => set("#other", format!("{OTHER}{message_id}"), ":other", S(what.clone())),
-        }
-        if let Some(caption) = &part.words {
-            set("#caption", format!("{CAPTION}{message_id}"), ":caption", S(caption.clone()));
-        }
-        if part.is_addressed {
-            set("#addressed", "addressed".into(), ":addressed", Bool(true));
-        }
-        if part.spoiler {
-            set("#spoiler", "spoiler".into(), ":spoiler", Bool(true));
-        }
-        if let Some(thread) = part.thread {
-            set("#thread", "message_thread_id".into(), ":thread", number(thread.into()));
-        }
-        let mut call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("prediction_id", S(album.0.clone()))
-            .update_expression(update)
-            .condition_expression("attribute_not_exists(closed)");
-        for (name, attribute) in names {
-            call = call.expression_attribute_names(name, attribute);
-        }
-        for (placeholder, value) in values {
-            call = call.expression_attribute_values(placeholder, value);
-        }
-        let answer = call.send().await;
-        let written = AwsError::unless_condition_failed(answer, || self.tried("adding to", album))?;
-        if written.is_some() {
+        let part = Part {
+            chat_id: part.chat_id,
+            sender: part.sender,
+            message_id,
+            content,
+            caption: part.words.clone(),
+            is_addressed: part.is_addressed,
+            spoiler: part.spoiler,
+            thread: part.thread,
+        };
+        let added = AlbumTransition::Add { part: &part, arrival: TimestampMillis::from_millis(arrival) };
+        if self.apply(album, &added).await?.is_some() {
             return Ok(Added::InTime);
         }
         // An update that Telegram brings again: the photo was in the album before it was closed.
@@ -193,14 +151,8 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn close(&self, album: &AlbumId, arrival: i64, until: i64) -> Result<Option<Album>, AwsError> {
-        self.update(
-            "closing",
-            album,
-            "SET closed = :until, lease_until = :until",
-            "attribute_not_exists(closed) AND last_arrival = :arrival",
-            &[(":until", number(until)), (":arrival", number(arrival))],
-        )
-        .await
+        let closed = AlbumTransition::Close { arrival: TimestampMillis::from_millis(arrival), until: at(until) };
+        self.apply(album, &closed).await
     }
 
     /// Take the right to act on an album that whoever closed it, or should have, did not act on.
@@ -208,20 +160,7 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn take_over(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
-        self.update(
-            "taking over",
-            album,
-            "SET closed = :until, lease_until = :until, tries = if_not_exists(tries, :none) + :one",
-            "undelivered = :waiting AND (attribute_not_exists(lease_until) OR lease_until < :now)",
-            &[
-                (":until", number(until)),
-                (":now", number(now)),
-                (":waiting", S(WAITING.into())),
-                (":none", number(0)),
-                (":one", number(1)),
-            ],
-        )
-        .await
+        self.apply(album, &AlbumTransition::TakeOver { now: at(now), until: at(until) }).await
     }
 
     /// Acting on it failed for a reason that will pass, `since` then; it is taken over at `after`. The index has it at `place` until
@@ -230,21 +169,9 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn rest(&self, album: &AlbumId, since: i64, after: i64, place: i64) -> Result<(), AwsError> {
-        self.update(
-            "putting off",
-            album,
-            "SET lease_until = :after, failing_since = :since, tries = :none, #time = :place",
-            "undelivered = :waiting",
-            &[
-                // Free at that very second.
-                (":after", number(after - 1)),
-                (":since", number(since)),
-                (":none", number(0)),
-                (":place", number(place)),
-                (":waiting", S(WAITING.into())),
-            ],
-        )
-        .await?;
+        let rested =
+            AlbumTransition::Rest { failing_since: at(since), next_attempt_at: at(after), index_time: at(place) };
+        self.apply(album, &rested).await?;
         Ok(())
     }
 
@@ -253,8 +180,7 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the user may be told again.
     pub async fn told_others(&self, album: &AlbumId) -> Result<(), AwsError> {
-        let values = [(":true", Bool(true))];
-        self.update("noting of", album, "SET told_others = :true", "attribute_exists(prediction_id)", &values).await?;
+        self.apply(album, &AlbumTransition::NoteToldOthers).await?;
         Ok(())
     }
 
@@ -263,32 +189,17 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn name_parts(&self, album: &AlbumId, parts: &[Uuid]) -> Result<Vec<Uuid>, AwsError> {
-        let ids = L(parts.iter().map(|id| S(id.to_string())).collect());
-        let named = self
-            .update(
-                "naming the parts of",
-                album,
-                "SET parts = if_not_exists(parts, :parts)",
-                "attribute_exists(prediction_id)",
-                &[(":parts", ids)],
-            )
-            .await?;
+        let named = self.apply(album, &AlbumTransition::NameParts(parts)).await?;
         Ok(named.map(|album| album.parts).unwrap_or_default())
     }
 
-    /// The album was acted on: its parts are queued. They bring the answer.
+    /// The album was acted on: its parts are queued. They bring the answer. Not done, if another instance was faster: then
+    /// nobody knows of this message that says to wait.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn acted(&self, album: &AlbumId, status_message_id: Option<i32>) -> Result<(), AwsError> {
-        let mut values = Vec::new();
-        let mut update = "REMOVE undelivered, lease_until".to_owned();
-        if let Some(id) = status_message_id {
-            values.push((":status", number(id.into())));
-            update.push_str(" SET status_message_id = :status");
-        }
-        self.update("closing", album, &update, "attribute_exists(prediction_id)", &values).await?;
-        Ok(())
+    pub async fn acted(&self, album: &AlbumId, status_message_id: Option<i32>) -> Result<Written, AwsError> {
+        Ok(self.apply(album, &AlbumTransition::Enqueued { status_message_id }).await?.into())
     }
 
     /// Take the right to tell the user, until `until`.
@@ -296,16 +207,7 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn lease(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
-        self.update(
-            "leasing",
-            album,
-            "SET lease_until = :until",
-            "attribute_exists(prediction_id) AND attribute_not_exists(delivered_at) \
-             AND (attribute_not_exists(lease_until) OR lease_until < :now) \
-             AND (attribute_not_exists(tell_after) OR tell_after <= :now)",
-            &[(":until", number(until)), (":now", number(now))],
-        )
-        .await
+        self.apply(album, &AlbumTransition::Lease { now: at(now), until: at(until) }).await
     }
 
     /// Give the right to tell the user back, which was held until `leased_until`: telling fails `since` then, and may be tried
@@ -314,9 +216,12 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn put_off(&self, album: &AlbumId, leased_until: i64, since: i64, after: i64) -> Result<(), AwsError> {
-        let update = "SET untold_since = :since, tell_after = :after REMOVE lease_until";
-        let values = [(":until", number(leased_until)), (":since", number(since)), (":after", number(after))];
-        self.update("putting off the answer of", album, update, "lease_until = :until", &values).await?;
+        let deferred = AlbumTransition::Defer {
+            held_until: at(leased_until),
+            first_failed_at: at(since),
+            next_attempt_at: at(after),
+        };
+        self.apply(album, &deferred).await?;
         Ok(())
     }
 
@@ -325,9 +230,7 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn give_up(&self, album: &AlbumId, leased_until: i64) -> Result<(), AwsError> {
-        let update = "REMOVE lease_until, untold_since, tell_after";
-        let values = [(":until", number(leased_until))];
-        self.update("giving up the answer of", album, update, "lease_until = :until", &values).await?;
+        self.apply(album, &AlbumTransition::GiveUp { held_until: at(leased_until) }).await?;
         Ok(())
     }
 
@@ -336,9 +239,7 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn delivered(&self, album: &AlbumId, now: i64) -> Result<(), AwsError> {
-        let update = "SET delivered_at = :now REMOVE undelivered, lease_until";
-        self.update("marking as delivered", album, update, "attribute_exists(prediction_id)", &[(":now", number(now))])
-            .await?;
+        self.apply(album, &AlbumTransition::MarkDelivered { now: at(now) }).await?;
         Ok(())
     }
 
@@ -347,16 +248,7 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn get(&self, album: &AlbumId) -> Result<Option<Album>, AwsError> {
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("prediction_id", S(album.0.clone()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| AwsError::new(self.tried("reading", album), error))?;
-        Ok(found.item.map(|item| from_item(&item)))
+        Ok(self.table.get(&album.key()).await?.map(|item| from_item(&item)))
     }
 
     /// Albums that wait to be acted on since `until` or before; at most `limit`.
@@ -364,58 +256,16 @@ impl AlbumStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn waiting(&self, until: i64, limit: i32) -> Result<Vec<AlbumId>, AwsError> {
-        let found = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(UNDELIVERED_INDEX)
-            .key_condition_expression("undelivered = :waiting AND #time <= :until")
-            .expression_attribute_names("#time", "time")
-            .expression_attribute_values(":waiting", S(WAITING.into()))
-            .expression_attribute_values(":until", number(until))
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|error| AwsError::new(format!("looking for waiting albums in {}", self.table), error))?;
-        let ids = found.items().iter().filter_map(|item| item.get("prediction_id")?.as_s().ok());
-        Ok(ids.filter_map(|id| AlbumId::from_record(id)).collect())
+        let found = self.table.due(Partition::Album, at(until), limit).await?;
+        Ok(found.iter().filter_map(|key| AlbumId::from_record(key)).collect())
     }
 
-    async fn update(
-        &self,
-        what: &str,
-        album: &AlbumId,
-        update: &str,
-        condition: &str,
-        values: &[(&str, AttributeValue)],
-    ) -> Result<Option<Album>, AwsError> {
-        let mut call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("prediction_id", S(album.0.clone()))
-            .update_expression(update)
-            .condition_expression(condition)
-            .return_values(ReturnValue::AllNew);
-        if update.contains("#time") {
-            call = call.expression_attribute_names("#time", "time");
-        }
-        for (placeholder, value) in values {
-            call = call.expression_attribute_values(*placeholder, value.clone());
-        }
-        let answer = call.send().await;
-        let written = AwsError::unless_condition_failed(answer, || self.tried(what, album))?;
-        Ok(written.map(|written| from_item(written.attributes().unwrap_or(&HashMap::new()))))
-    }
-
-    fn tried(&self, what: &str, album: &AlbumId) -> String {
-        format!("{what} the {} in {}", album.0, self.table)
+    async fn apply(&self, album: &AlbumId, transition: &AlbumTransition<'_>) -> Result<Option<Album>, AwsError> {
+        Ok(self.table.apply(&album.key(), transition).await?.map(|item| from_item(&item)))
     }
 }
 
-fn from_item(item: &HashMap<String, AttributeValue>) -> Album {
-    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse::<i64>().ok());
+fn from_item(item: &Item) -> Album {
     let by_message = |prefix: &str| {
         let found = item
             .iter()
@@ -429,42 +279,43 @@ fn from_item(item: &HashMap<String, AttributeValue>) -> Album {
     photos.extend(by_message(DOCUMENT).into_iter().map(file(true)));
     photos.sort_unstable_by_key(|&(message_id, _)| message_id);
     let mut captions: Vec<String> = by_message(CAPTION).into_iter().map(|(_, caption)| caption).collect();
-    // As an older version kept it.
-    captions.extend(text("caption"));
-    let is_set = |name: &str| item.get(name).is_some_and(|value| value.as_bool() == Ok(&true));
-    let parts = item.get("parts").and_then(|parts| parts.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    captions.extend(ONE_CAPTION.of(item));
     Album {
-        chat_id: number("chat_id").unwrap_or_default(),
+        chat_id: CHAT_ID.of(item).unwrap_or_default(),
         photos,
         others: by_message(OTHER),
         captions,
-        is_addressed: is_set("addressed"),
-        asker: number("asker"),
-        spoiler: is_set("spoiler"),
-        told_others: is_set("told_others"),
-        thread: number("message_thread_id").and_then(|id| i32::try_from(id).ok()),
-        tries: number("tries").unwrap_or_default(),
-        failing_since: number("failing_since"),
-        parts: parts.iter().filter_map(|id| Uuid::parse_str(id.as_s().ok()?).ok()).collect(),
-        status_message_id: number("status_message_id").and_then(|id| i32::try_from(id).ok()),
-        delivered: item.contains_key("delivered_at"),
-        untold_since: number("untold_since"),
-        tell_after: number("tell_after"),
+        is_addressed: ADDRESSED.of(item).unwrap_or_default(),
+        asker: ASKER.of(item),
+        spoiler: SPOILER.of(item).unwrap_or_default(),
+        told_others: TOLD_OTHERS.of(item).unwrap_or_default(),
+        thread: THREAD.of(item),
+        tries: TRIES.of(item).unwrap_or_default(),
+        failing_since: FAILING_SINCE.of(item).map(Timestamp::as_secs),
+        parts: PARTS.of(item).unwrap_or_default(),
+        status_message_id: STATUS_MESSAGE_ID.of(item),
+        delivered: DELIVERED_AT.is_in(item),
+        untold_since: FIRST_FAILED_AT.of(item).map(Timestamp::as_secs),
+        tell_after: NEXT_ATTEMPT_AT.of(item).map(Timestamp::as_secs),
     }
 }
 
-fn number(value: i64) -> AttributeValue {
-    N(value.to_string())
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(seconds)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+
     use super::*;
 
     #[test]
     fn photos_are_in_the_order_they_were_sent() {
         let item = HashMap::from([
-            ("chat_id".to_owned(), number(-5)),
+            ("chat_id".to_owned(), N("-5".into())),
             ("photo_12".to_owned(), S("c".into())),
             ("photo_9".to_owned(), S("a".into())),
             ("photo_10".to_owned(), S("b".into())),

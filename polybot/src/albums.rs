@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use fleet::table::Written;
 use fleet::{AwsError, Clock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -264,11 +265,11 @@ impl Albums {
         // Said when nothing can fail any more, so that it is said once.
         let told = self.detection.telegram.send_status(&place, reply::ALBUM_BEING_PROCESSED).await;
         let told = told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok();
-        self.store.acted(id, told.map(|told| told.message_id)).await?;
+        let acted = self.store.acted(id, told.map(|told| told.message_id)).await?;
         if let Some(told) = told
-            && self.store.get(id).await?.is_none_or(|album| album.delivered)
+            && (acted == Written::NotAsExpected || self.store.get(id).await?.is_none_or(|album| album.delivered))
         {
-            // The workers were faster, or it was forgotten.
+            // Another instance or the workers were faster, or it was forgotten.
             self.detection.telegram.remove(told.chat_id, told.message_id).await;
         }
         Ok(())

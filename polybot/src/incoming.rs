@@ -139,7 +139,7 @@ impl Asked {
         }
     }
 
-    /// Where.
+    /// Where; 0 if Telegram does not tell it any more.
     #[must_use]
     pub fn chat_id(&self) -> i64 {
         match self {

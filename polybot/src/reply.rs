@@ -30,7 +30,7 @@ pub struct Kept {
 /// What is kept, where and for how long.
 #[must_use]
 pub fn privacy(kept: &Kept) -> String {
-    let days = |seconds: i64| seconds / (24 * 3600);
+    let days = |time: std::time::Duration| time.as_secs() / (24 * 3600);
     let images = match kept.image_days {
         Some(days) => format!("for {days} days"),
         None => "until whoever runs me removes them".into(),
