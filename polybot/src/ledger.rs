@@ -80,7 +80,7 @@ impl Ledger {
         let taken = UpdateTransition::Take {
             asked: &body,
             asker: asked.sender(),
-            chat_id: asked.chat_id().unwrap_or_default(),
+            chat_id: asked.chat_id(),
             work_id: Uuid::now_v7(),
             now: at(now),
             until: at(now + self.lease),
