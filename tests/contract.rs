@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use local::{Options, Stack};
 use metric_streamer::PublishedMetric;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ const UPDATE: &str = "UPDATE=1 cargo test --release -p local --test contract";
 const TABLE_FROM: &str =
     "<!-- made from docs/contract.json; UPDATE=1 cargo test --release -p local --test contract writes it -->\n";
 const TABLE_TO: &str = "<!-- end of what is made -->\n";
+
+const PHOTO: &[u8] = include_bytes!("photos/chelsea.png");
 
 /// A service's name, its command line, and what it says about its metrics.
 type Service = (&'static str, fn() -> clap::Command, fn());
@@ -162,7 +165,31 @@ fn alternatives(serve: &clap::Command) -> BTreeMap<String, Vec<String>> {
     wanted.into_iter().map(|wanted| (wanted.clone(), alternatives_of(&wanted))).collect()
 }
 
-fn contract() -> Value {
+/// What the fields of a log line are, by name: those of the line itself, and those of its span.
+fn fields_of(line: &Value) -> Value {
+    let kind = |value: &Value| match value {
+        Value::Object(_) => fields_of(value),
+        Value::Number(_) => "number".into(),
+        Value::Bool(_) => "boolean".into(),
+        Value::String(_) => "text".into(),
+        _ => Value::Null,
+    };
+    let fields = line.as_object().into_iter().flatten().filter(|(name, _)| *name != "spans");
+    fields.map(|(name, value)| (name.clone(), kind(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// The lines that metric filters take numbers from, as the services log them when a photo is answered.
+async fn lines() -> anyhow::Result<Value> {
+    let executable = env!("CARGO_BIN_EXE_local").into();
+    let stack = Stack::start(Options { executable, ..Options::here("stand-in")? }, |_| ()).await?;
+    stack.telegram.user("Ada").post_photo(PHOTO.to_vec(), None);
+    let finished = stack.workers[0].0.logged(|line| line.event() == fleet::event::JOB_FINISHED.name).await?;
+    stack.stop().await;
+    let line = serde_json::from_str(&finished.to_string())?;
+    Ok(json!({ fleet::event::JOB_FINISHED.name: fields_of(&line) }))
+}
+
+fn contract(lines: &Value) -> Value {
     let service = |(name, command, describe): Service| {
         (name.to_owned(), json!({ "settings": settings_of(command), "metrics": metrics_of(describe) }))
     };
@@ -192,6 +219,7 @@ fn contract() -> Value {
             "metrics": PublishedMetric::ALL.map(published),
         },
         "events": fleet::EVENTS.iter().map(event).collect::<Vec<_>>(),
+        "lines": lines,
         "job": job,
         "images": {
             "originals": fleet::images::ORIGINALS,
@@ -273,9 +301,9 @@ fn keep(path: &str, expected: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_contract_is_what_the_programs_say() -> anyhow::Result<()> {
-    keep("docs/contract.json", &format!("{:#}\n", contract()))
+#[tokio::test]
+async fn the_contract_is_what_the_programs_say() -> anyhow::Result<()> {
+    keep("docs/contract.json", &format!("{:#}\n", contract(&lines().await?)))
 }
 
 #[test]
@@ -283,7 +311,7 @@ fn readme_has_the_table_of_settings() -> anyhow::Result<()> {
     let readme = read("README.md")?;
     let (before, rest) = readme.split_once(TABLE_FROM).context("README.md has the line before the table")?;
     let (_, after) = rest.split_once(TABLE_TO).context("README.md has the line after the table")?;
-    keep("README.md", &format!("{before}{TABLE_FROM}\n{}\n{TABLE_TO}{after}", table(&contract())?))
+    keep("README.md", &format!("{before}{TABLE_FROM}\n{}\n{TABLE_TO}{after}", table(&contract(&Value::Null))?))
 }
 
 #[test]

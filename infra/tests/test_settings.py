@@ -1,10 +1,9 @@
 """What user data sets is what the services read, and nothing that they need is missing."""
 
-import json
 import re
 
 import pytest
-from repository import CONTRACT, ROOT, SERVICES, required, settings
+from repository import CONTRACT, SERVICES, required, settings
 
 # The AWS SDK's own, which no service declares.
 SDK = {"AWS_CONFIG_FILE"}
@@ -114,46 +113,25 @@ def test_the_metric_is_the_one_that_metric_streamer_publishes(fleet):
         assert {dimension["Name"] for dimension in metric["Dimensions"]} == set(CONTRACT["cloudwatch"]["dimensions"])
 
 
-def test_the_log_line_of_the_metrics_is_the_one_that_the_worker_writes(fleet):
-    source = (ROOT / "yolo-worker/src/pipeline.rs").read_text()
-    filters = [resource["Properties"] for resource in fleet.template["Resources"].values()
-               if resource["Type"] == "AWS::Logs::MetricFilter"]
-    counted = [properties for properties in filters if properties["MetricTransformations"][0]["MetricValue"] == "1"]
-    # The boot's line is the user data's own (test_boot.py).
-    of_boots = [properties for properties in filters if re.search(r'"booted"|"boot_failed"|aws.autoscaling', properties["FilterPattern"])]
-    counted = [properties for properties in counted if properties not in of_boots]
-    filters = [properties for properties in filters if properties not in counted + of_boots]
-    assert (len(filters), len(counted), len(of_boots)) == (6, 4, 8)
+def test_metrics_are_made_of_what_is_logged(fleet):
     events = {event["name"] for event in CONTRACT["events"]}
-    for properties in counted:
-        event, = re.findall(r'\$\.event = "([^"]+)"', properties["FilterPattern"])
-        assert event in events, event
-    line = re.search(r'fleet::log!\(JOB_FINISHED, ([^;]*)"job finished"\);', source)
-    for properties in filters:
-        assert '$.event = "job_finished"' in properties["FilterPattern"]
-        value = properties["MetricTransformations"][0]["MetricValue"]
-        if value.startswith("$.span."):
-            field = value.removeprefix("$.span.")
-            assert f"{field} = Empty" in source and f'Stage::start("{field.removesuffix("_ms")}")' in source, value
-        else:
-            assert re.search(rf"\b{value.removeprefix('$.')} = ", line[1]), value
-
-
-# As tracing-subscriber writes it with fleet/src/telemetry.rs's settings.
-LINE = """{"timestamp":"2026-11-23T03:53:47.543825Z","level":"INFO","event":"job_finished","message":"job finished","outcome":"done",
-"duration_ms":224,"target":"yolo_worker::pipeline","span":{"call_back_ms":31,"chat_id":5,"detect_ms":150,"fetch_ms":12,
-"prediction_id":"019ab000-0000-7000-8000-000000000000","store_ms":20,"wait_ms":0,"name":"job"},"spans":[]}"""
-
-
-def test_the_metrics_find_numbers_in_such_a_line(fleet):
+    counted, taken = [], []
     for resource in fleet.template["Resources"].values():
-        if resource["Type"] == "AWS::Logs::MetricFilter":
-            found = json.loads(LINE)
-            value = resource["Properties"]["MetricTransformations"][0]["MetricValue"]
-            if '"booted"' in resource["Properties"]["FilterPattern"]:
-                continue
-            for key in value.split(".")[1:]:
-                found = found[key]
-            assert value == "1" or isinstance(found, int)
-    source = (ROOT / "fleet/src/telemetry.rs").read_text()
-    assert ".json().flatten_event(true)" in source, "the line has another shape now; so have the filters' paths"
+        if resource["Type"] != "AWS::Logs::MetricFilter":
+            continue
+        pattern = resource["Properties"]["FilterPattern"]
+        # The boot's line is the user data's own (test_boot.py).
+        if re.search(r'"booted"|"boot_failed"|aws.autoscaling', pattern):
+            continue
+        event, = re.findall(r'\$\.event = "([^"]+)"', pattern)
+        assert event in events, event
+        value = resource["Properties"]["MetricTransformations"][0]["MetricValue"]
+        if value == "1":
+            counted.append(event)
+            continue
+        found = CONTRACT["lines"][event]
+        for key in value.removeprefix("$.").split("."):
+            found = found[key]
+        assert found == "number", value
+        taken.append(value)
+    assert (len(counted), len(taken)) == (4, 6)
