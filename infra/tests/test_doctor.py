@@ -19,6 +19,7 @@ from pathlib import Path
 
 import awscli.clidriver
 import botocore
+import emulator
 import emulators
 import pytest
 from conftest import TOKEN, import_certificate
@@ -64,7 +65,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def account():
     """An account of its own, as the README's steps leave it before the deploy; its address."""
-    with emulators.moto() as endpoint:
+    with emulator.moto() as endpoint:
         emulators.deploy(endpoint, "bootstrap.yaml", "polybot-bootstrap", {"GitHubRepository": "someone/polybot"}, emulators.MOTO_LACKS)
         iam = emulators.client(endpoint, "iam")
         iam.create_open_id_connect_provider(Url="https://token.actions.githubusercontent.com", ClientIDList=["sts.amazonaws.com"])

@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+import emulator
 import emulators
 import pytest
 from conftest import MACHINE_IMAGE, TOKEN, import_certificate
@@ -28,7 +29,7 @@ ALARMS = ("FailingJobsAlarm", "NoMetricAlarm", "LaunchesAlarm", "OldestMessageAl
 
 @pytest.fixture(scope="module")
 def stack():
-    with emulators.moto() as endpoint:
+    with emulator.moto() as endpoint:
         stack = emulators.deploy(endpoint, "polybot.yaml", "game", {
             "TelegramToken": TOKEN, "MachineImageId": MACHINE_IMAGE, "ImageTag": "v1", "DomainName": "bot.example.com",
             "CertificateId": import_certificate(endpoint),

@@ -5,20 +5,18 @@ import re
 
 import emulators
 import pytest
-import rust_calls
 from alarm_state import states
+from repository import CONTRACT, SERVICES, required, settings
 from template import load
 from test_alarms import BEFORE, HOUR, WELL, each
 from test_boot import boot, environment, last_line, unit  # noqa: F401 (boot is a fixture)
 from test_by_call import numbers
 from test_iam import ACTIONS, IN_FUNCTIONS, MACHINE_ACTIONS, UNBOUND, actions, as_list
-from test_settings import declared
 
 LARGE, SMALL = load("polybot.yaml"), load("mini.yaml")
 # What the small one has of its own, or otherwise.
 OWN = {"SecurityGroup", "Role", "Profile", "Template", "Group"}
 OTHERWISE = {"PublicSubnetA", "PublicSubnetB", "S3Endpoint", "DynamoDbEndpoint", "NoMetricAlarm", "PolybotsMissingAlarm"}
-SERVICES = ("polybot", "yolo-worker", "metric-streamer")
 
 
 def test_what_it_repeats_is_the_same():
@@ -72,10 +70,9 @@ def test_the_machine_runs_all_three_services(boot, mini):  # noqa: F811
     for service, port in zip(SERVICES, (8443, 8081, 9090)):
         assert f"systemctl enable --now {service}" in machine.calls
         assert [call for call in machine.calls if call.startswith("curl") and f":{port}/healthz" in call]
-        settings = environment(machine, service)
-        assert set(settings) <= set(declared(service))
-        assert {name for name, required in declared(service).items() if required} <= set(settings)
-        assert all(value and "${" not in value for value in settings.values())
+        given = environment(machine, service)
+        assert required(service) <= set(given) <= set(settings(service))
+        assert all(value and "${" not in value for value in given.values())
         assert f"awslogs-group=/polybot/mini/{service}" in unit(machine, service)
     polybot, worker = environment(machine, "polybot"), environment(machine, "yolo-worker")
     # It asks Telegram, and the worker finds it next door.
@@ -106,8 +103,7 @@ def test_its_role_allows_what_the_services_and_the_user_data_do_and_nothing_else
         allowed[name] = (json.loads(document) if isinstance(document, str) else document)["Statement"]
     assert set(allowed) == {*SERVICES, "machine"}
     for service in SERVICES:
-        needed = {action for call in rust_calls.calls_of(service)
-                  for action in ACTIONS.get((call.service, call.operation), {f"{call.service}:{call.operation}"})}
+        needed = {action for call in CONTRACT["services"][service]["aws_calls"] for action in ACTIONS.get(call, {call})}
         assert actions(allowed[service]) == needed, service
     script = emulators.base64_text(emulators.launch_template(mini, "Template")["UserData"])
     assert actions(allowed["machine"]) == {action for pattern, taken in MACHINE_ACTIONS.items() if re.search(pattern, script, re.M)

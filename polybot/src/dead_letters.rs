@@ -91,8 +91,13 @@ impl DeadLetters {
         let buried = self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, self.clock.now()).await?;
         if buried == Written::NotAsExpected && self.predictions.get(job.prediction_id).await?.is_none() {
             // Put on the queue without a record, as load generators do.
-            let record =
-                Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), self.clock.now());
+            let record = Prediction::queued(
+                job.prediction_id,
+                job.chat_id,
+                job.message_id,
+                job.image_key.clone(),
+                self.clock.now(),
+            );
             let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
             let (Written::Now | Written::NotAsExpected) =
                 self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, self.clock.now()).await?;

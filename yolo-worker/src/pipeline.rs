@@ -173,19 +173,29 @@ impl Pipeline {
             Some(record) => record.wish,
             // A job put on the queue without a record, as load generators do.
             None => {
-                let record =
-                    Prediction::queued(job.prediction_id, job.chat_id, job.message_id, job.image_key.clone(), self.clock.now());
+                let record = Prediction::queued(
+                    job.prediction_id,
+                    job.chat_id,
+                    job.message_id,
+                    job.image_key.clone(),
+                    self.clock.now(),
+                );
                 let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
                 record.wish
             }
         };
         let (written, outcome) = match self.detect(&job.image_key, job.prediction_id, &wish, shutdown).await {
-            Ok(findings) => (self.predictions.complete(job.prediction_id, &findings, self.clock.now()).await?, Outcome::Done),
+            Ok(findings) => {
+                (self.predictions.complete(job.prediction_id, &findings, self.clock.now()).await?, Outcome::Done)
+            }
             Err(Failure::Aws(error)) => return Err(error),
             Err(Failure::Stopping) => return Ok(Outcome::Released),
             Err(failure) => {
                 tracing::info!(%failure, "the job can't succeed");
-                (self.predictions.fail(job.prediction_id, &failure.to_string(), self.clock.now()).await?, Outcome::Failed)
+                (
+                    self.predictions.fail(job.prediction_id, &failure.to_string(), self.clock.now()).await?,
+                    Outcome::Failed,
+                )
             }
         };
         Ok(match written {

@@ -5,6 +5,7 @@
 
 mod albums;
 mod answers;
+mod aws_calls;
 mod faults;
 mod forgetting;
 mod jobs;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
-use aws_config::{SdkConfig, imds};
 use aws_config::retry::RetryConfig;
+use aws_config::{SdkConfig, imds};
 use clap::{Args, Parser};
 use fleet::telemetry::Metrics;
 use fleet::{BuildInfo, Platform, service};
@@ -48,9 +48,12 @@ fn settings<S: Args>(flags: &[(&str, &str)], more: &[String]) -> S {
 
 impl Instance {
     pub(crate) async fn polybot(world: &World, more: &[String]) -> Self {
+        let mut more = more.to_vec();
+        if !more.iter().any(|flag| flag.starts_with("--telegram-secret-id=")) {
+            more.push(format!("--telegram-token={}", world.telegram.token()));
+        }
         let settings = settings::<polybot::Settings>(
             &[
-                ("telegram-token", world.telegram.token()),
                 ("telegram-api-url", &world.telegram.api_url()),
                 // Nobody listens there; the sandbox brings updates to the instances.
                 ("telegram-app-url", "https://polybot.invalid/"),
@@ -60,7 +63,7 @@ impl Instance {
                 ("dynamodb-table", resources::TABLE),
                 ("results-secret", SECRET),
             ],
-            more,
+            &more,
         );
         Self::start(world, |platform, listener, shutdown| polybot::run(settings, platform, listener, shutdown)).await
     }
@@ -83,6 +86,19 @@ impl Instance {
             more,
         );
         Self::start(world, |platform, listener, shutdown| yolo_worker::run(settings, platform, listener, shutdown))
+            .await
+    }
+
+    pub(crate) async fn streamer(world: &World) -> Self {
+        let settings = settings::<metric_streamer::Settings>(
+            &[
+                ("sqs-queue-url", &world.resources.queue_url),
+                ("asg-name", resources::GROUP),
+                ("dynamodb-table", resources::TABLE),
+            ],
+            &[],
+        );
+        Self::start(world, |platform, listener, shutdown| metric_streamer::run(settings, platform, listener, shutdown))
             .await
     }
 
