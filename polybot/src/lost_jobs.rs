@@ -2,11 +2,11 @@
 //! somebody purged the queue.
 
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, Job, JobQueue, PredictionStore, Status};
+use fleet::{AwsError, Clock, FailureReason, Job, JobQueue, PredictionStore, Status};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Delivery, reply};
+use crate::Delivery;
 
 /// A queue that is never empty tells nothing of one message. After this long, in seconds, it counts as lost all the same: a
 /// message too many is only called back and deleted.
@@ -67,7 +67,8 @@ impl LostJobs {
         if prediction.requeued >= MOST_REQUEUES {
             if others_wait {
                 // As long as messages wait, its own may be one of them. Looked at again later, behind the others.
-                let (Written::Now | Written::NotAsExpected) = self.predictions.requeue(&prediction, self.clock.now()).await?;
+                let (Written::Now | Written::NotAsExpected) =
+                    self.predictions.requeue(&prediction, self.clock.now()).await?;
                 return Ok(());
             }
             return self.give_up(prediction_id).await;
@@ -82,7 +83,12 @@ impl LostJobs {
     }
 
     async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
-        if self.predictions.bury(prediction_id, self.clock.now(), reply::KEPT_FAILING, self.clock.now()).await? == Written::Now {
+        if self
+            .predictions
+            .bury(prediction_id, self.clock.now(), &FailureReason::RetriesExhausted, self.clock.now())
+            .await?
+            == Written::Now
+        {
             fleet::log!(JOB_LOST, %prediction_id, "a job was lost again and again; its user is told");
             if let Err(error) = self.delivery.deliver(prediction_id).await {
                 tracing::warn!(%prediction_id, %error, "the user was not told; the sweep tries again");

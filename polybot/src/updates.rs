@@ -119,7 +119,9 @@ impl Updates {
     async fn edited(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         let Some(Attached::Photo(file)) = &incoming.attached else { return Ok(()) };
         let message = (incoming.chat_id, incoming.message_id);
-        if !self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await? || !incoming.is_addressed {
+        if !self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?
+            || !incoming.is_addressed
+        {
             return Ok(());
         }
         if incoming.media_group.is_some() {

@@ -98,7 +98,11 @@ async fn an_answer_that_is_never_taken_is_given_up_after_a_week_and_can_be_redri
             world.until(async || is_given_up().await.then_some(())).await;
             break;
         }
-        world.record(&ann, photo, |record| record.tell_after.is_some_and(|after| after > record.untold_since.unwrap_or(0))).await;
+        world
+            .record(&ann, photo, |record| {
+                record.tell_after.is_some_and(|after| after > record.untold_since.unwrap_or(0))
+            })
+            .await;
         assert!(!is_given_up().await, "day {day}");
     }
     let tries = world.telegram.calls("sendPhoto");

@@ -68,7 +68,10 @@ async fn a_job_that_keeps_failing_is_told_once_and_can_be_redriven() {
     broken.remove();
     assert_eq!(world.redrive().await, (1, 0));
     let is_photo = |message: &telegram_sandbox::ChatMessage| message.photo().is_some();
-    world.soon(world.telegram.wait_for_message(is_photo, crate::support::PATIENCE)).await.expect("it is done after all");
+    world
+        .soon(world.telegram.wait_for_message(is_photo, crate::support::PATIENCE))
+        .await
+        .expect("it is done after all");
     world.all_settled().await;
     assert_eq!((world.answers(&ann).len(), world.redrive().await), (2, (0, 0)));
 }
@@ -93,7 +96,10 @@ async fn a_redrive_that_dies_between_reviving_and_sending_loses_nothing() {
     assert_eq!(revived.prediction_id, dead.prediction_id);
     world.pass(STALE);
     let is_photo = |message: &telegram_sandbox::ChatMessage| message.photo().is_some();
-    world.soon(world.telegram.wait_for_message(is_photo, crate::support::PATIENCE)).await.expect("it is done after all");
+    world
+        .soon(world.telegram.wait_for_message(is_photo, crate::support::PATIENCE))
+        .await
+        .expect("it is done after all");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +147,11 @@ async fn a_message_that_is_no_job_stays_among_the_dead_letters() {
             (dead.visible + dead.in_flight == 1).then_some(())
         })
         .await;
-    world.until(async || world.polybots[0].metrics.handle().render().contains("foreign_dead_letters_total 1").then_some(())).await;
+    world
+        .until(async || {
+            world.polybots[0].metrics.handle().render().contains("foreign_dead_letters_total 1").then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use embedded_aws::{AutoScaling, LifecycleState, Service};
 
 use crate::support::resources::GROUP;
-use crate::support::{Setup, SWEEP, World, jpeg};
+use crate::support::{SWEEP, Setup, World, jpeg};
 
 /// A fleet whose worker runs on an instance of the group.
 async fn fleet(model: &str) -> (World, AutoScaling, String) {

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
-use aws_config::{SdkConfig, imds};
 use aws_config::retry::RetryConfig;
+use aws_config::{SdkConfig, imds};
 use clap::{Args, Parser};
 use fleet::telemetry::Metrics;
 use fleet::{BuildInfo, Platform, service};

@@ -231,12 +231,7 @@ impl World {
     }
 
     /// The record of a photo, once there is one that is so.
-    pub(crate) async fn record(
-        &self,
-        user: &User,
-        message_id: i32,
-        is_so: impl Fn(&Prediction) -> bool,
-    ) -> Prediction {
+    pub(crate) async fn record(&self, user: &User, message_id: i32, is_so: impl Fn(&Prediction) -> bool) -> Prediction {
         let chat_id = user.chat_id();
         let is_its = |record: &Prediction| record.chat_id == chat_id && record.message_id == message_id;
         self.until(async || self.records().await.into_iter().find(|record| is_its(record) && is_so(record))).await
@@ -245,7 +240,10 @@ impl World {
     /// All predictions.
     pub(crate) async fn records(&self) -> Vec<Prediction> {
         let items = self.items().await.into_iter();
-        items.filter(|item| item.contains_key("status")).map(|item| serde_dynamo::from_item(item).expect("a record")).collect()
+        items
+            .filter(|item| item.contains_key("status"))
+            .map(|item| serde_dynamo::from_item(item).expect("a record"))
+            .collect()
     }
 
     /// All items of the table whose key begins so.

@@ -54,7 +54,8 @@ impl Resources {
         .await;
         create_table(&dynamodb).await;
         let auto_scaling = aws_sdk_autoscaling::Client::new(&config);
-        let group = auto_scaling.create_auto_scaling_group().auto_scaling_group_name(GROUP).availability_zones("us-east-1a");
+        let group =
+            auto_scaling.create_auto_scaling_group().auto_scaling_group_name(GROUP).availability_zones("us-east-1a");
         group.min_size(0).max_size(5).desired_capacity(1).send().await.expect("a group");
         auto_scaling
             .put_lifecycle_hook()
