@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::job::NOBODY;
-use crate::{Timestamp, Wish};
+use crate::{FailureReason, Timestamp, Wish};
 
 /// How long a record is kept: 30 days.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -79,9 +79,12 @@ pub struct Prediction {
     /// The model that found it.
     #[serde(default)]
     pub model: Option<String>,
-    /// Why it failed, in words for the user.
+    /// Why it failed, in words. For operators and programs of an older version; others read [`Prediction::failure_reason`].
     #[serde(default)]
     pub failure: Option<String>,
+    /// Why it failed, unless an older version recorded it.
+    #[serde(default, rename = "failure_reason", skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<FailureReason>,
     /// Seconds since the epoch: when the user was told.
     #[serde(default)]
     pub delivered_at: Option<i64>,
@@ -141,6 +144,7 @@ impl Prediction {
             time: now,
             model: None,
             failure: None,
+            reason: None,
             delivered_at: None,
             expires_at: (Timestamp::from_secs(now) + RETENTION).as_secs(),
             status_message_id: None,
@@ -155,6 +159,18 @@ impl Prediction {
             untold_since: None,
             tell_after: None,
         }
+    }
+
+    /// The same record, failed for this reason.
+    #[must_use]
+    pub fn failed(self, reason: FailureReason) -> Self {
+        Self { status: Status::Failed, failure: Some(reason.to_string()), reason: Some(reason), ..self }
+    }
+
+    /// Why it failed, if it did and the reason was recorded.
+    #[must_use]
+    pub fn failure_reason(&self) -> Option<FailureReason> {
+        FailureReason::of_record(self.reason.as_ref(), self.failure.as_deref())
     }
 
     /// Whether it is a tombstone: its asker had it forgotten. Nothing is to be done for it, and nothing of it is to be kept.

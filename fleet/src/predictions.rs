@@ -14,7 +14,7 @@ use crate::table::attribute::{
 };
 use crate::table::prediction::{Deferral, PredictionTransition};
 use crate::table::{Item, Key, Partition, Table};
-use crate::{AwsError, Label, Prediction, Status, Timestamp};
+use crate::{AwsError, FailureReason, Label, Prediction, Status, Timestamp};
 
 pub use crate::table::{UNDELIVERED_INDEX, Written};
 
@@ -36,7 +36,7 @@ pub struct Standing {
     pub prediction_id: Uuid,
     /// How far it is.
     pub status: Status,
-    /// Why it failed, in words for the user.
+    /// Why it failed, in words for operators.
     #[serde(default)]
     pub failure: Option<String>,
     /// Seconds since the epoch: when the user was told.
@@ -126,16 +126,15 @@ impl PredictionStore {
         self.apply(prediction_id, &PredictionTransition::Complete { findings, now: at(now) }).await
     }
 
-    /// Queued to failed; `failure` is a sentence for the user.
+    /// Queued to failed.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn fail(&self, prediction_id: Uuid, failure: &str, now: i64) -> Result<Written, AwsError> {
-        self.apply(prediction_id, &PredictionTransition::Fail { failure, now: at(now) }).await
+    pub async fn fail(&self, prediction_id: Uuid, reason: &FailureReason, now: i64) -> Result<Written, AwsError> {
+        self.apply(prediction_id, &PredictionTransition::Fail { reason, now: at(now) }).await
     }
 
-    /// Queued to failed, because its message, of a job submitted at `submitted`, was received too often; `failure` is a
-    /// sentence for the user. It can be [revived](Self::revive); what is left of older messages then changes nothing.
+    /// Queued to failed, because its message, of a job submitted at `submitted`, was received too often. It can be [revived](Self::revive); what is left of older messages then changes nothing.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -143,10 +142,10 @@ impl PredictionStore {
         &self,
         prediction_id: Uuid,
         submitted: i64,
-        failure: &str,
+        reason: &FailureReason,
         now: i64,
     ) -> Result<Written, AwsError> {
-        let transition = PredictionTransition::BecomeDeadLetter { failure, submitted_at: at(submitted), now: at(now) };
+        let transition = PredictionTransition::BecomeDeadLetter { reason, submitted_at: at(submitted), now: at(now) };
         self.apply(prediction_id, &transition).await
     }
 

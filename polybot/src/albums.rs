@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fleet::table::Written;
-use fleet::{AwsError, Clock};
+use fleet::{AwsError, Clock, FailureReason};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -257,7 +257,7 @@ impl Albums {
             };
             match self.detection.accept_part(&request).await {
                 Err(HandleError::Telegram(error)) if error.is_gone() && self.is_long_ago(album) => {
-                    self.detection.refuse_part(&request, reply::GONE_REASON).await?;
+                    self.detection.refuse_part(&request, FailureReason::NotGivenByTelegram).await?;
                 }
                 accepted => accepted?,
             }

@@ -166,7 +166,7 @@ impl Darkroom {
         });
         worked.await.unwrap_or_else(|error| {
             fleet::log!(FILTER_PANICKED, %error, "a filter panicked");
-            Err("something in this photo breaks the filter; it was reported".into())
+            Err("something in this photo breaks the filter".into())
         })
     }
 }
@@ -198,7 +198,7 @@ fn to_jpeg(image: &RgbImage) -> Developed {
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {
         fleet::log!(JPEG_NOT_ENCODED, %error, "a result can't be written");
-        "the result can't be written; it was reported"
+        "the result can't be written"
     })?;
     Ok(jpeg.into_inner().into())
 }

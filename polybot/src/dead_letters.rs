@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fleet::predictions::Written;
 use fleet::queue::Received;
-use fleet::{Clock, Job, JobQueue, Prediction, PredictionStore};
+use fleet::{Clock, FailureReason, Job, JobQueue, Prediction, PredictionStore};
 use tokio_util::sync::CancellationToken;
 
+use crate::Delivery;
 use crate::delivery::{DeliverError, Delivered};
-use crate::{Delivery, reply};
 
 /// How long one receive waits for a message.
 const WAIT: Duration = Duration::from_secs(20);
@@ -88,7 +88,10 @@ impl DeadLetters {
 
     async fn record_and_tell(&self, job: &Job) -> Result<(), DeliverError> {
         let submitted = job.submitted_at.unix_timestamp();
-        let buried = self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, self.clock.now()).await?;
+        let buried = self
+            .predictions
+            .bury(job.prediction_id, submitted, &FailureReason::RetriesExhausted, self.clock.now())
+            .await?;
         if buried == Written::NotAsExpected && self.predictions.get(job.prediction_id).await?.is_none() {
             // Put on the queue without a record, as load generators do.
             let record = Prediction::queued(
@@ -99,8 +102,10 @@ impl DeadLetters {
                 self.clock.now(),
             );
             let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
-            let (Written::Now | Written::NotAsExpected) =
-                self.predictions.bury(job.prediction_id, submitted, reply::KEPT_FAILING, self.clock.now()).await?;
+            let (Written::Now | Written::NotAsExpected) = self
+                .predictions
+                .bury(job.prediction_id, submitted, &FailureReason::RetriesExhausted, self.clock.now())
+                .await?;
         }
         // Finished after all, by a worker that died before deleting: then that is told.
         match self.delivery.deliver(job.prediction_id).await {

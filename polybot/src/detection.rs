@@ -1,7 +1,7 @@
 //! A photo onto the road: stored, recorded, queued, and its sender told.
 
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, ImageStore, Job, JobQueue, Prediction, PredictionStore, Status, images};
+use fleet::{AwsError, Clock, FailureReason, ImageStore, Job, JobQueue, Prediction, PredictionStore, images};
 use image::ImageFormat;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -81,8 +81,8 @@ impl HandleError {
 
 /// Why a photo is not stored.
 enum NotStored {
-    /// It can't be; a sentence for its sender.
-    Told(String),
+    /// It can't be.
+    Refused(FailureReason),
     /// Another try may help.
     Failed(HandleError),
 }
@@ -113,8 +113,8 @@ impl Detection {
                 }
                 Ok(())
             }
-            Err(NotStored::Told(sentence)) => {
-                self.telegram.send_text(&request.place, &sentence).await?;
+            Err(NotStored::Refused(reason)) => {
+                self.telegram.send_text(&request.place, &reply::refused(&reason)).await?;
                 Ok(())
             }
             Err(NotStored::Failed(error)) => Err(error),
@@ -131,7 +131,7 @@ impl Detection {
                 let (Written::Now | Written::NotAsExpected) = self.enqueue(request, key).await?;
                 Ok(())
             }
-            Err(NotStored::Told(sentence)) => self.refuse_part(request, &sentence).await,
+            Err(NotStored::Refused(reason)) => self.refuse_part(request, reason).await,
             Err(NotStored::Failed(error)) => Err(error),
         }
     }
@@ -140,17 +140,15 @@ impl Detection {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn refuse_part(&self, request: &Request, failure: &str) -> Result<(), HandleError> {
+    pub async fn refuse_part(&self, request: &Request, reason: FailureReason) -> Result<(), HandleError> {
         let &Request { prediction_id, place: Place { chat_id, message_id, thread }, .. } = request;
         let record = Prediction {
-            status: Status::Failed,
-            failure: Some(failure.to_owned()),
             album: request.album.clone(),
             message_thread_id: thread,
             asker: request.asker,
             ..Prediction::queued(prediction_id, chat_id, message_id, String::new(), self.clock.now())
         };
-        let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
+        let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record.failed(reason)).await?;
         Ok(())
     }
 
@@ -158,22 +156,14 @@ impl Detection {
     async fn store(&self, request: &Request) -> Result<String, NotStored> {
         let photo = match self.telegram.download(&request.file.id).await {
             Ok(photo) => photo,
-            Err(error) if error.is_too_large() => {
-                let is_part = request.album.is_some();
-                return Err(NotStored::Told(if is_part { reply::TOO_LARGE_REASON } else { reply::TOO_LARGE }.into()));
-            }
+            Err(error) if error.is_too_large() => return Err(NotStored::Refused(FailureReason::TooLargeToDownload)),
             Err(error) => return Err(error.into()),
         };
         // What was sent as a photo is one; a file may be anything.
         if request.file.is_document
             && let Some(what) = content::not_an_image(&photo.bytes)
         {
-            let is_part = request.album.is_some();
-            return Err(NotStored::Told(if is_part {
-                reply::no_image_reason(what)
-            } else {
-                reply::not_an_image(what)
-            }));
+            return Err(NotStored::Refused(FailureReason::OtherThanAnImage { what: what.into() }));
         }
         let format = image::guess_format(&photo.bytes).ok();
         let extension = format.and_then(|format| format.extensions_str().first()).unwrap_or(&"img");

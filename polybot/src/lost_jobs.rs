@@ -2,11 +2,11 @@
 //! somebody purged the queue.
 
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, Job, JobQueue, PredictionStore, Status};
+use fleet::{AwsError, Clock, FailureReason, Job, JobQueue, PredictionStore, Status};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Delivery, reply};
+use crate::Delivery;
 
 /// A queue that is never empty tells nothing of one message. After this long, in seconds, it counts as lost all the same: a
 /// message too many is only called back and deleted.
@@ -83,7 +83,10 @@ impl LostJobs {
     }
 
     async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
-        if self.predictions.bury(prediction_id, self.clock.now(), reply::KEPT_FAILING, self.clock.now()).await?
+        if self
+            .predictions
+            .bury(prediction_id, self.clock.now(), &FailureReason::RetriesExhausted, self.clock.now())
+            .await?
             == Written::Now
         {
             fleet::log!(JOB_LOST, %prediction_id, "a job was lost again and again; its user is told");

@@ -1,7 +1,7 @@
 //! Every sentence that a user reads, but those that say what is wrong with a caption: they are the `Display` of
 //! [`command::CaptionError`] and [`filters::ConcatError`](photo::filters::ConcatError), beside what they speak of.
 
-use fleet::{Deed, Label, Prediction, Status, Wish, summary};
+use fleet::{Deed, FailureReason, Label, Prediction, Status, Wish, summary};
 
 use crate::command::{self, Command};
 use crate::forgetting::Forgotten;
@@ -78,7 +78,7 @@ pub const ALBUM_IS_CLOSED: &str =
     "An album is done once, with the caption it was sent with. To have it done with another one, please send it again.";
 
 /// Why there is no result when trying again and again did not help, as part of a sentence.
-pub const KEPT_FAILING: &str = "something on my side kept failing; it was reported, please try again later";
+pub const KEPT_FAILING: &str = "something on my side kept failing; please try again later";
 
 /// While the photo waits for a worker.
 pub const BEING_PROCESSED: &str = "Your photo is being processed…";
@@ -109,7 +109,7 @@ pub const TOO_LARGE: &str = "Your photo is too large: Telegram lets me download 
 #[must_use]
 pub fn answer(prediction: &Prediction) -> String {
     match prediction.status {
-        Status::Failed => failed(prediction.failure.as_deref().unwrap_or("something went wrong; please try again")),
+        Status::Failed => failed(&reason(&prediction.failure_reason().unwrap_or(FailureReason::Unknown))),
         Status::Queued => BEING_PROCESSED.into(),
         Status::Done => format!("{}{}", found(&prediction.labels, &prediction.wish), confidences(prediction)),
     }
@@ -189,6 +189,48 @@ fn found(labels: &[Label], wish: &Wish) -> String {
     }
 }
 
+/// A photo that was not taken in.
+#[must_use]
+pub fn refused(refused: &FailureReason) -> String {
+    match refused {
+        FailureReason::TooLargeToDownload => TOO_LARGE.into(),
+        FailureReason::OtherThanAnImage { what } => not_an_image(what),
+        other => failed(&reason(other)),
+    }
+}
+
+/// Why there is no result, as part of a sentence.
+#[must_use]
+pub fn reason(reason: &FailureReason) -> String {
+    match reason {
+        FailureReason::PhotoGone => "your photo is no longer stored; please send it again".into(),
+        FailureReason::NotAnImage => "this is not an image in a format I can read (JPEG, PNG, WebP, GIF or BMP)".into(),
+        FailureReason::OtherThanAnImage { what } => no_image_reason(what),
+        FailureReason::TooManyBytes { bytes, limit } => {
+            format!("the file has {bytes} bytes; at most {limit} are accepted")
+        }
+        FailureReason::TooManyPixels { width, height, limit } => {
+            format!("the image is {width} x {height} pixels; at most {limit} pixels are accepted")
+        }
+        FailureReason::TooMuchMemory => {
+            "the image needs more memory than I have for one; please send a smaller one".into()
+        }
+        FailureReason::Damaged => "the image can't be read: it is damaged, cut off, or of a rare kind".into(),
+        FailureReason::DetectorFailed => "the detector failed on this photo".into(),
+        FailureReason::DetectorPanicked => "something in this photo breaks the detector".into(),
+        FailureReason::ResultNotEncoded => "the annotated photo can't be written".into(),
+        FailureReason::JobVersion => {
+            "this photo was queued by another version of the service; please send it again".into()
+        }
+        FailureReason::RetriesExhausted => KEPT_FAILING.into(),
+        FailureReason::NotGivenByTelegram => GONE_REASON.into(),
+        FailureReason::TooLargeToDownload => TOO_LARGE_REASON.into(),
+        // What an older version claimed, nobody had done.
+        FailureReason::InWords { words } => words.replace("; it was reported, ", "; ").replace("; it was reported", ""),
+        FailureReason::Unknown => "something went wrong; please try again".into(),
+    }
+}
+
 /// Why there is no result.
 #[must_use]
 pub fn failed(reason: &str) -> String {
@@ -233,8 +275,21 @@ mod tests {
         prediction.wish.classes = vec!["person".into(), "dog".into()];
         assert_eq!(answer(&prediction), "I see no person or dog in this photo, so nothing is blurred.");
         prediction.status = Status::Failed;
+        // As an older version recorded it.
         prediction.failure = Some("this is not an image.".into());
         assert_eq!(answer(&prediction), "Sorry, I could not process your photo: this is not an image.");
+        for (words, expected) in [
+            ("the detector failed on this photo; it was reported", "the detector failed on this photo"),
+            ("it kept failing; it was reported, please try again later", "it kept failing; please try again later"),
+        ] {
+            prediction.failure = Some(words.into());
+            assert_eq!(answer(&prediction), format!("Sorry, I could not process your photo: {expected}."));
+        }
+        let prediction = prediction.failed(FailureReason::PhotoGone);
+        assert_eq!(
+            answer(&prediction),
+            "Sorry, I could not process your photo: your photo is no longer stored; please send it again."
+        );
     }
 
     #[test]

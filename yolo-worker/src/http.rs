@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use fleet::{Prediction, Status, Wish};
+use fleet::{FailureReason, Prediction, Status, Wish};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde_json::json;
@@ -73,10 +73,18 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     // A request that was accepted is answered, also at shutdown.
     let findings = match pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
         Ok(findings) => findings,
-        Err(Failure::Gone) => return refuse(StatusCode::NOT_FOUND, "there is no such photo"),
-        Err(Failure::Unreadable(reason)) => return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason),
+        Err(Failure::ForGood(FailureReason::PhotoGone)) => {
+            return refuse(StatusCode::NOT_FOUND, "there is no such photo");
+        }
+        Err(Failure::ForGood(reason)) => {
+            let is_ours = matches!(
+                reason,
+                FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
+            );
+            let status = if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
+            return refuse(status, &reason.to_string());
+        }
         Err(Failure::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
-        Err(Failure::Broken(reason)) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, &reason),
         Err(Failure::Aws(error)) => {
             fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
             return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");

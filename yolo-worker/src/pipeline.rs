@@ -10,7 +10,7 @@ use detector::{Detection, Detector, RgbImage, annotate, redact};
 use fleet::images::{self, GetError};
 use fleet::job::JobError;
 use fleet::predictions::{Findings, Written};
-use fleet::{AwsError, Clock, Deed, ImageStore, Job, Label, Prediction, PredictionStore, Status, Wish};
+use fleet::{AwsError, Clock, Deed, FailureReason, ImageStore, Job, Label, Prediction, PredictionStore, Status, Wish};
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -86,18 +86,12 @@ pub(crate) struct Processed {
     span: Span,
 }
 
-/// Why there are no findings. The texts are for the user.
+/// Why there are no findings.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The photo is not in the bucket.
-    #[error("your photo is no longer stored; please send it again")]
-    Gone,
-    /// It is no image, or too large, or damaged.
-    #[error("{0}")]
-    Unreadable(String),
-    /// The detector failed on it.
-    #[error("{0}")]
-    Broken(String),
+    /// It can't succeed, however often it is tried.
+    #[error(transparent)]
+    ForGood(#[from] FailureReason),
     /// AWS failed; it may succeed later.
     #[error(transparent)]
     Aws(#[from] AwsError),
@@ -190,12 +184,9 @@ impl Pipeline {
             }
             Err(Failure::Aws(error)) => return Err(error),
             Err(Failure::Stopping) => return Ok(Outcome::Released),
-            Err(failure) => {
-                tracing::info!(%failure, "the job can't succeed");
-                (
-                    self.predictions.fail(job.prediction_id, &failure.to_string(), self.clock.now()).await?,
-                    Outcome::Failed,
-                )
+            Err(Failure::ForGood(reason)) => {
+                tracing::info!(%reason, "the job can't succeed");
+                (self.predictions.fail(job.prediction_id, &reason, self.clock.now()).await?, Outcome::Failed)
             }
         };
         Ok(match written {
@@ -233,10 +224,10 @@ impl Pipeline {
             Err(GetError::Aws(error)) => return Err(error.into()),
             Err(error @ GetError::NotFound { .. }) => {
                 tracing::warn!(%error, "the photo is gone");
-                return Err(Failure::Gone);
+                return Err(FailureReason::PhotoGone.into());
             }
             Err(GetError::TooLarge { bytes, limit, .. }) => {
-                return Err(Failure::Unreadable(format!("the file has {bytes} bytes; at most {limit} are accepted")));
+                return Err(FailureReason::TooManyBytes { bytes, limit }.into());
             }
         };
         // Until the result is stored.
@@ -248,7 +239,7 @@ impl Pipeline {
         let busy = self.meter.begin();
         let (header, photo) = self.header(photo).await?;
         let Some(room) = unless(shutdown, self.memory.for_pixels(&header)).await? else {
-            return Err(Failure::Unreadable(PhotoError::TooMuchMemory.to_string()));
+            return Err(FailureReason::TooMuchMemory.into());
         };
         stage.end();
         let stage = Stage::start("detect");
@@ -259,9 +250,7 @@ impl Pipeline {
             drop(room);
             detected
         };
-        let detected = self.inference.run(work).await.unwrap_or_else(|Panicked| {
-            Err(Failure::Broken("something in this photo breaks the detector; it was reported".into()))
-        })?;
+        let detected = self.inference.run(work).await.unwrap_or(Err(FailureReason::DetectorPanicked))?;
         drop(busy);
         drop(slot);
         stage.end();
@@ -273,7 +262,7 @@ impl Pipeline {
     }
 
     /// Look at a photo before it is decoded; where the decoder may fail as it may, and not on the async runtime.
-    async fn header(&self, photo: Bytes) -> Result<(Header, Bytes), Failure> {
+    async fn header(&self, photo: Bytes) -> Result<(Header, Bytes), FailureReason> {
         let limits = self.limits;
         let looked = self.inference.run(move || photo::header(&photo, &limits).map(|header| (header, photo))).await;
         looked.unwrap_or_else(|Panicked| Err(PhotoError::Unreadable("the decoder panicked".into()))).map_err(unreadable)
@@ -302,8 +291,7 @@ impl Pipeline {
         let Ok(Named { prediction_id }) = serde_json::from_str(body) else {
             return Processed { outcome: Outcome::Retry, prediction_id: None, started, span };
         };
-        let failure = "this photo was queued by another version of the service; please send it again";
-        let outcome = match self.predictions.fail(prediction_id, failure, self.clock.now()).await {
+        let outcome = match self.predictions.fail(prediction_id, &FailureReason::JobVersion, self.clock.now()).await {
             Ok(Written::Now) => Outcome::Failed,
             Ok(Written::NotAsExpected) => match self.predictions.get(prediction_id).await {
                 Ok(Some(_)) => Outcome::Repeated,
@@ -319,11 +307,16 @@ impl Pipeline {
 }
 
 /// A photo's bytes to labels and the JPEG that is wished. Heavy: not on the async runtime.
-fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits, wish: &Wish) -> Result<Detected, Failure> {
+fn detect_and_annotate(
+    detector: &Detector,
+    photo: &Bytes,
+    limits: &Limits,
+    wish: &Wish,
+) -> Result<Detected, FailureReason> {
     let mut image = photo::decode(photo, limits).map_err(unreadable)?;
     let (mut detections, timings) = detector.detect_timed(&image).map_err(|error| {
         fleet::log!(DETECTOR_FAILED, %error, "the detector failed");
-        Failure::Broken("the detector failed on this photo; it was reported".to_owned())
+        FailureReason::DetectorFailed
     })?;
     for (stage, duration) in
         [("preprocess", timings.preprocess), ("inference", timings.inference), ("postprocess", timings.postprocess)]
@@ -337,7 +330,7 @@ fn detect_and_annotate(detector: &Detector, photo: &Bytes, limits: &Limits, wish
         Deed::Blur { block } => redact::blur(&mut image, &detections, block),
         Deed::Crop => image = redact::crop(image, &detections),
     }
-    Ok(Detected { labels, annotated_jpeg: to_jpeg(image).map_err(Failure::Broken)? })
+    Ok(Detected { labels, annotated_jpeg: to_jpeg(image)? })
 }
 
 /// Wait for something that a worker which stops need not begin any more.
@@ -349,11 +342,19 @@ async fn unless<T>(shutdown: &CancellationToken, waited_for: impl Future<Output 
     }
 }
 
-fn unreadable(error: PhotoError) -> Failure {
-    if let Some(detail) = error.detail() {
-        tracing::info!(detail, "a photo can't be read");
+fn unreadable(error: PhotoError) -> FailureReason {
+    match error {
+        PhotoError::NotAnImage => FailureReason::NotAnImage,
+        PhotoError::TooManyBytes { bytes, limit } => {
+            FailureReason::TooManyBytes { bytes: bytes as u64, limit: limit as u64 }
+        }
+        PhotoError::TooManyPixels { width, height, limit } => FailureReason::TooManyPixels { width, height, limit },
+        PhotoError::TooMuchMemory => FailureReason::TooMuchMemory,
+        PhotoError::Unreadable(detail) => {
+            tracing::info!(detail, "a photo can't be read");
+            FailureReason::Damaged
+        }
     }
-    Failure::Unreadable(error.to_string())
 }
 
 /// Detections as labels: centre and size as fractions of the image.
@@ -377,13 +378,13 @@ pub(crate) fn labels(detections: &[Detection], image: &RgbImage) -> Vec<Label> {
 const MAX_SIDE: u32 = 65_535;
 
 /// The image as JPEG; made smaller, if it is longer than a JPEG may be.
-pub(crate) fn to_jpeg(image: RgbImage) -> Result<Vec<u8>, String> {
+pub(crate) fn to_jpeg(image: RgbImage) -> Result<Vec<u8>, FailureReason> {
     let image = photo::within(image, u64::MAX, MAX_SIDE);
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {
         fleet::log!(JPEG_NOT_ENCODED, %error, "an annotated photo can't be written");
-        "the annotated photo can't be written; it was reported".to_owned()
+        FailureReason::ResultNotEncoded
     })?;
     Ok(jpeg.into_inner())
 }

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, N, S};
 use uuid::Uuid;
 
 use super::expression::{Comparison, Condition};
-use crate::{Label, Status, Timestamp, TimestampMillis};
+use crate::{FailureReason, Label, Status, Timestamp, TimestampMillis};
 
 /// An item as DynamoDB has it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -56,6 +56,8 @@ pub const LABELS: Attribute<Vec<Label>> = Attribute::new("labels");
 pub const MODEL: Attribute<String> = Attribute::new("model");
 /// Why there is no result, in words.
 pub const FAILURE: Attribute<String> = Attribute::new("failure");
+/// Why there is no result.
+pub const FAILURE_REASON: Attribute<FailureReason> = Attribute::new("failure_reason");
 /// It failed too often and can be redriven.
 pub const DEAD_LETTER: Attribute<bool> = Attribute::new("dead_letter");
 /// When it was redriven last.
@@ -315,6 +317,16 @@ impl Value for Vec<Uuid> {
 impl Value for Vec<Label> {
     fn into_attribute(self) -> AttributeValue {
         serde_dynamo::to_attribute_value(self).expect("labels are texts and numbers")
+    }
+
+    fn from_attribute(value: &AttributeValue) -> Option<Self> {
+        serde_dynamo::from_attribute_value(value.clone()).ok()
+    }
+}
+
+impl Value for FailureReason {
+    fn into_attribute(self) -> AttributeValue {
+        serde_dynamo::to_attribute_value(self).expect("reasons are texts and numbers")
     }
 
     fn from_attribute(value: &AttributeValue) -> Option<Self> {

@@ -1,8 +1,8 @@
 //! The states of a prediction, and what leads from one to another.
 
 use super::attribute::{
-    ALBUM, CHAT_ID, DEAD_LETTER, DELIVERED_AT, EXPIRES_AT, FAILURE, FIRST_FAILED_AT, Item, KEY, LABELS, LEASE_UNTIL,
-    MESSAGE_ID, MODEL, NEXT_ATTEMPT_AT, ORIGINAL, PREDICTED, Partition, REDRIVEN_AT, REQUEUED, STATUS,
+    ALBUM, CHAT_ID, DEAD_LETTER, DELIVERED_AT, EXPIRES_AT, FAILURE, FAILURE_REASON, FIRST_FAILED_AT, Item, KEY, LABELS,
+    LEASE_UNTIL, MESSAGE_ID, MODEL, NEXT_ATTEMPT_AT, ORIGINAL, PREDICTED, Partition, REDRIVEN_AT, REQUEUED, STATUS,
     STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
 use super::expression::{Condition, UpdateExpression};
@@ -10,7 +10,7 @@ use super::transition::{Transition, Write};
 use crate::job::NOBODY;
 use crate::prediction::{RETENTION, TOMBSTONE_RETENTION};
 use crate::predictions::Findings;
-use crate::{Prediction, Status, Timestamp};
+use crate::{FailureReason, Prediction, Status, Timestamp};
 
 /// What a prediction can be. All but the first two have the mark [`DEAD_LETTER`] or not: it failed too often and can be redriven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub enum PredictionTransition<'a> {
     /// It can't succeed.
     Fail {
         /// Why.
-        failure: &'a str,
+        reason: &'a FailureReason,
         /// This moment.
         now: Timestamp,
     },
@@ -88,7 +88,7 @@ pub enum PredictionTransition<'a> {
     /// changes nothing.
     BecomeDeadLetter {
         /// Why.
-        failure: &'a str,
+        reason: &'a FailureReason,
         /// When the job was submitted.
         submitted_at: Timestamp,
         /// This moment.
@@ -218,9 +218,8 @@ impl Transition for PredictionTransition<'_> {
                 .set(PREDICTED, findings.predicted_img_path.as_str())
                 .set(LABELS, findings.labels.clone())
                 .set(MODEL, findings.model.as_str()),
-            Self::Fail { failure, now } => finish(Status::Failed, now).set(FAILURE, failure),
-            Self::BecomeDeadLetter { failure, submitted_at, now } => finish(Status::Failed, now)
-                .set(FAILURE, failure)
+            Self::Fail { reason, now } => fail(reason, now),
+            Self::BecomeDeadLetter { reason, submitted_at, now } => fail(reason, now)
                 .set(DEAD_LETTER, true)
                 .when(REDRIVEN_AT.absent().or(REDRIVEN_AT.at_most(submitted_at))),
             Self::Redrive { now } => update
@@ -230,6 +229,7 @@ impl Transition for PredictionTransition<'_> {
                 .set(EXPIRES_AT, now + RETENTION)
                 .set(REDRIVEN_AT, now)
                 .remove(FAILURE)
+                .remove(FAILURE_REASON)
                 .remove(DEAD_LETTER)
                 .remove(DELIVERED_AT)
                 .remove(LEASE_UNTIL)
@@ -355,6 +355,11 @@ fn finish(status: Status, now: Timestamp) -> UpdateExpression {
         .set(TIME, now)
         .set(EXPIRES_AT, now + RETENTION)
         .when(STATUS.is(Status::Queued))
+}
+
+/// The words are for programs of an older version.
+fn fail(reason: &FailureReason, now: Timestamp) -> UpdateExpression {
+    finish(Status::Failed, now).set(FAILURE, reason.to_string()).set(FAILURE_REASON, reason.clone())
 }
 
 fn is_untold(status: Status) -> Condition {
