@@ -19,6 +19,27 @@ fn convolutions(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Convolutions of 3x3 by 1, directly and by Winograd's algorithm.
+fn threes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("3x3 by 1");
+    for isa in Isa::available() {
+        for [inputs, outputs, side] in [[16, 16, 160], [32, 32, 80], [64, 64, 80], [64, 64, 40], [128, 128, 20]] {
+            group.throughput(Throughput::Elements((inputs * outputs * side * side * 9) as u64));
+            let name = format!("{inputs} to {outputs} of {side}x{side}");
+            let ways = [
+                ("directly", operators::convolution(isa, inputs, outputs, side, 3, 1)),
+                ("Winograd", operators::winograd(isa, inputs, outputs, side)),
+            ];
+            for (way, mut run) in ways {
+                group.bench_function(BenchmarkId::new(format!("{name}, {way}"), format!("{isa:?}")), |bencher| {
+                    bencher.iter(&mut run);
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
 fn depthwise(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("depthwise convolution");
     for isa in Isa::available() {
@@ -44,5 +65,5 @@ fn attention(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, convolutions, depthwise, attention);
+criterion_group!(benches, convolutions, threes, depthwise, attention);
 criterion_main!(benches);

@@ -1,10 +1,11 @@
 //! The operators' kernels on made-up data, for the benchmarks. Each function answers one that runs the kernel once.
 
-use crate::engine::kernels::attention::{Head, Scratch, attend};
+use crate::engine::kernels::attention::{self, Head, attend};
 use crate::engine::kernels::convolution::{Convolution, Output, convolve};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
 use crate::engine::kernels::finish::Activation;
 use crate::engine::kernels::window::Window;
+use crate::engine::kernels::winograd::{PLACES, Scratch, convolve_winograd};
 use crate::engine::{Element, Isa, Precision};
 
 /// Call a function for the type that an instruction set computes in.
@@ -66,6 +67,31 @@ fn convolution_in<E: Element>(
     }
 }
 
+/// [`convolution`] of 3x3 by 1, by Winograd's algorithm.
+#[must_use]
+pub fn winograd(isa: Isa, inputs: usize, outputs: usize, side: usize) -> Box<dyn FnMut()> {
+    in_its_type!(isa, winograd_in(inputs, outputs, side))
+}
+
+fn winograd_in<E: Element>(isa: Isa, inputs: usize, outputs: usize, side: usize) -> impl FnMut() + use<E> {
+    let (input, weights) = (values::<E>(inputs * side * side), values::<f32>(inputs * outputs * PLACES));
+    let (bias, mut output) = (values(outputs), values(outputs * side * side));
+    let mut scratch = Scratch::default();
+    move || {
+        let call = Convolution {
+            window: window(3, 1),
+            input: [side, side],
+            plane_channels: isa.lanes(),
+            planes: &input.chunks_exact(side * side * isa.lanes()).collect::<Vec<_>>(),
+            weights: &[],
+            bias: &bias,
+            activation: Activation::Silu,
+            residual: &[],
+        };
+        convolve_winograd(isa, &call, &weights, &mut scratch, Output::Narrow(&mut output));
+    }
+}
+
 /// A depthwise convolution with SiLU; the channel count is a multiple of 16.
 #[must_use]
 pub fn depthwise(isa: Isa, channels: usize, side: usize, kernel: usize) -> Box<dyn FnMut()> {
@@ -98,7 +124,7 @@ pub fn attention(isa: Isa, tokens: usize, depth: usize) -> Box<dyn FnMut()> {
 
 fn attention_in<E: Element>(isa: Isa, tokens: usize, depth: usize) -> impl FnMut() + use<E> {
     let (input, mut output, mut scratch) =
-        (values::<E>(tokens * depth), values::<E>(tokens * depth), Scratch::default());
+        (values::<E>(tokens * depth), values::<E>(tokens * depth), attention::Scratch::default());
     move || {
         let planes: Vec<&[E]> = input.chunks_exact(tokens * isa.lanes()).collect();
         let head = Head { tokens, scale: 0.2, queries: &planes, keys: &planes, values: &planes };

@@ -125,6 +125,16 @@ impl Isa {
         }
     }
 
+    /// The one with the same lanes that computes in `f32`.
+    #[must_use]
+    pub fn in_f32(self) -> Self {
+        match self {
+            Self::Avx512Bf16 => Self::Avx512,
+            Self::PortableBf16 => Self::PortableWide,
+            other => other,
+        }
+    }
+
     /// Channels per block: the number of `f32` in one register.
     #[must_use]
     pub fn lanes(self) -> usize {

@@ -22,9 +22,10 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::kernels::finish::Activation;
 use super::kernels::window::Window;
+use super::kernels::winograd;
 use super::ops::{
-    Activate, Add, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Interleave, Narrow, PlaneId, Pool,
-    PoolKind, Shared, Unblock, Upsample, Widen,
+    Activate, Add, Algorithm, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Interleave, Narrow,
+    PlaneId, Pool, PoolKind, Shared, Unblock, Upsample, Widen,
 };
 use super::recipe::{Piece, Produced, Recipe, Step};
 use super::view::{View, push};
@@ -61,6 +62,9 @@ const LARGEST_CONSTANT: usize = 1 << 24;
 /// Values of all such constants together.
 const MOST_CONSTANTS: usize = 1 << 26;
 
+/// Weights of convolutions by Winograd's algorithm, four times as many as those that they are made of: 128 MB.
+const MOST_TRANSFORMED: usize = 1 << 25;
+
 /// What a convolution reads.
 struct Read {
     layout: InputLayout,
@@ -89,6 +93,8 @@ struct Lowering<'a> {
     constants: RefCell<HashMap<OutletId, Option<Arc<Tensor>>>>,
     /// Their values.
     computed: Cell<usize>,
+    /// Weights of convolutions by Winograd's algorithm.
+    transformed: Cell<usize>,
     /// Why a node could not be lowered.
     reasons: HashMap<usize, String>,
     /// The nodes that run on tract's operators, and why.
@@ -142,6 +148,7 @@ impl<'a> Lowering<'a> {
             tensors: HashMap::new(),
             constants: RefCell::default(),
             computed: Cell::new(0),
+            transformed: Cell::new(0),
             reasons: HashMap::new(),
             foreign: Vec::new(),
         };
@@ -527,21 +534,35 @@ impl Lowering<'_> {
     ) -> TractResult<Convolve> {
         ensure!(window.is_supported(), "a window too wide");
         let lanes = self.isa.lanes();
-        let weights: Shared = match self.isa.precision() {
-            Precision::F32 => Convolve::pack::<f32>(lanes, &window, weights, shape, &input.lanes_of).into(),
-            Precision::Bf16 => Convolve::pack::<u16>(lanes, &window, weights, shape, &input.lanes_of).into(),
+        let algorithm = self.algorithm(input, &window, shape);
+        let weights: Shared = match (algorithm, self.isa.precision()) {
+            (Algorithm::Winograd, _) => Convolve::pack_winograd(lanes, weights, shape, &input.lanes_of).into(),
+            (_, Precision::F32) => Convolve::pack::<f32>(lanes, &window, weights, shape, &input.lanes_of).into(),
+            (_, Precision::Bf16) => Convolve::pack::<u16>(lanes, &window, weights, shape, &input.lanes_of).into(),
         };
         Ok(Convolve {
             isa: self.isa,
             window,
             layout: input.layout,
             planes: input.planes.clone(),
+            algorithm,
             weights,
             bias: whole_blocks(bias, lanes).into(),
             activation: Activation::None,
             residual: Vec::new(),
             wide: false,
         })
+    }
+
+    /// The faster way to compute a convolution, as long as there is room for its weights.
+    fn algorithm(&self, input: &Read, window: &Window, [outputs, _]: [usize; 2]) -> Algorithm {
+        let values = winograd::PLACES * input.planes.len() * self.isa.lanes() * outputs;
+        let is_faster = winograd::is_supported(window) && input.layout == InputLayout::Blocked;
+        if !is_faster || self.isa.precision() != Precision::F32 || self.transformed.get() + values > MOST_TRANSFORMED {
+            return Algorithm::Direct;
+        }
+        self.transformed.set(self.transformed.get() + values);
+        Algorithm::Winograd
     }
 
     /// [`map`](Self::map), without the zeros around it.

@@ -262,6 +262,26 @@ proptest! {
         graph.check(output);
     }
 
+    /// What Winograd's algorithm computes: tiles at every border, and cut off by it.
+    #[test]
+    fn convolution_of_threes(
+        before in pair(0..4), after in pair(0..4), [h, w] in pair(3..30), images in 1..3_usize,
+        inputs in 1..70_usize, outputs in 1..70_usize, activation in 0..5_usize, is_added: bool, seed: u32,
+    ) {
+        let (mut graph, image) = Graph::new([images, 2, h, w], seed);
+        let map = graph.map(image, inputs);
+        let window = Shape { kernel: [3, 3], before, after, ..Shape::point() };
+        let mut output = graph.convolution(map, outputs, 1, &window);
+        if activation < 4 {
+            output = graph.activated(output, activation);
+        }
+        if is_added {
+            let other = graph.convolution(image, outputs, 1, &window);
+            output = graph.wire(math::add(), &[other, output]);
+        }
+        graph.check(output);
+    }
+
     #[test]
     fn depthwise_convolution(
         (window, [h, w]) in windows(), images in 1..3_usize, channels in 2..40_usize, activated: bool, seed: u32,

@@ -14,6 +14,7 @@ mod format;
 mod lanes;
 pub(crate) mod pool;
 pub(crate) mod window;
+pub(crate) mod winograd;
 
 use super::Isa;
 pub(crate) use element::Element;

@@ -1,5 +1,6 @@
 //! Convolution over all input channels, its bias, activation and residual included.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
@@ -8,6 +9,7 @@ use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
 use crate::engine::kernels::convolution::{Convolution, Output, Rounds, convolve};
 use crate::engine::kernels::finish::Activation;
 use crate::engine::kernels::window::Window;
+use crate::engine::kernels::winograd::{self, convolve_winograd};
 use crate::engine::{Element, Isa, buffers};
 
 /// How a convolution's input lies in memory.
@@ -19,6 +21,20 @@ pub(in crate::engine) enum InputLayout {
     Blocked,
 }
 
+thread_local! {
+    /// Of the convolutions by Winograd's algorithm that this thread runs, one after the other.
+    static SCRATCH: RefCell<winograd::Scratch> = RefCell::default();
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Algorithm {
+    /// As it is written.
+    Direct,
+    /// By [`convolve_winograd`].
+    Winograd,
+}
+
 /// The operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Convolve {
@@ -27,7 +43,8 @@ pub(in crate::engine) struct Convolve {
     pub(in crate::engine) layout: InputLayout,
     /// What it reads, in the order of its weights.
     pub(in crate::engine) planes: Vec<PlaneId>,
-    /// Packed by [`Convolve::pack`].
+    pub(in crate::engine) algorithm: Algorithm,
+    /// Packed by [`Convolve::pack`] or [`Convolve::pack_winograd`].
     pub(in crate::engine) weights: Shared,
     /// In whole blocks.
     pub(in crate::engine) bias: Shared,
@@ -53,35 +70,49 @@ impl Convolve {
         let rounds = Rounds::of::<E>(window, plane_lanes);
         let [rows, columns] = window.kernel;
         let row_weights = rounds.weights::<E>() * lanes;
-        let mut packed = Vec::with_capacity(blocks * lanes_of.len() * rows * row_weights);
-        let mut first = 0;
+        let mut packed = vec![E::default(); blocks * lanes_of.len() * rows * row_weights];
+        let (mut first, mut at) = (0, 0);
         while first < blocks {
             let pair = if first + 1 < blocks { 2 } else { 1 };
+            let pair_outputs = first * lanes..((first + pair) * lanes).min(outputs);
             for plane in lanes_of {
                 for row in 0..rows {
                     for (round, group) in (0..rounds.count).flat_map(|r| (0..rounds.groups).map(move |g| (r, g))) {
-                        for output in first * lanes..(first + pair) * lanes {
-                            packed.extend((0..E::GROUP).map(|i| {
-                                // A group is neighbouring taps of one channel, or neighbouring channels at one tap.
-                                let (lane, column) = if plane_lanes == 1 {
-                                    (0, round * rounds.taps + i)
-                                } else {
-                                    (group * E::GROUP + i, round)
-                                };
-                                let is_tap = column < columns && (plane_lanes > 1 || i < rounds.taps);
-                                match plane[lane] {
-                                    Some(input) if is_tap && output < outputs => {
-                                        let at = ((output * inputs + input) * rows + row) * columns + column;
-                                        E::from_f32(weights[at])
-                                    }
-                                    _ => E::default(),
-                                }
-                            }));
+                        for i in 0..E::GROUP {
+                            // A group is neighbouring taps of one channel, or neighbouring channels at one tap.
+                            let (lane, column) = if plane_lanes == 1 {
+                                (0, round * rounds.taps + i)
+                            } else {
+                                (group * E::GROUP + i, round)
+                            };
+                            let is_tap = column < columns && (plane_lanes > 1 || i < rounds.taps);
+                            let Some(input) = plane[lane].filter(|_| is_tap) else { continue };
+                            for (slot, output) in pair_outputs.clone().enumerate() {
+                                let weight = weights[((output * inputs + input) * rows + row) * columns + column];
+                                packed[at + slot * E::GROUP + i] = E::from_f32(weight);
+                            }
                         }
+                        at += pair * lanes * E::GROUP;
                     }
                 }
             }
             first += pair;
+        }
+        packed
+    }
+
+    /// [`pack`](Self::pack) for [`convolve_winograd`].
+    pub(in crate::engine) fn pack_winograd(
+        lanes: usize,
+        weights: &[f32],
+        shape: [usize; 2],
+        lanes_of: &[Vec<Option<usize>>],
+    ) -> Vec<f32> {
+        let mut packed = Vec::new();
+        for place in winograd::transform_weights(weights) {
+            let place = Self::pack::<f32>(lanes, &winograd::POINT, &place, shape, lanes_of);
+            packed.reserve_exact(winograd::PLACES * place.len() - packed.len());
+            packed.extend(place);
         }
         packed
     }
@@ -123,7 +154,11 @@ impl Convolve {
     ) -> TractResult<Arc<Tensor>> {
         let shape = self.output_shape(&[inputs[0].shape])?;
         let image_values: usize = shape[1..].iter().product();
-        let (weights, bias) = (self.weights.values()?, self.bias.values()?);
+        let bias = self.bias.values()?;
+        let (direct, transformed) = match self.algorithm {
+            Algorithm::Direct => (self.weights.values()?, None),
+            Algorithm::Winograd => (&[][..], Some(self.weights.values()?)),
+        };
         buffers::filled(&shape, |output| {
             for image in 0..shape[0] {
                 let call = Convolution {
@@ -134,12 +169,18 @@ impl Convolve {
                         InputLayout::Blocked => self.isa.lanes(),
                     },
                     planes: &planes(inputs, image, &self.planes),
-                    weights,
+                    weights: direct,
                     bias,
                     activation: self.activation,
                     residual: &planes(inputs, image, &self.residual),
                 };
-                convolve(self.isa, &call, output_of(&mut output[image * image_values..][..image_values]));
+                let output = output_of(&mut output[image * image_values..][..image_values]);
+                match transformed {
+                    None => convolve(self.isa, &call, output),
+                    Some(weights) => SCRATCH.with_borrow_mut(|scratch| {
+                        convolve_winograd(self.isa, &call, weights, scratch, output);
+                    }),
+                }
             }
         })
     }

@@ -26,7 +26,7 @@ pub(super) use activate::Activate;
 pub(super) use add::Add;
 pub(super) use attention::{Attention, HeadPlanes};
 pub(super) use convert::{Narrow, Widen};
-pub(super) use convolution::{Convolve, InputLayout};
+pub(super) use convolution::{Algorithm, Convolve, InputLayout};
 pub(super) use depthwise::ConvolveDepthwise;
 pub(super) use interleave::Interleave;
 pub(super) use planar::{Block, Gather, Unblock};
