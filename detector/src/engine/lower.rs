@@ -536,9 +536,9 @@ impl Lowering<'_> {
         let lanes = self.isa.lanes();
         let algorithm = self.algorithm(input, &window, shape);
         let weights: Shared = match (algorithm, self.isa.precision()) {
-            (Algorithm::Winograd, _) => Convolve::pack_winograd(lanes, weights, shape, &input.lanes_of).into(),
-            (_, Precision::F32) => Convolve::pack::<f32>(lanes, &window, weights, shape, &input.lanes_of).into(),
-            (_, Precision::Bf16) => Convolve::pack::<u16>(lanes, &window, weights, shape, &input.lanes_of).into(),
+            (Algorithm::Winograd, _) => Convolve::pack_winograd(self.isa, weights, shape, &input.lanes_of).into(),
+            (_, Precision::F32) => Convolve::pack::<f32>(self.isa, &window, weights, shape, &input.lanes_of).into(),
+            (_, Precision::Bf16) => Convolve::pack::<u16>(self.isa, &window, weights, shape, &input.lanes_of).into(),
         };
         Ok(Convolve {
             isa: self.isa,
