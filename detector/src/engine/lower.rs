@@ -13,7 +13,7 @@ use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, StridedSlice, Type
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PoolSpec, SumPool};
-use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::math;
@@ -244,7 +244,7 @@ impl Lowering<'_> {
         } else if is_binary::<math::Add>(node) {
             self.sum(node)
         } else if is_binary::<math::Mul>(node)
-            && let Some(value) = self.silu(node)
+            && let Some(value) = self.silu(node).or_else(|| self.mish(node))
         {
             Ok(value)
         } else if let Some(activation) = self.activation(node) {
@@ -731,6 +731,40 @@ impl Lowering<'_> {
         // The sigmoid by itself may be read, too, and is then made of the same values.
         let readers = if self.model.outlet_successors(sigmoid).len() == 1 { 2 } else { usize::MAX };
         self.activate(node, input, readers, Activation::Silu).ok()
+    }
+
+    /// `x * tanh(ln(1 + e^x))`, if that is what this product is.
+    fn mish(&mut self, node: &TypedNode) -> Option<Value> {
+        let [a, b] = node.inputs[..] else { return None };
+        let (input, between) = [(a, b), (b, a)].into_iter().find_map(|(x, tanh)| {
+            let ln = self.input_of(tanh, |op| op.is::<math::Tanh>())?;
+            let sum = self.input_of(ln, |op| op.is::<math::Ln>())?;
+            let exp = self.one_less(sum)?;
+            let is_of_x = self.input_of(exp, |op| op.is::<math::Exp>()) == Some(x);
+            is_of_x.then_some((x, [tanh, ln, sum, exp]))
+        })?;
+        // What is between may be read, too, and is then made of the same values.
+        let is_alone =
+            between.iter().all(|at| self.model.outlet_successors(*at).len() == 1 && !self.outputs.contains(at));
+        let readers = if is_alone { 2 } else { usize::MAX };
+        self.activate(node, input, readers, Activation::Mish).ok()
+    }
+
+    /// What an operator of single values, if it is this one, makes `outlet` of.
+    fn input_of(&self, outlet: OutletId, is_op: impl Fn(&dyn ElementWiseMiniOp) -> bool) -> Option<OutletId> {
+        let node = self.model.node(outlet.node);
+        let op = node.op.downcast_ref::<ElementWiseOp>()?;
+        if is_op(&*op.0) { node.inputs.first().copied() } else { None }
+    }
+
+    /// What 1 is added to, if that is what `outlet` is.
+    fn one_less(&self, outlet: OutletId) -> Option<OutletId> {
+        let node = self.model.node(outlet.node);
+        let inputs = is_binary::<math::Add>(node).then_some(&node.inputs)?;
+        (0..2).find_map(|side| {
+            let one = self.constant(inputs[side]).filter(|constant| constant.len() == 1)?;
+            (one.cast_to_scalar::<f32>().ok()? == 1.0).then_some(inputs[1 - side])
+        })
     }
 
     /// The activation that a node is by itself, and of what.
