@@ -53,8 +53,11 @@ enum Value {
 /// Nodes behind each other that wait for one that reads them.
 const MOST_PENDING: usize = 400;
 
-/// Groups of a convolution up to which it is computed as one whose other weights are 0.
+/// Groups of a convolution up to which it is computed as one whose other weights are 0; more are several such.
 const MOST_GROUPS: usize = 8;
+
+/// Groups of a convolution that are several such: more are a depthwise one, or none that a network has.
+const MOST_GROUPS_APART: usize = 1024;
 
 /// Values of a constant that is computed while lowering.
 const LARGEST_CONSTANT: usize = 1 << 24;
@@ -471,15 +474,47 @@ impl Lowering<'_> {
             let (of, starts, steps) = (*of, starts.clone(), *steps);
             return self.convolution_of_folded(node, conv, of, &starts, steps, (&weights, &bias));
         }
+        if conv.group > MOST_GROUPS {
+            return self.groups_apart(node, conv, (before, after), (&weights, &bias));
+        }
         let input = self.read(node.inputs[0])?;
         let window = window(&conv.pool_spec, input.size, before, after)?;
         let op = if conv.group > 1 {
-            ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
             self.dense(&input, window, &ungrouped(&weights, conv.group, outputs, inputs), [outputs, inputs], &bias)?
         } else {
             self.dense(&input, window, &weights, [outputs, inputs], &bias)?
         };
         Ok(self.push(node, op, input.steps, outputs))
+    }
+
+    /// A convolution of many groups: a few at a time, each over the channels that they look at.
+    fn groups_apart(
+        &mut self,
+        node: &TypedNode,
+        conv: &Conv,
+        (before, after): ([usize; 2], [usize; 2]),
+        (weights, bias): (&[f32], &[f32]),
+    ) -> TractResult<Value> {
+        ensure!(conv.group <= MOST_GROUPS_APART, "{} groups", conv.group);
+        let (pieces, size) = self.unpadded_map(node.inputs[0])?;
+        let window = window(&conv.pool_spec, size, before, after)?;
+        let [inputs, outputs] = [conv.input_channels(), conv.output_channels()].map(|channels| channels / conv.group);
+        let group_weights = weights.len() / conv.group;
+        let mut found = Vec::new();
+        for first in (0..conv.group).step_by(MOST_GROUPS) {
+            let groups = first..(first + MOST_GROUPS).min(conv.group);
+            let count = groups.len();
+            let input = self.read_pieces(&run(&pieces, groups.start * inputs..groups.end * inputs), size);
+            let weights = &weights[groups.start * group_weights..groups.end * group_weights];
+            let weights = ungrouped(weights, count, count * outputs, count * inputs);
+            let bias = &bias[groups.start * outputs..groups.end * outputs];
+            let op = self.dense(&input, window, &weights, [count * outputs, count * inputs], bias)?;
+            let name = format!("{}, groups from {first} on", node.name);
+            self.steps.push(Step { name, op: op.into(), inputs: input.steps, slots: vec![] });
+            self.results.push(count * outputs);
+            found.push(Piece { step: self.steps.len(), first: 0, count: count * outputs });
+        }
+        Ok(Value::Map { pieces: found, size: window.output(size) })
     }
 
     /// The weights of a convolution, and its bias for each output channel.
@@ -495,7 +530,6 @@ impl Lowering<'_> {
 
     /// What a convolution over all channels of this outlet reads, without the zeros around it.
     fn read(&mut self, outlet: OutletId) -> TractResult<Read> {
-        let lanes = self.isa.lanes();
         let unpadded = match self.values.get(&outlet) {
             Some(Value::Padded { inner, .. }) => Some(&**inner),
             other => other,
@@ -505,11 +539,17 @@ impl Lowering<'_> {
             let lanes_of = (0..channels).map(|channel| vec![Some(channel)]).collect();
             return Ok(Read { layout: InputLayout::Planar, planes, lanes_of, size, steps: vec![step] });
         }
-        // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
         let (pieces, size) = self.unpadded_map(outlet)?;
+        Ok(self.read_pieces(&pieces, size))
+    }
+
+    /// What a convolution over all of these channels reads.
+    fn read_pieces(&self, pieces: &[Piece], size: [usize; 2]) -> Read {
+        let lanes = self.isa.lanes();
+        // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
         let (mut planes, mut lanes_of, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let mut before = 0;
-        for piece in &pieces {
+        for piece in pieces {
             for block in blocks(piece, lanes) {
                 planes.push(PlaneId { input: input(&mut steps, piece.step), block });
                 let channel = |lane: usize| {
@@ -520,7 +560,7 @@ impl Lowering<'_> {
             }
             before += piece.count;
         }
-        Ok(Read { layout: InputLayout::Blocked, planes, lanes_of, size, steps })
+        Read { layout: InputLayout::Blocked, planes, lanes_of, size, steps }
     }
 
     /// A convolution over all of an input's channels.
@@ -912,6 +952,20 @@ fn input(inputs: &mut Vec<usize>, step: usize) -> usize {
         inputs.push(step);
         inputs.len() - 1
     })
+}
+
+/// These of the channels of runs behind each other.
+fn run(pieces: &[Piece], wanted: std::ops::Range<usize>) -> Vec<Piece> {
+    let (mut found, mut before) = (Vec::new(), 0);
+    for piece in pieces {
+        let start = wanted.start.clamp(before, before + piece.count);
+        let end = wanted.end.clamp(before, before + piece.count);
+        if start < end {
+            found.push(Piece { first: piece.first + start - before, count: end - start, ..*piece });
+        }
+        before += piece.count;
+    }
+    found
 }
 
 fn channels(pieces: &[Piece]) -> usize {
