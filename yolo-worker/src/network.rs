@@ -12,8 +12,8 @@ pub struct Network {
     /// `stand-in[:MILLISECONDS]`, which finds the same in every photo after that time
     #[arg(long, env, default_value = models::DEFAULT)]
     pub model: String,
-    /// What the network is computed in: f32, or bf16, which is faster on processors with AVX512-BF16 and a little less
-    /// exact; other processors compute in f32 all the same
+    /// What the network is computed in: f32, or bf16, which is faster on processors with AVX512-BF16 or ARM's bf16 and a
+    /// little less exact; other processors compute in f32 all the same
     #[arg(long, env, default_value = "f32")]
     pub precision: Precision,
     /// Give the network as much grey around a photo as it needs, not as makes it a square: faster for photos that are

@@ -39,19 +39,23 @@ impl std::str::FromStr for Precision {
 /// An instruction set, and with it the width of the blocks that channels are kept in and what their values are.
 ///
 /// Every kernel is one generic function, instantiated once for each of these. The portable ones are plain arrays that
-/// the compiler turns into whatever the target has (NEON on aarch64).
+/// the compiler turns into whatever the target has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {
     /// AVX-512F: 16 lanes.
     Avx512,
     /// AVX2 with FMA: 8 lanes.
     Avx2,
+    /// NEON, which every aarch64 processor has: 8 lanes in two registers.
+    Neon,
     /// Plain Rust, 8 lanes.
     Portable,
     /// Plain Rust, 16 lanes: the blocks of [`Isa::Avx512`] on any machine, so that all but its instructions is tested.
     PortableWide,
     /// AVX-512F with AVX512-BF16: 16 lanes of bf16.
     Avx512Bf16,
+    /// NEON with the bf16 extension (Neoverse N2 and V1, Graviton 3): 8 lanes of bf16.
+    NeonBf16,
     /// bf16 in plain Rust, 16 lanes: slow, so that all but [`Isa::Avx512Bf16`]'s instructions is tested.
     PortableBf16,
 }
@@ -77,15 +81,10 @@ impl Isa {
     /// The best one that this processor has for this precision; for [`Precision::F32`] where it has none.
     #[must_use]
     pub fn detect(precision: Precision) -> Self {
-        if precision == Precision::Bf16 && Self::Avx512Bf16.is_available() {
-            Self::Avx512Bf16
-        } else if Self::Avx512.is_available() {
-            Self::Avx512
-        } else if Self::Avx2.is_available() {
-            Self::Avx2
-        } else {
-            Self::Portable
-        }
+        // From the fastest on.
+        let [bf16, f32] = [&[Self::Avx512Bf16, Self::NeonBf16][..], &[Self::Avx512, Self::Avx2, Self::Neon]];
+        let wanted = if precision == Precision::Bf16 { bf16 } else { &[] };
+        wanted.iter().chain(f32).copied().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
     }
 
     /// Whether this processor can run it.
@@ -105,23 +104,38 @@ impl Isa {
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx512 | Self::Avx2 | Self::Avx512Bf16 => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonBf16 => std::arch::is_aarch64_feature_detected!("bf16"),
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon | Self::NeonBf16 => false,
             Self::Portable | Self::PortableWide | Self::PortableBf16 => true,
         }
     }
 
     /// All that this processor can run.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Avx512, Self::Avx2, Self::Portable, Self::PortableWide, Self::Avx512Bf16, Self::PortableBf16]
-            .into_iter()
-            .filter(|isa| isa.is_available())
+        [
+            Self::Avx512,
+            Self::Avx2,
+            Self::Neon,
+            Self::Portable,
+            Self::PortableWide,
+            Self::Avx512Bf16,
+            Self::NeonBf16,
+            Self::PortableBf16,
+        ]
+        .into_iter()
+        .filter(|isa| isa.is_available())
     }
 
     /// What it computes in.
     #[must_use]
     pub fn precision(self) -> Precision {
         match self {
-            Self::Avx512 | Self::Avx2 | Self::Portable | Self::PortableWide => Precision::F32,
-            Self::Avx512Bf16 | Self::PortableBf16 => Precision::Bf16,
+            Self::Avx512 | Self::Avx2 | Self::Neon | Self::Portable | Self::PortableWide => Precision::F32,
+            Self::Avx512Bf16 | Self::NeonBf16 | Self::PortableBf16 => Precision::Bf16,
         }
     }
 
@@ -130,17 +144,28 @@ impl Isa {
     pub fn in_f32(self) -> Self {
         match self {
             Self::Avx512Bf16 => Self::Avx512,
+            Self::NeonBf16 => Self::Neon,
             Self::PortableBf16 => Self::PortableWide,
             other => other,
         }
     }
 
-    /// Channels per block: the number of `f32` in one register.
+    /// Neighbouring input channels that one instruction multiplies with their weights and adds up.
+    #[must_use]
+    pub(crate) fn group(self) -> usize {
+        match self {
+            Self::Avx512 | Self::Avx2 | Self::Neon | Self::Portable | Self::PortableWide => 1,
+            Self::Avx512Bf16 | Self::PortableBf16 => 2,
+            Self::NeonBf16 => 4,
+        }
+    }
+
+    /// Channels per block: the number of `f32` in one register, or on NEON in two.
     #[must_use]
     pub fn lanes(self) -> usize {
         match self {
             Self::Avx512 | Self::PortableWide | Self::Avx512Bf16 | Self::PortableBf16 => 16,
-            Self::Avx2 | Self::Portable => 8,
+            Self::Avx2 | Self::Neon | Self::NeonBf16 | Self::Portable => 8,
         }
     }
 }

@@ -13,7 +13,7 @@ use tract_onnx::tract_core::ops::array::{Pad, PadMode, Slice, StridedSlice, Type
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat, MaxPool, PoolSpec, SumPool};
-use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::math;
@@ -53,8 +53,11 @@ enum Value {
 /// Nodes behind each other that wait for one that reads them.
 const MOST_PENDING: usize = 400;
 
-/// Groups of a convolution up to which it is computed as one whose other weights are 0.
+/// Groups of a convolution up to which it is computed as one whose other weights are 0; more are several such.
 const MOST_GROUPS: usize = 8;
+
+/// Groups of a convolution that are several such: more are a depthwise one, or none that a network has.
+const MOST_GROUPS_APART: usize = 1024;
 
 /// Values of a constant that is computed while lowering.
 const LARGEST_CONSTANT: usize = 1 << 24;
@@ -244,7 +247,7 @@ impl Lowering<'_> {
         } else if is_binary::<math::Add>(node) {
             self.sum(node)
         } else if is_binary::<math::Mul>(node)
-            && let Some(value) = self.silu(node)
+            && let Some(value) = self.silu(node).or_else(|| self.mish(node))
         {
             Ok(value)
         } else if let Some(activation) = self.activation(node) {
@@ -471,15 +474,47 @@ impl Lowering<'_> {
             let (of, starts, steps) = (*of, starts.clone(), *steps);
             return self.convolution_of_folded(node, conv, of, &starts, steps, (&weights, &bias));
         }
+        if conv.group > MOST_GROUPS {
+            return self.groups_apart(node, conv, (before, after), (&weights, &bias));
+        }
         let input = self.read(node.inputs[0])?;
         let window = window(&conv.pool_spec, input.size, before, after)?;
         let op = if conv.group > 1 {
-            ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
             self.dense(&input, window, &ungrouped(&weights, conv.group, outputs, inputs), [outputs, inputs], &bias)?
         } else {
             self.dense(&input, window, &weights, [outputs, inputs], &bias)?
         };
         Ok(self.push(node, op, input.steps, outputs))
+    }
+
+    /// A convolution of many groups: a few at a time, each over the channels that they look at.
+    fn groups_apart(
+        &mut self,
+        node: &TypedNode,
+        conv: &Conv,
+        (before, after): ([usize; 2], [usize; 2]),
+        (weights, bias): (&[f32], &[f32]),
+    ) -> TractResult<Value> {
+        ensure!(conv.group <= MOST_GROUPS_APART, "{} groups", conv.group);
+        let (pieces, size) = self.unpadded_map(node.inputs[0])?;
+        let window = window(&conv.pool_spec, size, before, after)?;
+        let [inputs, outputs] = [conv.input_channels(), conv.output_channels()].map(|channels| channels / conv.group);
+        let group_weights = weights.len() / conv.group;
+        let mut found = Vec::new();
+        for first in (0..conv.group).step_by(MOST_GROUPS) {
+            let groups = first..(first + MOST_GROUPS).min(conv.group);
+            let count = groups.len();
+            let input = self.read_pieces(&run(&pieces, groups.start * inputs..groups.end * inputs), size);
+            let weights = &weights[groups.start * group_weights..groups.end * group_weights];
+            let weights = ungrouped(weights, count, count * outputs, count * inputs);
+            let bias = &bias[groups.start * outputs..groups.end * outputs];
+            let op = self.dense(&input, window, &weights, [count * outputs, count * inputs], bias)?;
+            let name = format!("{}, groups from {first} on", node.name);
+            self.steps.push(Step { name, op: op.into(), inputs: input.steps, slots: vec![] });
+            self.results.push(count * outputs);
+            found.push(Piece { step: self.steps.len(), first: 0, count: count * outputs });
+        }
+        Ok(Value::Map { pieces: found, size: window.output(size) })
     }
 
     /// The weights of a convolution, and its bias for each output channel.
@@ -495,7 +530,6 @@ impl Lowering<'_> {
 
     /// What a convolution over all channels of this outlet reads, without the zeros around it.
     fn read(&mut self, outlet: OutletId) -> TractResult<Read> {
-        let lanes = self.isa.lanes();
         let unpadded = match self.values.get(&outlet) {
             Some(Value::Padded { inner, .. }) => Some(&**inner),
             other => other,
@@ -505,11 +539,17 @@ impl Lowering<'_> {
             let lanes_of = (0..channels).map(|channel| vec![Some(channel)]).collect();
             return Ok(Read { layout: InputLayout::Planar, planes, lanes_of, size, steps: vec![step] });
         }
-        // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
         let (pieces, size) = self.unpadded_map(outlet)?;
+        Ok(self.read_pieces(&pieces, size))
+    }
+
+    /// What a convolution over all of these channels reads.
+    fn read_pieces(&self, pieces: &[Piece], size: [usize; 2]) -> Read {
+        let lanes = self.isa.lanes();
+        // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
         let (mut planes, mut lanes_of, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let mut before = 0;
-        for piece in &pieces {
+        for piece in pieces {
             for block in blocks(piece, lanes) {
                 planes.push(PlaneId { input: input(&mut steps, piece.step), block });
                 let channel = |lane: usize| {
@@ -520,7 +560,7 @@ impl Lowering<'_> {
             }
             before += piece.count;
         }
-        Ok(Read { layout: InputLayout::Blocked, planes, lanes_of, size, steps })
+        Read { layout: InputLayout::Blocked, planes, lanes_of, size, steps }
     }
 
     /// A convolution over all of an input's channels.
@@ -536,9 +576,9 @@ impl Lowering<'_> {
         let lanes = self.isa.lanes();
         let algorithm = self.algorithm(input, &window, shape);
         let weights: Shared = match (algorithm, self.isa.precision()) {
-            (Algorithm::Winograd, _) => Convolve::pack_winograd(lanes, weights, shape, &input.lanes_of).into(),
-            (_, Precision::F32) => Convolve::pack::<f32>(lanes, &window, weights, shape, &input.lanes_of).into(),
-            (_, Precision::Bf16) => Convolve::pack::<u16>(lanes, &window, weights, shape, &input.lanes_of).into(),
+            (Algorithm::Winograd, _) => Convolve::pack_winograd(self.isa, weights, shape, &input.lanes_of).into(),
+            (_, Precision::F32) => Convolve::pack::<f32>(self.isa, &window, weights, shape, &input.lanes_of).into(),
+            (_, Precision::Bf16) => Convolve::pack::<u16>(self.isa, &window, weights, shape, &input.lanes_of).into(),
         };
         Ok(Convolve {
             isa: self.isa,
@@ -733,6 +773,40 @@ impl Lowering<'_> {
         self.activate(node, input, readers, Activation::Silu).ok()
     }
 
+    /// `x * tanh(ln(1 + e^x))`, if that is what this product is.
+    fn mish(&mut self, node: &TypedNode) -> Option<Value> {
+        let [a, b] = node.inputs[..] else { return None };
+        let (input, between) = [(a, b), (b, a)].into_iter().find_map(|(x, tanh)| {
+            let ln = self.input_of(tanh, |op| op.is::<math::Tanh>())?;
+            let sum = self.input_of(ln, |op| op.is::<math::Ln>())?;
+            let exp = self.one_less(sum)?;
+            let is_of_x = self.input_of(exp, |op| op.is::<math::Exp>()) == Some(x);
+            is_of_x.then_some((x, [tanh, ln, sum, exp]))
+        })?;
+        // What is between may be read, too, and is then made of the same values.
+        let is_alone =
+            between.iter().all(|at| self.model.outlet_successors(*at).len() == 1 && !self.outputs.contains(at));
+        let readers = if is_alone { 2 } else { usize::MAX };
+        self.activate(node, input, readers, Activation::Mish).ok()
+    }
+
+    /// What an operator of single values, if it is this one, makes `outlet` of.
+    fn input_of(&self, outlet: OutletId, is_op: impl Fn(&dyn ElementWiseMiniOp) -> bool) -> Option<OutletId> {
+        let node = self.model.node(outlet.node);
+        let op = node.op.downcast_ref::<ElementWiseOp>()?;
+        if is_op(&*op.0) { node.inputs.first().copied() } else { None }
+    }
+
+    /// What 1 is added to, if that is what `outlet` is.
+    fn one_less(&self, outlet: OutletId) -> Option<OutletId> {
+        let node = self.model.node(outlet.node);
+        let inputs = is_binary::<math::Add>(node).then_some(&node.inputs)?;
+        (0..2).find_map(|side| {
+            let one = self.constant(inputs[side]).filter(|constant| constant.len() == 1)?;
+            (one.cast_to_scalar::<f32>().ok()? == 1.0).then_some(inputs[1 - side])
+        })
+    }
+
     /// The activation that a node is by itself, and of what.
     fn activation(&self, node: &TypedNode) -> Option<(OutletId, Activation)> {
         let input = *node.inputs.first()?;
@@ -878,6 +952,20 @@ fn input(inputs: &mut Vec<usize>, step: usize) -> usize {
         inputs.push(step);
         inputs.len() - 1
     })
+}
+
+/// These of the channels of runs behind each other.
+fn run(pieces: &[Piece], wanted: std::ops::Range<usize>) -> Vec<Piece> {
+    let (mut found, mut before) = (Vec::new(), 0);
+    for piece in pieces {
+        let start = wanted.start.clamp(before, before + piece.count);
+        let end = wanted.end.clamp(before, before + piece.count);
+        if start < end {
+            found.push(Piece { first: piece.first + start - before, count: end - start, ..*piece });
+        }
+        before += piece.count;
+    }
+    found
 }
 
 fn channels(pieces: &[Piece]) -> usize {

@@ -18,8 +18,8 @@ struct Steps {
     scales: Vec<f32>,
     zeros: Vec<i64>,
     axis: i64,
-    /// The least value of the type of the zero points.
-    least: i64,
+    /// The least and the greatest value of the type of the zero points.
+    bounds: [i64; 2],
 }
 
 /// Leave out of the graph what only quantises and dequantises. Pairs that are spelled otherwise stay as they are.
@@ -47,7 +47,7 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
             {
                 room -= bytes;
                 weights.push(tensor);
-                replaced.insert(index, None);
+                replaced.insert(index, vec![]);
             }
             continue;
         }
@@ -56,29 +56,47 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
         if steps.scales != other.scales || steps.zeros != other.zeros {
             continue;
         }
-        // Quantisers leave out a ReLU before steps that begin at 0, which cut off what is below.
+        // Quantisers leave out a ReLU before steps that begin at 0, which cut off what is below; and one that is clipped at 6, say,
+        // before steps that end there, which cut off what is above.
         let cuts = |made: &&&NodeProto| {
             ["Add", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&&*made.op_type)
         };
-        let begins_at_zero = steps.zeros.iter().all(|&zero| zero == steps.least);
-        let op_type = if begins_at_zero && made_by.get(&**from).filter(cuts).is_some() {
-            "Relu"
+        let [least, most] = steps.bounds;
+        let begins_at_zero = steps.zeros.iter().all(|&zero| zero == least);
+        let with = |op_type: &str, input: &[&String], output: &String| NodeProto {
+            name: format!("{}, {op_type}", node.name),
+            op_type: op_type.into(),
+            input: input.iter().map(|&name| name.clone()).collect(),
+            output: vec![output.clone()],
+            attribute: vec![],
+            ..node.clone()
+        };
+        let nodes = if begins_at_zero && made_by.get(&**from).filter(cuts).is_some() {
+            if let ([scale], [zero]) = (&steps.scales[..], &steps.zeros[..]) {
+                let [above, bound] = ["above 0", "the most"].map(|what| format!("{output}, {what}"));
+                weights.push(TensorProto {
+                    name: bound.clone(),
+                    data_type: DataType::Float as i32,
+                    float_data: vec![(most - zero) as f32 * scale],
+                    ..TensorProto::default()
+                });
+                vec![with("Relu", &[from], &above), with("Min", &[&above, &bound], output)]
+            } else {
+                vec![with("Relu", &[from], output)]
+            }
         } else if outputs.contains(&**output) {
-            "Identity"
+            vec![with("Identity", &[from], output)]
         } else {
             // Where it leads in the end, so that a long chain is not gone along for each of its nodes.
             let origin = same.get(from).unwrap_or(from).clone();
             same.insert(output.clone(), origin);
-            replaced.insert(index, None);
+            replaced.insert(index, vec![]);
             continue;
         };
-        replaced.insert(
-            index,
-            Some(NodeProto { op_type: op_type.into(), input: vec![from.clone()], attribute: vec![], ..node.clone() }),
-        );
+        replaced.insert(index, nodes);
     }
     let nodes = std::mem::take(&mut graph.node).into_iter().enumerate();
-    graph.node = nodes.filter_map(|(index, node)| replaced.remove(&index).unwrap_or(Some(node))).collect();
+    graph.node = nodes.flat_map(|(index, node)| replaced.remove(&index).unwrap_or_else(|| vec![node])).collect();
     graph.initializer.extend(weights);
     for name in graph.node.iter_mut().flat_map(|node| &mut node.input) {
         // Each leads to what stands before it in the graph, so this ends; in a damaged file after as many steps as there are.
@@ -111,15 +129,16 @@ impl Steps {
             return None;
         }
         let scales = floats(constants.get(&**node.input.get(1)?)?)?;
-        let (zeros, least) = match node.input.get(2).filter(|name| !name.is_empty()) {
+        let (zeros, bounds) = match node.input.get(2).filter(|name| !name.is_empty()) {
             Some(name) => {
                 let zeros = constants.get(&**name)?;
-                (integers(zeros)?, least(zeros.data_type)?)
+                (integers(zeros)?, bounds(zeros.data_type)?)
             }
-            None => (vec![0; scales.len()], 0),
+            // Without, the type is uint8.
+            None => (vec![0; scales.len()], [0, u8::MAX.into()]),
         };
         let axis = attribute("axis").map_or(1, |axis| axis.i);
-        (scales.len() == zeros.len() && !scales.is_empty()).then_some(Self { scales, zeros, axis, least })
+        (scales.len() == zeros.len() && !scales.is_empty()).then_some(Self { scales, zeros, axis, bounds })
     }
 
     /// A constant in `f32`, under this name; nothing where steps and values do not fit each other.
@@ -154,13 +173,14 @@ impl Steps {
     }
 }
 
-/// The least value of a type that networks are quantised to.
-fn least(data_type: i32) -> Option<i64> {
+/// The least and the greatest value of a type that networks are quantised to.
+fn bounds(data_type: i32) -> Option<[i64; 2]> {
     Some(match DataType::try_from(data_type).ok()? {
-        DataType::Int8 => i8::MIN.into(),
-        DataType::Int16 => i16::MIN.into(),
-        DataType::Int32 => i32::MIN.into(),
-        DataType::Uint8 | DataType::Uint16 => 0,
+        DataType::Int8 => [i8::MIN.into(), i8::MAX.into()],
+        DataType::Int16 => [i16::MIN.into(), i16::MAX.into()],
+        DataType::Int32 => [i32::MIN.into(), i32::MAX.into()],
+        DataType::Uint8 => [0, u8::MAX.into()],
+        DataType::Uint16 => [0, u16::MAX.into()],
         _ => return None,
     })
 }

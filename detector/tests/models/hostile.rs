@@ -27,6 +27,37 @@ fn with(make: impl FnOnce(&mut Graph)) -> Graph {
 /// Far more than all tests of this program need, far less than is asked for.
 const MOST_KILOBYTES: u64 = 1 << 20;
 
+/// Names the file that [`loads_in_a_process_of_its_own`] loads.
+const FILE: &str = "DETECTOR_HOSTILE_FILE";
+
+/// Not a test by itself: what others run in a process of its own, so that its peak is that of one file.
+#[test]
+#[ignore = "is run by others, in a process of its own"]
+fn loads_in_a_process_of_its_own() {
+    let path = std::env::var_os(FILE).expect("a file");
+    let said = Model::load(Path::new(&path)).map_or_else(|error| error.to_string(), |_| "loaded".into());
+    println!("{said}\npeak: {} kB", peak_kilobytes().unwrap_or(0));
+}
+
+/// What the loader says about a file; it takes at most 1 GB and comes to an end soon.
+#[track_caller]
+fn load_within_bounds(graph: Graph) -> String {
+    let file = graph.file();
+    let started = Instant::now();
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "hostile::loads_in_a_process_of_its_own", "--ignored", "--nocapture"])
+        .env(FILE, file.path())
+        .output()
+        .expect("a process");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(started.elapsed() < SOON, "{printed}: after {:?}", started.elapsed());
+    let peak = printed.lines().find_map(|line| line.strip_prefix("peak: ")?.strip_suffix(" kB")?.parse::<u64>().ok());
+    let peak = peak.expect("a peak");
+    assert!(peak < MOST_KILOBYTES, "{printed}");
+    printed
+}
+
 #[track_caller]
 fn assert_refused(graph: Graph) {
     let started = Instant::now();
@@ -105,6 +136,32 @@ fn maps_of_any_size_are_not_made() {
         graph.floats("roi", &[0], vec![]);
         graph.step("Resize", &["images", "roi", "scales"], "huge", vec![]);
     }));
+}
+
+/// So many maps of 123 MB, all of which are alive when the last one is made.
+fn maps_alive_at_once(count: usize) -> Graph {
+    with(|graph| {
+        graph.shape("times", &[1, 1, 50, 50]);
+        for map in 0..count {
+            graph.floats(&format!("factor {map}"), &[], vec![0.5 + map as f32]);
+            graph.step("Mul", &["images", &format!("factor {map}")], &format!("small {map}"), vec![]);
+            graph.step("Tile", &[&format!("small {map}"), "times"], &format!("map {map}"), vec![]);
+        }
+        let mut last = format!("map {}", count - 1);
+        for map in (0..count - 1).rev() {
+            last = graph.step("Add", &[&last, &format!("map {map}")], &format!("sum {map}"), vec![]);
+        }
+        graph.step("Neg", &[&last], "huge", vec![]);
+    })
+}
+
+/// Each map is allowed. How many are alive at once is an estimate, so what the process takes is looked at.
+#[test]
+fn maps_that_fit_one_by_one_do_not_take_all_memory() {
+    for count in [1, 3, 6, 8, 12, 40] {
+        let said = load_within_bounds(maps_alive_at_once(count));
+        println!("{count}: {said}");
+    }
 }
 
 /// Found by the fuzzer: tract looked for the end of the permutation until there was no more memory.

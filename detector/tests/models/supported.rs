@@ -190,34 +190,46 @@ fn networks_of_8_bits_find_what_their_weights_find() {
     assert!(found * 10 >= exact.len() * 9 && exact.len() >= 10, "{found} of {}", exact.len());
 }
 
-/// A ReLU that a quantiser left out, as its steps begin at 0, is one all the same.
+/// A ReLU, or one that is clipped, that a quantiser left out, as its steps begin at 0 and end at the bound, is one all the same.
 #[test]
 fn steps_that_begin_at_zero_are_a_relu() {
-    let of = |quantises: bool| {
-        let mut random = Random(23);
-        let mut graph = model(Spelling { body: Body::Relu, ..TODAY });
-        let relu = graph.proto.node.iter_mut().find(|node| node.op_type == "Relu").expect("a ReLU");
-        if quantises {
-            (relu.op_type, relu.input) =
-                ("QuantizeLinear".into(), vec![relu.input[0].clone(), "fine".into(), "zero".into()]);
-            relu.output = vec!["bytes".into()];
-            let at = graph.proto.node.iter().position(|node| node.op_type == "QuantizeLinear").expect("there");
-            graph.node("DequantizeLinear", &["bytes", "fine", "zero"], &["active"], vec![]);
-            graph.proto.node[at + 1..].rotate_right(1);
-            graph.floats("fine", &[], vec![0.5 + random.value().abs()]);
+    let mut all_expected = Vec::new();
+    for most in [200.0, 0.25] {
+        let of = |quantises: bool| {
+            let mut graph = model(Spelling { body: Body::Relu, ..TODAY });
+            let relu = graph.proto.node.iter().position(|node| node.op_type == "Relu").expect("a ReLU");
+            let input = graph.proto.node[relu].input[0].clone();
+            graph.floats("fine", &[], vec![most / 255.0]);
+            graph.floats("most", &[], vec![most]);
             graph.proto.initializer.push(TensorProto {
                 name: "zero".into(),
                 data_type: 2,
                 int32_data: vec![0],
                 ..TensorProto::default()
             });
+            let before = graph.proto.node.len();
+            if quantises {
+                graph.node("QuantizeLinear", &[&input, "fine", "zero"], &["bytes"], vec![]);
+                graph.node("DequantizeLinear", &["bytes", "fine", "zero"], &["active"], vec![]);
+            } else {
+                graph.node("Relu", &[&input], &["above"], vec![]);
+                graph.node("Min", &["above", "most"], &["active"], vec![]);
+            }
+            let nodes = graph.proto.node.split_off(before);
+            graph.proto.node.splice(relu..=relu, nodes);
+            let model = Model::load(graph.file().path()).expect("load");
+            assert_eq!(model.fallback_reason(), None);
+            let output = model.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
+            output.candidates(0.1).expect("candidates")
+        };
+        let expected = of(false);
+        assert!(expected.len() >= 10);
+        let found = of(true);
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found.confidence - expected.confidence).abs() < 1e-4, "{found:?} instead of {expected:?}");
         }
-        let model = Model::load(graph.file().path()).expect("load");
-        assert_eq!(model.fallback_reason(), None);
-        let output = model.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
-        output.candidates(0.1).expect("candidates")
-    };
-    let expected = of(false);
-    assert!(expected.len() >= 10);
-    assert_eq!(of(true), expected);
+        all_expected.push(expected);
+    }
+    assert_ne!(all_expected[0], all_expected[1]);
 }

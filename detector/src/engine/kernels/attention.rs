@@ -1,7 +1,7 @@
 //! Softmax attention of one head over one area, on blocked planes.
 
 use super::Kernel;
-use super::format::Format;
+use super::format::{Columns, Format, Rows};
 use super::lanes::{Lanes, exp};
 use crate::engine::{Element, Isa};
 
@@ -66,37 +66,38 @@ pub(crate) fn attend<E: Element>(isa: Isa, head: &Head<'_, E>, scratch: &mut Scr
     scratch.queries.resize(MAX_QUERIES * depth, E::default());
     scratch.scores.resize(MAX_QUERIES * padded, 0.0);
     scratch.weights.resize(MAX_QUERIES * padded, E::default());
-    pack_keys(head, lanes, &mut scratch.keys);
-    if E::GROUP > 1 {
-        scratch.values.resize(head.values.len() * head.tokens.next_multiple_of(E::GROUP) * lanes, E::default());
-        pack_values(head, lanes, &mut scratch.values);
+    let group = isa.group();
+    pack_keys(head, lanes, group, &mut scratch.keys);
+    if group > 1 {
+        scratch.values.resize(head.values.len() * head.tokens.next_multiple_of(group) * lanes, E::default());
+        pack_values(head, lanes, group, &mut scratch.values);
     }
     // SAFETY: the sizes were checked above, or made.
     unsafe { E::run(isa, Attending { head, scratch, output }) }
 }
 
-fn pack_keys<E: Element>(head: &Head<'_, E>, lanes: usize, packed: &mut [E]) {
+fn pack_keys<E: Element>(head: &Head<'_, E>, lanes: usize, group_length: usize, packed: &mut [E]) {
     let depth = head.keys.len() * lanes;
     for (first, block) in (0..head.tokens).step_by(lanes).zip(packed.chunks_exact_mut(depth * lanes)) {
         let count = lanes.min(head.tokens - first);
         for (plane, components) in head.keys.iter().zip(block.chunks_exact_mut(lanes * lanes)) {
             let tokens = &plane[first * lanes..][..count * lanes];
-            for (group, row) in components.chunks_exact_mut(lanes * E::GROUP).enumerate() {
-                row[count * E::GROUP..].fill(E::default());
-                for (values, token) in row.chunks_exact_mut(E::GROUP).zip(tokens.chunks_exact(lanes)) {
-                    values.copy_from_slice(&token[group * E::GROUP..][..E::GROUP]);
+            for (group, row) in components.chunks_exact_mut(lanes * group_length).enumerate() {
+                row[count * group_length..].fill(E::default());
+                for (values, token) in row.chunks_exact_mut(group_length).zip(tokens.chunks_exact(lanes)) {
+                    values.copy_from_slice(&token[group * group_length..][..group_length]);
                 }
             }
         }
     }
 }
 
-fn pack_values<E: Element>(head: &Head<'_, E>, lanes: usize, packed: &mut [E]) {
-    let groups = head.tokens.div_ceil(E::GROUP);
-    let group = lanes * E::GROUP;
+fn pack_values<E: Element>(head: &Head<'_, E>, lanes: usize, group_length: usize, packed: &mut [E]) {
+    let groups = head.tokens.div_ceil(group_length);
+    let group = lanes * group_length;
     for (plane, packed) in head.values.iter().zip(packed.chunks_exact_mut(groups * group)) {
         for (tokens, packed) in plane.chunks(group).zip(packed.chunks_exact_mut(group)) {
-            for (lane, values) in packed.chunks_exact_mut(E::GROUP).enumerate() {
+            for (lane, values) in packed.chunks_exact_mut(group_length).enumerate() {
                 for (i, value) in values.iter_mut().enumerate() {
                     // A last group may be short of a token.
                     *value = tokens.get(i * lanes + lane).copied().unwrap_or_default();
@@ -118,9 +119,10 @@ impl<E: Element> Kernel<E> for Attending<'_, '_, E> {
     unsafe fn run<F: Format<Element = E>>(self) {
         // SAFETY: the caller's.
         unsafe {
-            match const { F::Lanes::PIXELS } {
+            match const { F::PIXELS } {
                 10 => self.of_queries::<F, 10>(),
                 6 => self.of_queries::<F, 6>(),
+                5 => self.of_queries::<F, 5>(),
                 _ => self.of_queries::<F, 4>(),
             }
         }
@@ -139,13 +141,13 @@ impl<E: Element> Attending<'_, '_, E> {
         let depth = head.queries.len() * lanes;
         let blocks = head.tokens.div_ceil(lanes);
         let padded = blocks * lanes;
-        let (depth_groups, token_groups) = (depth / E::GROUP, head.tokens.div_ceil(E::GROUP));
+        let (depth_groups, token_groups) = (depth / F::GROUP, head.tokens.div_ceil(F::GROUP));
         let (keys, queries) = (scratch.keys.as_ptr(), scratch.queries.as_mut_ptr());
         let (scores, weights) = (scratch.scores.as_mut_ptr(), scratch.weights.as_mut_ptr());
         let values = |block: usize| {
-            let in_scratch = block * token_groups * lanes * E::GROUP;
+            let in_scratch = block * token_groups * lanes * F::GROUP;
             // SAFETY: as many planes as there are values were packed.
-            if E::GROUP == 1 { head.values[block].as_ptr() } else { unsafe { scratch.values.as_ptr().add(in_scratch) } }
+            if F::GROUP == 1 { head.values[block].as_ptr() } else { unsafe { scratch.values.as_ptr().add(in_scratch) } }
         };
         // SAFETY: the scratch is as long as its fields say; every token index stays below `head.tokens`, every block index
         // below `blocks`.
@@ -238,20 +240,13 @@ unsafe fn products<F: Format, const PAIR: usize, const QUERIES: usize>(
     result: *mut f32,
     result_stride: usize,
 ) {
-    let group = F::Element::GROUP;
+    let step = F::Lanes::N * F::GROUP;
     // SAFETY: the caller vouches for the sizes.
     unsafe {
-        let mut sums = [[F::Lanes::splat(0.0); QUERIES]; PAIR];
-        for k in 0..groups {
-            let factors = columns.map(|columns| F::load_group(columns.add(k * F::Lanes::N * group)));
-            for query in 0..QUERIES {
-                let value = F::splat_group(rows.add(query * row_stride + k * group));
-                for i in 0..PAIR {
-                    sums[i][query] = F::dot(value, factors[i], sums[i][query]);
-                }
-            }
-        }
-        for (i, sums) in sums.into_iter().enumerate() {
+        let mut sums = F::start::<PAIR, QUERIES>([F::Lanes::splat(0.0); PAIR]);
+        let rows = Rows { first: rows, step: row_stride, groups };
+        F::accumulate(&mut sums, rows, Columns { first: columns, step });
+        for (i, sums) in F::finish(sums).into_iter().enumerate() {
             for (query, sum) in sums.into_iter().enumerate() {
                 sum.store(result.add(query * result_stride + i * F::Lanes::N));
             }

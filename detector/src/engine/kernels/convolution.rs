@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Kernel;
 use super::finish::{Activation, Destination, finish};
-use super::format::Format;
+use super::format::{Columns, Format, Rows};
 use super::lanes::Lanes;
 use super::window::{MAX_PIXELS, SCRATCH, Window, padded_row};
 use crate::engine::{Element, Isa};
@@ -50,6 +50,8 @@ pub(crate) struct Rounds {
     pub(crate) taps: usize,
     /// Groups of channels in each.
     pub(crate) groups: usize,
+    /// [`Isa::group`].
+    group: usize,
     /// Pixels from one step to the next.
     advance: usize,
     /// The most pixels that a step reads.
@@ -57,18 +59,19 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// For values of this type, in planes of so many channels.
-    pub(crate) fn of<E: Element>(window: &Window, plane_channels: usize) -> Self {
+    /// For planes of so many channels.
+    pub(crate) fn of(isa: Isa, window: &Window, plane_channels: usize) -> Self {
         let [taps, dilation] = [window.kernel[1], window.dilation[1]];
-        if plane_channels > 1 || E::GROUP == 1 {
-            Self { count: taps, taps: 1, groups: plane_channels.div_ceil(E::GROUP), advance: dilation, reach: 1 }
+        let group = isa.group();
+        if plane_channels > 1 || group == 1 {
+            Self { count: taps, taps: 1, groups: plane_channels.div_ceil(group), group, advance: dilation, reach: 1 }
         } else if dilation == 1 {
-            // A last odd tap has a neighbour of weight 0.
-            let count = taps.div_ceil(E::GROUP);
-            Self { count, taps: E::GROUP, groups: 1, advance: E::GROUP, reach: E::GROUP }
+            // Where the last group is short of taps, it has neighbours of weight 0.
+            let count = taps.div_ceil(group);
+            Self { count, taps: group, groups: 1, group, advance: group, reach: group }
         } else {
             // The neighbours of all taps have a weight of 0.
-            Self { count: taps, taps: 1, groups: 1, advance: dilation, reach: E::GROUP }
+            Self { count: taps, taps: 1, groups: 1, group, advance: dilation, reach: group }
         }
     }
 
@@ -78,8 +81,8 @@ impl Rounds {
     }
 
     /// Weights of one row of a kernel, for one plane and one output channel.
-    pub(crate) fn weights<E: Element>(&self) -> usize {
-        self.count * self.groups * E::GROUP
+    pub(crate) fn weights(&self) -> usize {
+        self.count * self.groups * self.group
     }
 }
 
@@ -96,7 +99,7 @@ pub(crate) fn convolve<E: Element>(isa: Isa, convolution: &Convolution<'_, E>, m
     let lanes = isa.lanes();
     let [height, width] = call.window.output(call.input);
     let blocks = call.bias.len() / lanes;
-    let rounds = Rounds::of::<E>(&call.window, call.plane_channels);
+    let rounds = Rounds::of(isa, &call.window, call.plane_channels);
     assert!(call.plane_channels == lanes || call.plane_channels == 1);
     assert!(call.window.is_supported());
     assert_eq!(call.bias.len(), blocks * lanes);
@@ -105,7 +108,7 @@ pub(crate) fn convolve<E: Element>(isa: Isa, convolution: &Convolution<'_, E>, m
         Output::Wide(output) => (Destination::Wide(output.as_mut_ptr()), output.len()),
     };
     assert_eq!(length, blocks * height * width * lanes);
-    let row_weights = rounds.weights::<E>() * lanes;
+    let row_weights = rounds.weights() * lanes;
     assert_eq!(call.weights.len(), blocks * call.planes.len() * call.window.kernel[0] * row_weights);
     for plane in call.planes {
         assert_eq!(plane.len(), call.input[0] * call.input[1] * call.plane_channels);
@@ -138,7 +141,7 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
     #[inline(always)]
     unsafe fn run<F: Format<Element = E>>(self) {
         let Self { call, rounds, output } = self;
-        let pixels_at_once = F::Lanes::PIXELS;
+        let pixels_at_once = F::PIXELS;
         // Here and not in the tiles, of which there are many instances in this function.
         let mut scratch = MaybeUninit::<[E; SCRATCH]>::uninit();
         let scratch = scratch.as_mut_ptr().cast();
@@ -257,7 +260,7 @@ impl<E: Element> Tile<'_, E> {
                     return at.x..at.x + $pixels;
                 }};
             }
-            if const { F::Lanes::PIXELS == 10 } {
+            if const { F::PIXELS == 10 } {
                 match stride {
                     1 if !PLANAR && fits(10, 8) => compute!(10, 1),
                     2 if fits(10, 8) => compute!(10, 2),
@@ -266,7 +269,7 @@ impl<E: Element> Tile<'_, E> {
                     _ if !PLANAR && fits(4, 1) => compute!(4, ANY),
                     _ => {}
                 }
-            } else if const { F::Lanes::PIXELS == 6 } {
+            } else if const { F::PIXELS == 6 } {
                 match stride {
                     1 if !PLANAR && fits(6, 5) => compute!(6, 1),
                     1 if !PLANAR && fits(5, 3) => compute!(5, 1),
@@ -275,7 +278,14 @@ impl<E: Element> Tile<'_, E> {
                     _ if fits(3, 1) => compute!(3, ANY),
                     _ => {}
                 }
-            } else if const { F::Lanes::PIXELS == 4 } {
+            } else if const { F::PIXELS == 5 } {
+                match stride {
+                    1 if !PLANAR && fits(5, 3) => compute!(5, 1),
+                    2 if fits(5, 3) => compute!(5, 2),
+                    _ if fits(3, 1) => compute!(3, ANY),
+                    _ => {}
+                }
+            } else if const { F::PIXELS == 4 } {
                 match stride {
                     1 if !PLANAR && fits(4, 2) => compute!(4, 1),
                     2 if fits(4, 2) => compute!(4, 2),
@@ -320,7 +330,7 @@ impl<E: Element> Tile<'_, E> {
         let Self { call, rounds, scratch, .. } = self;
         let window = &call.window;
         let channels = if PLANAR { 1 } else { lanes };
-        let groups = if PLANAR { 1 } else { lanes / E::GROUP };
+        let groups = if PLANAR { 1 } else { lanes / F::GROUP };
         let taps_y = window.kernel[0];
         let width = call.input[1] as isize;
         // Known to the compiler where it can be, so that the pixels' addresses are constants beside one register.
@@ -335,16 +345,13 @@ impl<E: Element> Tile<'_, E> {
         // SAFETY: a tap outside the input is either in no row of `first_row..end_row` or read from `scratch`, which is
         // zero there; weights, bias, planes and output hold what their shapes say.
         unsafe {
-            let row_weights = rounds.count * groups * E::GROUP * lanes;
+            let row_weights = rounds.count * groups * F::GROUP * lanes;
             let weights = call.weights.as_ptr().add(self.block * call.planes.len() * taps_y * row_weights);
             if at_border {
                 scratch.write_bytes(0, span * channels);
             }
-            let mut sums = [[F::Lanes::splat(0.0); PIXELS]; PAIR];
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let bias = F::Lanes::load(call.bias.as_ptr().add((self.block + i) * lanes));
-                *sums = [bias; PIXELS];
-            }
+            let bias = |i: usize| F::Lanes::load(call.bias.as_ptr().add((self.block + i) * lanes));
+            let mut sums = F::start::<PAIR, PIXELS>(std::array::from_fn(bias));
             for (index, plane) in call.planes.iter().enumerate() {
                 for tap_y in first_row..end_row {
                     let y = top + (tap_y * window.dilation[0]) as isize;
@@ -356,23 +363,18 @@ impl<E: Element> Tile<'_, E> {
                     };
                     let mut weight = weights.add((index * taps_y + tap_y) * PAIR * row_weights);
                     for _ in 0..rounds.count {
-                        for group in 0..groups {
-                            let factors: [_; PAIR] =
-                                std::array::from_fn(|i| F::load_group(weight.add(i * lanes * E::GROUP)));
-                            for pixel in 0..PIXELS {
-                                let value = F::splat_group(values.add(pixel * step + group * E::GROUP));
-                                for i in 0..PAIR {
-                                    sums[i][pixel] = F::dot(value, factors[i], sums[i][pixel]);
-                                }
-                            }
-                            weight = weight.add(PAIR * lanes * E::GROUP);
-                        }
+                        let group = lanes * F::GROUP;
+                        let rows = Rows { first: values, step, groups };
+                        let columns =
+                            Columns { first: std::array::from_fn(|i| weight.add(i * group)), step: PAIR * group };
+                        F::accumulate(&mut sums, rows, columns);
+                        weight = weight.add(groups * PAIR * group);
                         // Beyond the last round it may point outside, where nothing is read.
                         values = values.wrapping_add(advance);
                     }
                 }
             }
-            for (i, sums) in sums.into_iter().enumerate() {
+            for (i, sums) in F::finish(sums).into_iter().enumerate() {
                 for (pixel, sum) in sums.into_iter().enumerate() {
                     sum.store(self.sums.add((i * PIXELS + pixel) * lanes));
                 }

@@ -8,10 +8,6 @@ use crate::engine::Isa;
 /// How a value of a map is kept in memory: `f32`, or `u16` for the bits of a bf16 (the upper half of an `f32`), for which
 /// tract has no type.
 pub(crate) trait Element: Datum + Copy + Default {
-    /// Neighbouring input channels that one instruction multiplies with their weights and adds up: the length of what is
-    /// called a VNNI block elsewhere.
-    const GROUP: usize;
-
     /// The nearest value that can be kept, the even one of two.
     fn from_f32(value: f32) -> Self;
 
@@ -28,8 +24,6 @@ pub(crate) trait Element: Datum + Copy + Default {
 }
 
 impl Element for f32 {
-    const GROUP: usize = 1;
-
     #[inline]
     fn from_f32(value: f32) -> Self {
         value
@@ -47,8 +41,6 @@ impl Element for f32 {
 }
 
 impl Element for u16 {
-    const GROUP: usize = 2;
-
     #[inline]
     fn from_f32(value: f32) -> Self {
         if value.is_nan() {

@@ -2,7 +2,7 @@
 
 use super::Kernel;
 use super::format::Format;
-use super::lanes::{Lanes, silu};
+use super::lanes::{Lanes, exp, silu};
 use crate::engine::{Element, Isa};
 
 /// What follows a convolution.
@@ -23,6 +23,8 @@ pub(crate) enum Activation {
     LeakyRelu(f32),
     /// `x * clip(x / 6 + 1 / 2, 0, 1)`.
     HardSwish,
+    /// `x * tanh(ln(1 + e^x))`.
+    Mish,
 }
 
 // Its numbers are numbers: no exporter has another bound or slope.
@@ -43,6 +45,12 @@ impl Activation {
                 Self::HardSwish => {
                     let part = value.mul_add(L::splat(1.0 / 6.0), L::splat(0.5));
                     value.mul(part.max(L::splat(0.0)).min(L::splat(1.0)))
+                }
+                Self::Mish => {
+                    // With p = e^x (e^x + 2) it is x p / (p + 2), which is x from 20 on.
+                    let power = exp(value.min(L::splat(20.0)));
+                    let p = power.mul(power.add(L::splat(2.0)));
+                    value.mul(p).mul(p.add(L::splat(2.0)).reciprocal())
                 }
             }
         }

@@ -2,6 +2,9 @@
 
 use std::marker::PhantomData;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -9,31 +12,128 @@ use std::arch::x86_64::*;
 use super::lanes::Avx512;
 use super::lanes::{Array, Lanes};
 use super::{Element, Kernel};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::{Bf16Neon, F32Neon};
 
 /// What values are in memory, and how they get into [`Lanes`] and are multiplied.
 ///
 /// # Safety
 /// As [`Lanes`]; pointers are to so many readable or writable elements as each function says, of any alignment.
-pub(crate) trait Format {
+pub(crate) trait Format: Sized {
     /// What is computed with.
     type Lanes: Lanes;
     /// What is kept in memory.
     type Element: Element;
-    /// [`Element::GROUP`] values for each lane.
-    type Group: Copy;
+    /// Neighbouring input channels that one instruction multiplies with their weights and adds up, as [`Isa::group`] says: the
+    /// length of what is called a VNNI block elsewhere.
+    ///
+    /// [`Isa::group`]: crate::engine::Isa::group
+    const GROUP: usize;
+    /// [`Lanes::PIXELS`].
+    const PIXELS: usize = Self::Lanes::PIXELS;
 
     /// `N` elements.
     unsafe fn load(from: *const Self::Element) -> Self::Lanes;
     /// `N` elements.
     unsafe fn store(value: Self::Lanes, to: *mut Self::Element);
+    /// Run a part of a kernel in a function of its own, compiled for the same instruction set.
+    unsafe fn apart<K: Kernel<Self::Element>>(kernel: K);
+
+    /// Sums that start with these, for every row; only [`accumulate`](Self::accumulate) and [`finish`](Self::finish) know their
+    /// order.
+    #[inline(always)]
+    unsafe fn start<const PAIR: usize, const ROWS: usize>(first: [Self::Lanes; PAIR]) -> Sums<Self, PAIR, ROWS> {
+        first.map(|first| [first; ROWS])
+    }
+
+    /// To the sum of each row and each of its columns add the sum of their products. Rows hold `GROUP` elements for each of
+    /// their groups, columns `N * GROUP`, those of one lane beside each other.
+    unsafe fn accumulate<const PAIR: usize, const ROWS: usize>(
+        sums: &mut Sums<Self, PAIR, ROWS>,
+        rows: Rows<Self::Element>,
+        columns: Columns<Self::Element, PAIR>,
+    );
+
+    /// The sums in order.
+    #[inline(always)]
+    unsafe fn finish<const PAIR: usize, const ROWS: usize>(
+        sums: Sums<Self, PAIR, ROWS>,
+    ) -> [[Self::Lanes; ROWS]; PAIR] {
+        sums
+    }
+}
+
+/// A register of sums for each row and block of columns.
+pub(crate) type Sums<F, const PAIR: usize, const ROWS: usize> = [[<F as Format>::Lanes; ROWS]; PAIR];
+
+/// Rows of a product, pixels for example, so many elements apart, each of so many groups.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<E> {
+    pub(crate) first: *const E,
+    pub(crate) step: usize,
+    pub(crate) groups: usize,
+}
+
+/// Blocks of columns of a product, output channels for example: a register's for each group, so many elements apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<E, const PAIR: usize> {
+    pub(crate) first: [*const E; PAIR],
+    pub(crate) step: usize,
+}
+
+/// A format whose instructions multiply a group of one row, in every lane, with a group of columns.
+///
+/// # Safety
+/// As [`Format`].
+trait Dot: Format {
+    /// `GROUP` values for each lane.
+    type Group: Copy;
+
     /// The `GROUP` elements at `from`, for every lane.
     unsafe fn splat_group(from: *const Self::Element) -> Self::Group;
     /// `N * GROUP` elements, those of one lane beside each other.
     unsafe fn load_group(from: *const Self::Element) -> Self::Group;
-    /// Run a part of a kernel in a function of its own, compiled for the same instruction set.
-    unsafe fn apart<K: Kernel<Self::Element>>(kernel: K);
     /// For each lane the sum of the products of its group, and `sum`.
     unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Self::Lanes) -> Self::Lanes;
+}
+
+/// [`Format::accumulate`], from a group on.
+///
+/// # Safety
+/// As [`Format::accumulate`].
+#[inline(always)]
+unsafe fn accumulate_groups<F: Dot, const PAIR: usize, const ROWS: usize>(
+    first: usize,
+    sums: &mut Sums<F, PAIR, ROWS>,
+    rows: Rows<F::Element>,
+    columns: Columns<F::Element, PAIR>,
+) {
+    for group in first..rows.groups {
+        // SAFETY: the caller vouches for the sizes.
+        unsafe {
+            let factors = columns.first.map(|first| F::load_group(first.add(group * columns.step)));
+            for row in 0..ROWS {
+                let value = F::splat_group(rows.first.add(row * rows.step + group * F::GROUP));
+                for i in 0..PAIR {
+                    sums[i][row] = F::dot(value, factors[i], sums[i][row]);
+                }
+            }
+        }
+    }
+}
+
+/// [`Format::accumulate`] of a [`Dot`].
+macro_rules! accumulate_by_dot {
+    () => {
+        #[inline(always)]
+        unsafe fn accumulate<const PAIR: usize, const ROWS: usize>(
+            sums: &mut Sums<Self, PAIR, ROWS>,
+            rows: Rows<Self::Element>,
+            columns: Columns<Self::Element, PAIR>,
+        ) {
+            unsafe { accumulate_groups::<Self, PAIR, ROWS>(0, sums, rows, columns) }
+        }
+    };
 }
 
 /// `f32` as they are.
@@ -42,7 +142,7 @@ pub(crate) struct F32<L>(PhantomData<L>);
 impl<L: Lanes> Format for F32<L> {
     type Lanes = L;
     type Element = f32;
-    type Group = L;
+    const GROUP: usize = 1;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> L {
@@ -53,16 +153,22 @@ impl<L: Lanes> Format for F32<L> {
         unsafe { value.store(to) }
     }
     #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { L::apart::<Self, K>(kernel) }
+    }
+    accumulate_by_dot!();
+}
+
+impl<L: Lanes> Dot for F32<L> {
+    type Group = L;
+
+    #[inline(always)]
     unsafe fn splat_group(from: *const f32) -> L {
         unsafe { L::splat(*from) }
     }
     #[inline(always)]
     unsafe fn load_group(from: *const f32) -> L {
         unsafe { L::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
-        unsafe { L::apart::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn dot(values: L, factors: L, sum: L) -> L {
@@ -80,7 +186,7 @@ pub(crate) struct Bf16Avx512;
 impl Format for Bf16Avx512 {
     type Lanes = Avx512;
     type Element = u16;
-    type Group = __m512bh;
+    const GROUP: usize = 2;
 
     #[inline(always)]
     unsafe fn load(from: *const u16) -> Avx512 {
@@ -94,16 +200,24 @@ impl Format for Bf16Avx512 {
         unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value.0))) }
     }
     #[inline(always)]
+    unsafe fn apart<K: Kernel<u16>>(kernel: K) {
+        unsafe { super::avx512_bf16::<Self, K>(kernel) }
+    }
+    accumulate_by_dot!();
+}
+
+#[cfg(target_arch = "x86_64")]
+// SAFETY (of every block): as above.
+impl Dot for Bf16Avx512 {
+    type Group = __m512bh;
+
+    #[inline(always)]
     unsafe fn splat_group(from: *const u16) -> __m512bh {
         unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
     }
     #[inline(always)]
     unsafe fn load_group(from: *const u16) -> __m512bh {
         unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast())) }
-    }
-    #[inline(always)]
-    unsafe fn apart<K: Kernel<u16>>(kernel: K) {
-        unsafe { super::avx512_bf16::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn dot(values: __m512bh, factors: __m512bh, sum: Avx512) -> Avx512 {
@@ -121,7 +235,7 @@ const COUNT: usize = 16;
 impl Format for Bf16Portable {
     type Lanes = Array<COUNT>;
     type Element = u16;
-    type Group = [[u16; 2]; COUNT];
+    const GROUP: usize = 2;
 
     #[inline(always)]
     unsafe fn load(from: *const u16) -> Array<COUNT> {
@@ -132,16 +246,23 @@ impl Format for Bf16Portable {
         unsafe { to.cast::<[u16; COUNT]>().write(value.0.map(Element::from_f32)) }
     }
     #[inline(always)]
+    unsafe fn apart<K: Kernel<u16>>(kernel: K) {
+        unsafe { super::portable::<Self, K>(kernel) }
+    }
+    accumulate_by_dot!();
+}
+
+// SAFETY (of every block): as above.
+impl Dot for Bf16Portable {
+    type Group = [[u16; 2]; COUNT];
+
+    #[inline(always)]
     unsafe fn splat_group(from: *const u16) -> Self::Group {
         unsafe { [from.cast::<[u16; 2]>().read(); COUNT] }
     }
     #[inline(always)]
     unsafe fn load_group(from: *const u16) -> Self::Group {
         unsafe { from.cast::<Self::Group>().read() }
-    }
-    #[inline(always)]
-    unsafe fn apart<K: Kernel<u16>>(kernel: K) {
-        unsafe { super::portable::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Array<COUNT>) -> Array<COUNT> {

@@ -20,6 +20,8 @@ use super::Isa;
 pub(crate) use element::Element;
 #[cfg(target_arch = "x86_64")]
 use format::Bf16Avx512;
+#[cfg(target_arch = "aarch64")]
+use format::{Bf16Neon, F32Neon};
 use format::{Bf16Portable, F32, Format};
 use lanes::Array;
 #[cfg(target_arch = "x86_64")]
@@ -48,6 +50,9 @@ unsafe fn on_f32<K: Kernel<f32>>(isa: Isa, kernel: K) {
             Isa::Avx512 => avx512::<F32<Avx512>, K>(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::<F32<Avx2>, K>(kernel),
+            // Every aarch64 processor has NEON, so everything is compiled for it.
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => portable::<F32Neon, K>(kernel),
             Isa::Portable => portable::<F32<Array<8>>, K>(kernel),
             Isa::PortableWide => portable::<F32<Array<16>>, K>(kernel),
             _ => panic!("{isa:?} does not compute in f32"),
@@ -66,6 +71,8 @@ unsafe fn on_bf16<K: Kernel<u16>>(isa: Isa, kernel: K) {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => avx512_bf16::<Bf16Avx512, K>(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonBf16 => neon_bf16::<Bf16Neon, K>(kernel),
             Isa::PortableBf16 => portable::<Bf16Portable, K>(kernel),
             _ => panic!("{isa:?} does not compute in bf16"),
         }
@@ -106,5 +113,14 @@ unsafe fn avx512<F: Format, K: Kernel<F::Element>>(kernel: K) {
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline(never)]
 unsafe fn avx512_bf16<F: Format, K: Kernel<F::Element>>(kernel: K) {
+    unsafe { kernel.run::<F>() }
+}
+
+/// # Safety
+/// As [`Kernel::run`], and the processor has the bf16 extension.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "bf16")]
+#[inline(never)]
+unsafe fn neon_bf16<F: Format, K: Kernel<F::Element>>(kernel: K) {
     unsafe { kernel.run::<F>() }
 }

@@ -59,17 +59,18 @@ impl Convolve {
     /// `[output channels, input channels, kernel height, kernel width]` in the order that the kernel reads. `lanes_of`
     /// tells for each plane and each of its lanes which input channel is there, if any.
     pub(in crate::engine) fn pack<E: Element>(
-        lanes: usize,
+        isa: Isa,
         window: &Window,
         weights: &[f32],
         [outputs, inputs]: [usize; 2],
         lanes_of: &[Vec<Option<usize>>],
     ) -> Vec<E> {
+        let (lanes, group_length) = (isa.lanes(), isa.group());
         let blocks = outputs.div_ceil(lanes);
         let plane_lanes = lanes_of.first().map_or(0, Vec::len);
-        let rounds = Rounds::of::<E>(window, plane_lanes);
+        let rounds = Rounds::of(isa, window, plane_lanes);
         let [rows, columns] = window.kernel;
-        let row_weights = rounds.weights::<E>() * lanes;
+        let row_weights = rounds.weights() * lanes;
         let mut packed = vec![E::default(); blocks * lanes_of.len() * rows * row_weights];
         let (mut first, mut at) = (0, 0);
         while first < blocks {
@@ -78,21 +79,21 @@ impl Convolve {
             for plane in lanes_of {
                 for row in 0..rows {
                     for (round, group) in (0..rounds.count).flat_map(|r| (0..rounds.groups).map(move |g| (r, g))) {
-                        for i in 0..E::GROUP {
+                        for i in 0..group_length {
                             // A group is neighbouring taps of one channel, or neighbouring channels at one tap.
                             let (lane, column) = if plane_lanes == 1 {
                                 (0, round * rounds.taps + i)
                             } else {
-                                (group * E::GROUP + i, round)
+                                (group * group_length + i, round)
                             };
                             let is_tap = column < columns && (plane_lanes > 1 || i < rounds.taps);
                             let Some(input) = plane[lane].filter(|_| is_tap) else { continue };
                             for (slot, output) in pair_outputs.clone().enumerate() {
                                 let weight = weights[((output * inputs + input) * rows + row) * columns + column];
-                                packed[at + slot * E::GROUP + i] = E::from_f32(weight);
+                                packed[at + slot * group_length + i] = E::from_f32(weight);
                             }
                         }
-                        at += pair * lanes * E::GROUP;
+                        at += pair * lanes * group_length;
                     }
                 }
             }
@@ -103,14 +104,14 @@ impl Convolve {
 
     /// [`pack`](Self::pack) for [`convolve_winograd`].
     pub(in crate::engine) fn pack_winograd(
-        lanes: usize,
+        isa: Isa,
         weights: &[f32],
         shape: [usize; 2],
         lanes_of: &[Vec<Option<usize>>],
     ) -> Vec<f32> {
         let mut packed = Vec::new();
         for place in winograd::transform_weights(weights) {
-            let place = Self::pack::<f32>(lanes, &winograd::POINT, &place, shape, lanes_of);
+            let place = Self::pack::<f32>(isa.in_f32(), &winograd::POINT, &place, shape, lanes_of);
             packed.reserve_exact(winograd::PLACES * place.len() - packed.len());
             packed.extend(place);
         }
