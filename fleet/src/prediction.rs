@@ -84,7 +84,7 @@ pub struct Prediction {
     pub failure: Option<String>,
     /// Why it failed, unless an older version recorded it.
     #[serde(default, rename = "failure_reason", skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<FailureReason>,
+    pub reason: Option<FailureReason>,
     /// Seconds since the epoch: when the user was told.
     #[serde(default)]
     pub delivered_at: Option<i64>,
