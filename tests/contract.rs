@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use local::{Options, Stack};
+use local::{LocalFleet, Options};
 use metric_streamer::PublishedMetric;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,7 @@ fn fields_of(line: &Value) -> Value {
 /// The lines that metric filters take numbers from, as the services log them when a photo is answered.
 async fn lines() -> anyhow::Result<Value> {
     let executable = env!("CARGO_BIN_EXE_local").into();
-    let stack = Stack::start(Options { executable, ..Options::here("stand-in")? }, |_| ()).await?;
+    let stack = LocalFleet::start(Options { executable, ..Options::here("stand-in")? }, |_| ()).await?;
     stack.telegram.user("Ada").post_photo(PHOTO.to_vec(), None);
     let finished = stack.workers[0].0.logged(|line| line.event() == fleet::event::JOB_FINISHED.name).await?;
     stack.stop().await;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use image::{GenericImageView, Rgb, RgbImage};
-use local::{Options, Stack};
+use local::{LocalFleet, Options};
 use polybot::command::{self, Command, TABLE};
 use polybot::reply;
 use telegram_sandbox::{ChatMessage, EventKind, Fault, Post, RateLimits, User};
@@ -19,12 +19,12 @@ fn plain(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
 }
 
 /// The bot without workers: for all that it does by itself.
-async fn bots(polybots: usize) -> Stack {
+async fn bots(polybots: usize) -> LocalFleet {
     stack(Options { polybots, workers: 0, ..options() }).await
 }
 
 /// What the user gets for a photo with this caption.
-async fn asked(stack: &Stack, user: &User, caption: &str) -> ChatMessage {
+async fn asked(stack: &LocalFleet, user: &User, caption: &str) -> ChatMessage {
     let message_id = user.post_photo(photo("chelsea.png"), Some(caption));
     answer(stack, user, message_id).await
 }
@@ -295,7 +295,7 @@ async fn load_tests_are_for_those_who_know_the_secret() {
         "from": {"id": ada.id(), "is_bot": false, "first_name": "Ada"},
     });
     let http = reqwest::Client::new();
-    let post = async |stack: &Stack, secret: &str, body: String| {
+    let post = async |stack: &LocalFleet, secret: &str, body: String| {
         let url = format!("http://{}/loadTest", stack.polybots[0].1);
         http.post(url).bearer_auth(secret).body(body).send().await.expect("an answer").status().as_u16()
     };

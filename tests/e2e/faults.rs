@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use embedded_aws::{Action, Fault, Service};
 use fleet::PredictionStore;
-use local::{Options, Stack};
+use local::{LocalFleet, Options};
 use polybot::reply;
 use tokio::process::Command;
 
-use self::audit::{Flood, PHOTOS};
+use self::audit::{Burst, PHOTOS};
 use crate::support::{self, PATIENCE, stack};
 
 /// Short times, so that what waits for them in production is soon seen here.
@@ -34,7 +34,7 @@ fn options(polybots: usize, workers: usize) -> Options {
 }
 
 /// Start the fleet, with a queue that hides messages as briefly as its workers think.
-async fn fleet(options: Options) -> Stack {
+async fn fleet(options: Options) -> LocalFleet {
     let stack = stack(options).await;
     aws_sdk_sqs::Client::new(&stack.config)
         .set_queue_attributes()
@@ -47,19 +47,19 @@ async fn fleet(options: Options) -> Stack {
 }
 
 /// Kill a worker as a machine dies, and start another in its place.
-async fn replace_worker(stack: &mut Stack, place: usize) {
+async fn replace_worker(stack: &mut LocalFleet, place: usize) {
     let (mut worker, _) = stack.workers.remove(place);
     worker.kill().await.expect("killed");
     stack.add_worker().await.expect("another worker starts");
 }
 
-async fn replace_polybot(stack: &mut Stack, place: usize) {
+async fn replace_polybot(stack: &mut LocalFleet, place: usize) {
     stack.polybots[place].0.kill().await.expect("killed");
     stack.restart_polybot(place).await.expect("it starts again");
 }
 
 /// `polybot redrive`, to be run.
-fn redriving(stack: &Stack) -> Command {
+fn redriving(stack: &LocalFleet) -> Command {
     let mut command = Command::new(&stack.options().executable);
     command
         .args(["service", "polybot", "redrive"])
@@ -72,7 +72,7 @@ fn redriving(stack: &Stack) -> Command {
 }
 
 /// What `polybot redrive` says.
-async fn redrive(stack: &Stack, more: &[&str]) -> String {
+async fn redrive(stack: &LocalFleet, more: &[&str]) -> String {
     let output = redriving(stack).args(more).output().await.expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -81,7 +81,7 @@ async fn redrive(stack: &Stack, more: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_are_killed_every_few_hundred_milliseconds() {
     let mut stack = fleet(options(1, 2)).await;
-    let flood = Flood::post(&stack, PHOTOS);
+    let flood = Burst::post(&stack, PHOTOS);
     let mut kills = 0;
     // The time between two kills is what this is about; it is no wait for anything.
     let mut ticks = tokio::time::interval(Duration::from_millis(300));
@@ -100,7 +100,7 @@ async fn workers_are_killed_every_few_hundred_milliseconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn polybot_is_killed_while_it_delivers() {
     let mut stack = fleet(options(1, 2)).await;
-    let flood = Flood::post(&stack, PHOTOS);
+    let flood = Burst::post(&stack, PHOTOS);
     for answered in [5, 20, 40] {
         flood.wait_for(&stack, answered).await;
         replace_polybot(&mut stack, 0).await;
@@ -120,7 +120,7 @@ async fn everything_at_once_with_two_polybots_and_two_workers() {
     faults.add(Fault::internal_error(Service::S3).probability(0.1));
     faults.add(Fault::new(Action::DropAfter).on(Service::Sqs).operation("DeleteMessage").probability(0.1));
     faults.add(Fault::new(Action::Delay(Duration::from_millis(200))).on(Service::Sqs).probability(0.1));
-    let flood = Flood::post(&stack, PHOTOS);
+    let flood = Burst::post(&stack, PHOTOS);
     for (number, answered) in [3, 10, 20, 30, 45, 60].into_iter().enumerate() {
         flood.wait_for(&stack, answered).await;
         replace_worker(&mut stack, 0).await;
@@ -138,7 +138,7 @@ async fn a_redrive_that_is_killed_in_the_middle_loses_nothing() {
     options.settings.extend([("RETRY_WAIT".into(), "0".into()), ("STALE_AFTER".into(), "10".into())]);
     let stack = fleet(options).await;
     let broken = stack.aws.faults().add(Fault::internal_error(Service::S3).operation("GetObject"));
-    let flood = Flood::post(&stack, FEW);
+    let flood = Burst::post(&stack, FEW);
     let audit = flood.audit(&stack, "a redrive is killed").await;
     assert_eq!((audit.told_failed, audit.repeated), (FEW, 0));
     for reply in flood.answers(&stack) {

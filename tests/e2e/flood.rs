@@ -9,7 +9,7 @@ use flood::{
     Door, FleetStores, Flood, LoadTestDoor, Phase, Photo, Plan, Progress, QueueDoor, Report, Shape, Spacing,
     TelegramFiles,
 };
-use local::{Options, Stack};
+use local::{LocalFleet, Options};
 
 use crate::support::{EXECUTABLE, PATIENCE, stack, stand_in};
 
@@ -22,12 +22,12 @@ fn options(workers: usize) -> Options {
     Options { workers, settings, ..stand_in() }
 }
 
-fn fleet(stack: &Stack) -> FleetStores {
+fn fleet(stack: &LocalFleet) -> FleetStores {
     let resources = &stack.resources;
     FleetStores::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table).group(&resources.group)
 }
 
-fn load_test(stack: &Stack, secret: &str) -> Door {
+fn load_test(stack: &LocalFleet, secret: &str) -> Door {
     Door::LoadTest(LoadTestDoor {
         fleet: fleet(stack),
         url: format!("http://{}/loadTest", stack.polybots[0].1).parse().expect("an address"),
@@ -209,7 +209,7 @@ async fn stopped_it_waits_for_answers_and_stopped_twice_it_does_not() {
 }
 
 /// The program, flooding this fleet by the settings that the services have.
-fn program(stack: &Stack, args: &[&str]) -> Command {
+fn program(stack: &LocalFleet, args: &[&str]) -> Command {
     let resources = &stack.resources;
     let mut program = Command::new(EXECUTABLE);
     program

@@ -1,25 +1,25 @@
 //! `/forget` while a worker has the photo: nothing of it comes back.
 
 use embedded_aws::Service;
-use local::{Options, Stack};
+use local::{LocalFleet, Options};
 use telegram_sandbox::User;
 
 use crate::support::{answer, photo, stack, stand_in};
 
 /// What is in the bucket.
-async fn stored(stack: &Stack) -> Vec<String> {
+async fn stored(stack: &LocalFleet) -> Vec<String> {
     let s3 = aws_sdk_s3::Client::new(&stack.config);
     let listed = s3.list_objects_v2().bucket(&stack.resources.bucket).send().await.expect("a list");
     listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
 }
 
-async fn forget(stack: &Stack, user: &User) -> String {
+async fn forget(stack: &LocalFleet, user: &User) -> String {
     let asked = user.post_text("/forget");
     answer(stack, user, asked).await.words().to_owned()
 }
 
 /// The table's records that have something of a person in them.
-async fn records(stack: &Stack) -> usize {
+async fn records(stack: &LocalFleet) -> usize {
     let dynamodb = aws_sdk_dynamodb::Client::new(&stack.config);
     let scan = dynamodb.scan().table_name(&stack.resources.table).filter_expression("attribute_exists(asker)");
     scan.send().await.expect("a scan").items().len()

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fantoccini::Locator;
 use local::page::{self, Page};
-use local::{Options, Scaling, ScalingPolicy, Stack, TimeScale};
+use local::{LocalFleet, Options, Scaling, ScalingPolicy, TimeScale};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -22,7 +22,7 @@ use crate::support::{self, EXECUTABLE, PATIENCE};
 
 /// A fleet with its page.
 struct Shown {
-    stack: Stack,
+    stack: LocalFleet,
     address: SocketAddr,
     stop: CancellationToken,
     server: JoinHandle<anyhow::Result<()>>,
@@ -35,7 +35,7 @@ impl Shown {
         Self::serve(stack, page).await
     }
 
-    async fn serve(stack: Stack, page: Page) -> Self {
+    async fn serve(stack: LocalFleet, page: Page) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();

@@ -7,7 +7,7 @@ use embedded_aws::{Group, Service};
 use fleet::work::Work;
 use fleet::{JobQueue, WorkStore};
 use local::scaling::{BACKLOG_POLICY, DEMAND_POLICY};
-use local::{Child, Options, Scaling, ScalingPolicy, Stack, TimeScale};
+use local::{Child, LocalFleet, Options, Scaling, ScalingPolicy, TimeScale};
 use telegram_sandbox::User;
 
 use crate::support::{self, PATIENCE, photo};
@@ -26,13 +26,13 @@ fn scaling() -> Scaling {
     }
 }
 
-async fn stack(scaling: Scaling) -> Stack {
+async fn stack(scaling: Scaling) -> LocalFleet {
     let options = Options { model: MODEL.into(), scaling: Some(scaling), ..support::stand_in() };
     support::stack(options).await
 }
 
 /// So many people send a photo each: the bot may answer each of them only once a second.
-fn crowd(stack: &Stack, people: usize) -> Vec<(User, i32)> {
+fn crowd(stack: &LocalFleet, people: usize) -> Vec<(User, i32)> {
     let photo = photo("chelsea.png");
     let send = |number: usize| {
         let user = stack.telegram.user(&format!("Person {number}"));
@@ -42,14 +42,14 @@ fn crowd(stack: &Stack, people: usize) -> Vec<(User, i32)> {
     (0..people).map(send).collect()
 }
 
-async fn all_answered(stack: &Stack, sent: &[(User, i32)]) {
+async fn all_answered(stack: &LocalFleet, sent: &[(User, i32)]) {
     for (user, message_id) in sent {
         let answer = support::answer(stack, user, *message_id).await;
         assert!(answer.photo().is_some(), "{}: {}", user.chat_id(), answer.words());
     }
 }
 
-async fn group(stack: &Stack, what: &str, wished: impl Fn(&Group) -> bool) -> Group {
+async fn group(stack: &LocalFleet, what: &str, wished: impl Fn(&Group) -> bool) -> Group {
     let waiting = stack.aws.auto_scaling().wait_for(&stack.resources.group, wished);
     let Ok(group) = tokio::time::timeout(PATIENCE, waiting).await else {
         panic!("never {what}: {:#?}", stack.aws.auto_scaling().group(&stack.resources.group));
@@ -62,7 +62,7 @@ fn at_rest(group: &Group, size: usize) -> bool {
 }
 
 /// Why the group did what it did, the newest first.
-async fn causes(stack: &Stack) -> Vec<String> {
+async fn causes(stack: &LocalFleet) -> Vec<String> {
     let client = aws_sdk_autoscaling::Client::new(&stack.config);
     let described = client.describe_scaling_activities().auto_scaling_group_name(&stack.resources.group).send().await;
     let described = described.expect("activities");
@@ -72,7 +72,7 @@ async fn causes(stack: &Stack) -> Vec<String> {
     described.activities().iter().map(told).collect()
 }
 
-async fn alarm_states(stack: &Stack) -> Vec<(String, StateValue)> {
+async fn alarm_states(stack: &LocalFleet) -> Vec<(String, StateValue)> {
     let client = aws_sdk_cloudwatch::Client::new(&stack.config);
     let described = client.describe_alarms().alarm_name_prefix("TargetTracking-").send().await.expect("alarms");
     let state = |alarm: &aws_sdk_cloudwatch::types::MetricAlarm| {
@@ -82,7 +82,7 @@ async fn alarm_states(stack: &Stack) -> Vec<(String, StateValue)> {
 }
 
 /// Wait until the policy has looked at the metric so many times more.
-async fn evaluations(stack: &Stack, more: u64) {
+async fn evaluations(stack: &LocalFleet, more: u64) {
     let calls = stack.aws.calls();
     let looks = calls.count(Service::CloudWatch, "GetMetricData") + more;
     let looked = calls.at_least(Service::CloudWatch, "GetMetricData", looks);
@@ -291,7 +291,7 @@ async fn a_worker_that_does_not_stop_in_time_is_killed() {
 #[tokio::test]
 async fn a_worker_that_does_not_start_is_told() {
     let options = Options { model: "nowhere.onnx".into(), scaling: Some(scaling()), ..support::stand_in() };
-    let error = Stack::start(options, |step| eprintln!("{step}")).await.expect_err("no such model");
+    let error = LocalFleet::start(options, |step| eprintln!("{step}")).await.expect_err("no such model");
     let said = format!("{error:#}");
     assert!(said.contains("did not start") && said.contains("nowhere.onnx"), "{said}");
 }

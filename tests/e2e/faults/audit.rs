@@ -6,7 +6,7 @@ use std::io::Write;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fleet::predictions::UNDELIVERED_INDEX;
 use fleet::{JobQueue, Status};
-use local::Stack;
+use local::LocalFleet;
 use polybot::reply;
 use telegram_sandbox::ChatMessage;
 
@@ -16,7 +16,7 @@ use crate::support::{PATIENCE, photo};
 pub(crate) const PHOTOS: usize = 100;
 
 /// What was sent: each photo by somebody else, as Telegram's limits are for each chat.
-pub(crate) struct Flood {
+pub(crate) struct Burst {
     /// Chat and message of each.
     posted: Vec<(i64, i32)>,
 }
@@ -31,9 +31,9 @@ pub(crate) struct Audit {
     pub(crate) told_failed: usize,
 }
 
-impl Flood {
+impl Burst {
     /// Send this many photos at once.
-    pub(crate) fn post(stack: &Stack, photos: usize) -> Self {
+    pub(crate) fn post(stack: &LocalFleet, photos: usize) -> Self {
         let bytes = photo("chelsea.png");
         let post = |number| {
             let user = stack.telegram.user(&format!("user{number}"));
@@ -43,7 +43,7 @@ impl Flood {
     }
 
     /// The answers so far, without those that say to wait.
-    pub(crate) fn answers(&self, stack: &Stack) -> Vec<ChatMessage> {
+    pub(crate) fn answers(&self, stack: &LocalFleet) -> Vec<ChatMessage> {
         let events = stack.telegram.events();
         let sent = events.iter().filter_map(|event| event.sent());
         sent.filter(|message| self.is_answer(message)).cloned().collect()
@@ -55,11 +55,11 @@ impl Flood {
     }
 
     /// How many of the photos have an answer.
-    pub(crate) fn answered(&self, stack: &Stack) -> usize {
+    pub(crate) fn answered(&self, stack: &LocalFleet) -> usize {
         self.answers_by_photo(stack).len()
     }
 
-    fn answers_by_photo(&self, stack: &Stack) -> HashMap<i64, Vec<ChatMessage>> {
+    fn answers_by_photo(&self, stack: &LocalFleet) -> HashMap<i64, Vec<ChatMessage>> {
         let mut by_photo: HashMap<i64, Vec<ChatMessage>> = HashMap::new();
         for answer in self.answers(stack) {
             by_photo.entry(answer.chat_id).or_default().push(answer);
@@ -68,16 +68,16 @@ impl Flood {
     }
 
     /// Wait until this many photos have an answer.
-    pub(crate) async fn wait_for(&self, stack: &Stack, answered: usize) {
+    pub(crate) async fn wait_for(&self, stack: &LocalFleet, answered: usize) {
         self.wait_until(stack, answered, |_| true).await;
     }
 
     /// Wait until this many photos have an answer that is a photo.
-    pub(crate) async fn wait_for_photos(&self, stack: &Stack, answered: usize) {
+    pub(crate) async fn wait_for_photos(&self, stack: &LocalFleet, answered: usize) {
         self.wait_until(stack, answered, |message| !is_failure(message)).await;
     }
 
-    async fn wait_until(&self, stack: &Stack, answered: usize, wanted: impl Fn(&ChatMessage) -> bool) {
+    async fn wait_until(&self, stack: &LocalFleet, answered: usize, wanted: impl Fn(&ChatMessage) -> bool) {
         let mut seen = std::collections::HashSet::new();
         let enough = |event: &telegram_sandbox::Event| {
             if let Some(message) = event.sent().filter(|message| self.is_answer(message) && wanted(message)) {
@@ -96,7 +96,7 @@ impl Flood {
     }
 
     /// Wait for the last answer, and until nothing is left that could answer again; then count, and print the line.
-    pub(crate) async fn audit(&self, stack: &Stack, scenario: &str) -> Audit {
+    pub(crate) async fn audit(&self, stack: &LocalFleet, scenario: &str) -> Audit {
         self.wait_for(stack, self.posted.len()).await;
         nothing_left(stack).await;
         let by_photo = self.answers_by_photo(stack);
@@ -125,7 +125,7 @@ fn is_failure(message: &ChatMessage) -> bool {
 }
 
 /// Wait until the queues and the index of what nobody was told are empty: state that no event tells.
-async fn nothing_left(stack: &Stack) {
+async fn nothing_left(stack: &LocalFleet) {
     let sqs = aws_sdk_sqs::Client::new(&stack.config);
     let jobs = JobQueue::new(sqs.clone(), &stack.resources.queue_url);
     let dead = JobQueue::new(sqs, &stack.resources.dead_letter_queue_url);
@@ -163,7 +163,7 @@ async fn undelivered(records: &aws_sdk_dynamodb::Client, table: &str) -> Option<
 }
 
 /// What the services complained of last.
-fn troubles(stack: &Stack) -> String {
+fn troubles(stack: &LocalFleet) -> String {
     let mut lines = Vec::new();
     for (child, _) in stack.children() {
         let log = child.log();

@@ -5,7 +5,7 @@ pub(crate) mod browser;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use local::{Options, Stack};
+use local::{LocalFleet, Options};
 use polybot::reply;
 use telegram_sandbox::{ChatMessage, User};
 
@@ -37,12 +37,12 @@ pub(crate) fn stand_in() -> Options {
 }
 
 /// Start the fleet.
-pub(crate) async fn stack(options: Options) -> Stack {
-    Stack::start(options, |step| eprintln!("{step}")).await.expect("the fleet starts")
+pub(crate) async fn stack(options: Options) -> LocalFleet {
+    LocalFleet::start(options, |step| eprintln!("{step}")).await.expect("the fleet starts")
 }
 
 /// The answer to a user's message, past the one that says to wait.
-pub(crate) async fn answer(stack: &Stack, user: &User, message_id: i32) -> ChatMessage {
+pub(crate) async fn answer(stack: &LocalFleet, user: &User, message_id: i32) -> ChatMessage {
     let chat_id = user.chat_id();
     let is_answer = move |message: &ChatMessage| {
         message.chat_id == chat_id

@@ -10,7 +10,7 @@ use embedded_aws::Service;
 use fleet::Status;
 
 use crate::resources::prediction_of;
-use crate::{Options, Stack};
+use crate::{LocalFleet, Options};
 
 /// How long the record may lag behind the answer.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: DetectArgs) -> anyhow::Result<()> {
     // Here and not in the worker, so that its progress is seen and its time is not counted.
     let model = args.model.clone();
     tokio::task::spawn_blocking(move || models::locate(&model, &progress)).await??;
-    let stack = Stack::start(Options::here(&args.model)?, progress).await?;
+    let stack = LocalFleet::start(Options::here(&args.model)?, progress).await?;
     let outcome = tokio::select! {
         outcome = send(&stack, &args, bytes) => outcome,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
@@ -88,7 +88,7 @@ fn readable_photo(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn send(stack: &Stack, args: &DetectArgs, bytes: Vec<u8>) -> anyhow::Result<Answer> {
+async fn send(stack: &LocalFleet, args: &DetectArgs, bytes: Vec<u8>) -> anyhow::Result<Answer> {
     progress("sending the photo as a Telegram user");
     let user = stack.telegram.user("you");
     let message_id = user.post_photo(bytes, None);
@@ -126,7 +126,7 @@ async fn send(stack: &Stack, args: &DetectArgs, bytes: Vec<u8>) -> anyhow::Resul
 }
 
 /// How far the photo came, and what went wrong on the way.
-fn no_answer(stack: &Stack, args: &DetectArgs) -> String {
+fn no_answer(stack: &LocalFleet, args: &DetectArgs) -> String {
     let called = |service, operation| stack.aws.calls().count(service, operation) > 0;
     let step = if called(Service::S3, "GetObject") {
         "a worker took the photo, but there is no answer"

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::up::located;
 use crate::usage::Usage;
-use crate::{Options, Stack};
+use crate::{LocalFleet, Options};
 
 /// Not secret: it guards loopback for as long as this runs.
 const LOAD_TEST_SECRET: &str = "local-load-test-secret";
@@ -51,15 +51,15 @@ pub(crate) async fn run(args: FloodArgs) -> anyhow::Result<ExitCode> {
     Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn start(args: &FloodArgs) -> anyhow::Result<Stack> {
+async fn start(args: &FloodArgs) -> anyhow::Result<LocalFleet> {
     located(&args.model).await?;
     let load_test = [("LOAD_TEST", "true"), ("LOAD_TEST_SECRET", LOAD_TEST_SECRET)];
     let settings = load_test.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let options = Options { workers: args.workers, settings, ..Options::here(&args.model)? };
-    Stack::start(options, |step| eprintln!("{step}")).await
+    LocalFleet::start(options, |step| eprintln!("{step}")).await
 }
 
-fn door(stack: &Stack, args: &FloodArgs) -> anyhow::Result<Door> {
+fn door(stack: &LocalFleet, args: &FloodArgs) -> anyhow::Result<Door> {
     let resources = &stack.resources;
     let fleet = FleetStores::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table);
     let fleet = fleet.group(&resources.group);

@@ -11,7 +11,7 @@ use crate::page::{self, Page};
 use crate::scaling::{Launcher, LocalGroup, Scaling};
 use crate::scaling_args::ScalingArgs;
 use crate::shell::{self, EnvFile};
-use crate::{Options, RealTelegram, Stack};
+use crate::{LocalFleet, Options, RealTelegram};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct UpArgs {
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let data_dir = args.data_dir.clone();
     let options = Options { scaling: Some(scaling.clone()), telegram, data_dir, ..Options::here(&args.model)? };
     let mut stack = tokio::select! {
-        stack = Stack::start(options, |step| eprintln!("{step}")) => stack?,
+        stack = LocalFleet::start(options, |step| eprintln!("{step}")) => stack?,
         () = stopped.cancelled() => return Ok(()),
     };
     show(&stack);
@@ -106,7 +106,7 @@ pub(crate) async fn located(model: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(stack: &Stack) {
+fn show(stack: &LocalFleet) {
     println!("AWS              {}", stack.aws.endpoint());
     if stack.options().telegram.is_some() {
         println!("Telegram         the real one, by long polling");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Stack;
+use crate::LocalFleet;
 
 /// Clock ticks a second, in which Linux counts: fixed for programs, whatever the kernel's own clock is.
 const TICKS: f64 = 100.0;
@@ -18,7 +18,7 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// Until now.
-    pub(crate) fn of(stack: &Stack) -> Self {
+    pub(crate) fn of(stack: &LocalFleet) -> Self {
         let mut processes = vec![("AWS and the flood itself".to_owned(), cpu(std::process::id()))];
         for (child, _) in stack.children() {
             processes.push((child.name().to_owned(), child.id().map_or(0.0, cpu)));

@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::types::StateValue;
 use fleet::JobQueue;
 use fleet::queue::Depth;
 
-use crate::Stack;
+use crate::LocalFleet;
 use crate::scaling::LocalGroup;
 
 /// The clients of who looks.
@@ -35,7 +35,7 @@ pub(super) struct Look {
 }
 
 impl<'a> Observer<'a> {
-    pub(super) fn new(stack: &'a Stack, group: &'a LocalGroup) -> Self {
+    pub(super) fn new(stack: &'a LocalFleet, group: &'a LocalGroup) -> Self {
         Self {
             queue: JobQueue::new(aws_sdk_sqs::Client::new(&stack.config), &stack.resources.queue_url),
             cloud_watch: aws_sdk_cloudwatch::Client::new(&stack.config),

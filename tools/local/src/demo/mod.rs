@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use flood::{Door, FleetStores, Flood, Photo, Report};
 
 use crate::scaling::Scaling;
-use crate::{Options, Stack, up};
+use crate::{LocalFleet, Options, up};
 
 mod look;
 mod pace;
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let period = scaling.period_here();
     let options = Options { scaling: Some(scaling), ..Options::here(&args.model)? };
     let stack = tokio::select! {
-        stack = Stack::start(options, |step| eprintln!("{step}")) => stack?,
+        stack = LocalFleet::start(options, |step| eprintln!("{step}")) => stack?,
         () = stopped.cancelled() => bail!("interrupted"),
     };
     let mut timeline = Timeline::default();
@@ -96,7 +96,7 @@ impl Shown {
 }
 
 async fn show(
-    stack: &Stack,
+    stack: &LocalFleet,
     args: &DemoArgs,
     period: Duration,
     timeline: &mut Timeline,
@@ -170,14 +170,14 @@ async fn at_rest(observer: &Observer<'_>, timeline: &mut Timeline) -> anyhow::Re
     }
 }
 
-fn fleet(stack: &Stack) -> FleetStores {
+fn fleet(stack: &LocalFleet) -> FleetStores {
     let resources = &stack.resources;
     let fleet = FleetStores::new(&stack.config, &resources.bucket, &resources.queue_url, &resources.table);
     fleet.group(&resources.group)
 }
 
 /// Three photos through Telegram, each after the answer to the one before; how long each took.
-async fn person(stack: &Stack) -> anyhow::Result<Vec<Duration>> {
+async fn person(stack: &LocalFleet) -> anyhow::Result<Vec<Duration>> {
     let photos: Vec<Vec<u8>> = Photo::samples().iter().map(|photo| photo.bytes.to_vec()).collect();
     let user = stack.telegram.user(PERSON);
     let mut waits = Vec::new();

@@ -29,7 +29,7 @@ use telegram_sandbox::App;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Launcher, Resources, Stack};
+use crate::{Launcher, LocalFleet, Resources};
 use board::Board;
 use flooding::Flooding;
 use people::People;
@@ -50,7 +50,7 @@ pub struct Page {
 impl Page {
     /// The page of a running fleet.
     #[must_use]
-    pub fn of(stack: &Stack) -> Self {
+    pub fn of(stack: &LocalFleet) -> Self {
         Self {
             telegram: stack.options().telegram.is_none().then(|| stack.telegram.app()),
             config: stack.config.clone(),

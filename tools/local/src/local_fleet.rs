@@ -74,7 +74,7 @@ impl Options {
 
 /// The running fleet. Dropping it kills it.
 #[derive(Debug)]
-pub struct Stack {
+pub struct LocalFleet {
     /// AWS.
     pub aws: EmbeddedAws,
     /// Telegram.
@@ -94,7 +94,7 @@ pub struct Stack {
     options: Options,
 }
 
-impl Stack {
+impl LocalFleet {
     /// Start everything; `progress` is told each step in words.
     ///
     /// # Errors
