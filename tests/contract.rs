@@ -271,7 +271,8 @@ fn table(contract: &Value) -> anyhow::Result<String> {
             let others: Vec<_> = first.required_unless.iter().map(|name| format!("`{name}`")).collect();
             write!(meaning, "; or else {}", others.join(" or "))?;
         }
-        if !first.values.is_empty() && first.values != ["true", "false"] {
+        let are_said = first.values.iter().all(|value| first.help.contains(value.as_str()));
+        if !first.values.is_empty() && first.values != ["true", "false"] && !are_said {
             let values: Vec<_> = first.values.iter().map(|value| format!("`{value}`")).collect();
             write!(meaning, ": {}", values.join(", "))?;
         }

@@ -16,8 +16,8 @@ pub struct Network {
     /// little less exact; other processors compute in f32 all the same
     #[arg(long, env, default_value = "f32")]
     pub precision: Precision,
-    /// Give the network as much grey around a photo as it needs, not as makes it a square: faster for photos that are
-    /// no squares, with slightly other confidences
+    /// Pad a photo only to a multiple of the network's stride, not to a square: faster for photos that are not square, with
+    /// slightly different confidences
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
     pub rectangular: bool,
     /// What the model's output is, where the file does not tell: columns (1 x 4+classes x N), rows (1 x N x 4+classes),
