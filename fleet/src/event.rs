@@ -49,6 +49,7 @@ events! {
     DELIVERED "delivered" INFO &[POLYBOT], "A user was told of one prediction";
     ALBUM_DELIVERED "album_delivered" INFO &[POLYBOT], "A user was told of an album";
     ALBUM_ACTED_ON "album_acted_on" INFO &[POLYBOT], "An album is complete and its photos are on the queue, or its filter is done";
+    MESSAGE_NOT_UNDERSTOOD "message_not_understood" INFO &[POLYBOT], "This version understands nothing in a message; the line has its fields";
     WEBHOOK_SET_AGAIN "webhook_set_again" INFO &[POLYBOT], "Telegram refused to deliver, so the webhook was set again";
     JOB_DEAD_LETTERED "job_dead_lettered" ERROR &[POLYBOT], "A dead letter: the job failed too often, and its user was told";
     FOREIGN_DEAD_LETTER "foreign_dead_letter" ERROR &[POLYBOT], "A message on the dead-letter queue is not a job";

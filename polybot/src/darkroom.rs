@@ -197,7 +197,7 @@ fn to_jpeg(image: &RgbImage) -> Developed {
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {
-        fleet::log!(JPEG_NOT_ENCODED, %error, "a result can't be written");
+        fleet::log!(JPEG_NOT_ENCODED, %error, "a result can't be encoded as JPEG");
         "the result can't be written"
     })?;
     Ok(jpeg.into_inner().into())

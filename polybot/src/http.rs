@@ -92,7 +92,7 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
     let update: Value = match serde_json::from_slice(&body) {
         Ok(update) => update,
         Err(error) => {
-            tracing::warn!(%error, "an update can't be read");
+            tracing::warn!(%error, "an update is not JSON");
             return (StatusCode::BAD_REQUEST, "this is no update".into());
         }
     };
@@ -101,7 +101,7 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
         Err(NotKept::NoUpdate(error)) => (StatusCode::BAD_REQUEST, format!("this is no update: {error}")),
         Err(NotKept::Busy) => (StatusCode::CONFLICT, "being handled; try again".into()),
         Err(error @ (NotKept::NotReady | NotKept::Full | NotKept::Aws(_))) => {
-            fleet::log!(UPDATE_NOT_KEPT, update_id = update["update_id"].as_i64(), %error, "an update failed; Telegram will deliver it again");
+            fleet::log!(UPDATE_NOT_KEPT, update_id = update["update_id"].as_i64(), %error, "an update was not recorded; Telegram delivers it again");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
         }
     }
@@ -171,7 +171,7 @@ async fn results(
         Err(error @ DeliverError::Unknown(_)) => (StatusCode::NOT_FOUND, error.to_string()),
         Err(error @ DeliverError::NotFinished(_)) => (StatusCode::CONFLICT, error.to_string()),
         Err(error) => {
-            tracing::warn!(%prediction_id, %error, "not delivered; the sweep will try again");
+            tracing::warn!(%prediction_id, %error, "the answer was not delivered; the sweep retries");
             (StatusCode::BAD_GATEWAY, "not delivered; it will be tried again".into())
         }
     }

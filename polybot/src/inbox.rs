@@ -107,7 +107,7 @@ impl Inbox {
         let due = match self.ledger.due(self.clock.now(), BATCH).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::warn!(%error, "the sweep can't look for updates");
+                tracing::warn!(%error, "the sweep can't read the updates that are due");
                 return;
             }
         };
@@ -118,7 +118,7 @@ impl Inbox {
             match self.ledger.take_over(update_id, self.clock.now()).await {
                 Ok(Some(entry)) => self.enqueue(entry),
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, update_id, "an update was not taken over"),
+                Err(error) => tracing::warn!(%error, update_id, "an update could not be taken over"),
             }
         }
     }
@@ -145,7 +145,7 @@ impl Inbox {
         let update_id = entry.update_id;
         if self.shutdown.is_cancelled() {
             if let Err(error) = self.ledger.give_back(&entry).await {
-                tracing::warn!(%error, update_id, "the next try has to wait");
+                tracing::warn!(%error, update_id, "the lease was not given back; the retry waits until it ends");
             }
             return;
         }
@@ -156,7 +156,7 @@ impl Inbox {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(%error, update_id, "not held; the sweep takes it over");
+                    tracing::warn!(%error, update_id, "the lease was not extended; the sweep takes the update over");
                     return;
                 }
             }
@@ -165,7 +165,7 @@ impl Inbox {
             fleet::log!(
                 UPDATE_KILLED_INSTANCES,
                 update_id,
-                "an update was given up: each instance that handled it died"
+                "an update was given up: every instance that handled it died"
             );
             metrics::counter!("polybot_updates_given_up_total").increment(1);
             self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
@@ -177,7 +177,7 @@ impl Inbox {
             Err(error) => self.failed(&entry, error).await,
         };
         if let Err(error) = ended {
-            tracing::warn!(%error, update_id, "the next try has to wait, and may do it again");
+            tracing::warn!(%error, update_id, "the update was not marked as handled; it may be handled again when its lease ends");
         }
     }
 
@@ -207,7 +207,7 @@ impl Inbox {
     async fn failed(&self, entry: &Entry, error: HandleError) -> Result<(), AwsError> {
         let (update_id, now) = (entry.update_id, self.clock.now());
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
-            tracing::info!(%error, update_id, "nobody is there who could be answered");
+            tracing::info!(%error, update_id, "the chat can't be reached");
             return self.ledger.end(update_id, &self.clock).await;
         }
         let since = entry.since.unwrap_or(now);
@@ -216,7 +216,7 @@ impl Inbox {
         let next = self.patience.next_try_after(since, now, wait);
         let next = next.filter(|_| !is_gone || now - since < self.patience.for_a_file());
         if let Some(after) = next {
-            tracing::warn!(%error, update_id, seconds = after - now, "an update failed and will be tried again");
+            tracing::warn!(%error, update_id, seconds = after - now, "an update failed; it is retried");
             return self.ledger.put_off(entry, since, after).await;
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
@@ -225,7 +225,7 @@ impl Inbox {
         match self.updates.apologise(&entry.asked, reason).await {
             // Told later, for as long as anything else would be.
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
-                tracing::warn!(%error, update_id, "its sender was not told");
+                tracing::warn!(%error, update_id, "the sender was not told");
                 let wait = error.telegram().and_then(TelegramError::retry_after);
                 match self.patience.next_try_after(since, now, wait) {
                     Some(after) => self.ledger.put_off(entry, since, after).await,

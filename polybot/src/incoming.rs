@@ -183,7 +183,7 @@ impl Incoming {
         if words.is_none() && attached.is_none() && !is_service(message) {
             let fields: Vec<&str> = message.as_object()?.keys().map(String::as_str).collect();
             metrics::counter!("polybot_updates_not_understood_total").increment(1);
-            tracing::info!(?fields, "a message has nothing in it that this version understands");
+            fleet::log!(MESSAGE_NOT_UNDERSTOOD, ?fields, "this version understands nothing in a message");
         }
         Some(Self {
             chat_id,

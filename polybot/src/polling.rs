@@ -23,7 +23,7 @@ pub(crate) async fn run(telegram: &Telegram, inbox: &Inbox, clock: &Clock, shutd
         let pause = match asked {
             Ok(batch) => keep_all(&batch, inbox, &mut offset).await,
             Err(error) => {
-                tracing::warn!(%error, "can't get updates");
+                tracing::warn!(%error, "can't get updates from Telegram");
                 Some(TelegramError::retry_after(&error).unwrap_or(PAUSE))
             }
         };
@@ -43,10 +43,10 @@ async fn keep_all(batch: &[Value], inbox: &Inbox, offset: &mut i64) -> Option<Du
             Ok(()) => {}
             // It would come again and again.
             Err(error @ NotKept::NoUpdate(_)) => {
-                fleet::log!(NOT_AN_UPDATE, %error, "Telegram brings what is no update")
+                fleet::log!(NOT_AN_UPDATE, %error, "Telegram delivered something that is not an update")
             }
             Err(error) => {
-                tracing::warn!(update_id = update["update_id"].as_i64(), %error, "an update was not kept and will be asked for again");
+                tracing::warn!(update_id = update["update_id"].as_i64(), %error, "an update was not recorded; polybot asks for it again");
                 return Some(PAUSE);
             }
         }

@@ -34,7 +34,7 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError
         };
         let pause = pauses.next().unwrap_or_default();
         let pause = error.retry_after().map_or(pause, |wait| wait.min(LONGEST_PAUSE));
-        tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram is asked again");
+        tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying");
         tokio::select! {
             () = clock.sleep(pause) => {}
             () = shutdown.cancelled() => return Ok(None),
@@ -60,7 +60,7 @@ pub(crate) async fn watch_webhook(
         let health = match telegram.webhook_health().await {
             Ok(health) => health,
             Err(error) => {
-                tracing::warn!(%error, "can't ask how the webhook does");
+                tracing::warn!(%error, "can't read the state of the webhook");
                 continue;
             }
         };
@@ -75,8 +75,8 @@ pub(crate) async fn watch_webhook(
         // Not for a failure from before it was set last.
         if health.wants_setting() && health.failed_at.is_some_and(|at| at >= set_at) {
             match telegram.set_webhook(webhook).await {
-                Ok(()) => fleet::log!(WEBHOOK_SET_AGAIN, "the webhook was set anew"),
-                Err(error) => tracing::warn!(%error, "the webhook was not set anew"),
+                Ok(()) => fleet::log!(WEBHOOK_SET_AGAIN, "the webhook was set again"),
+                Err(error) => tracing::warn!(%error, "the webhook could not be set again"),
             }
             // A failure of the same second may be an old one.
             set_at = clock.now() + 1;

@@ -622,12 +622,12 @@ impl Telegram {
                 Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => return,
                 Err(error) => {
                     let error = TelegramError::request(format!("deleting a message in chat {chat_id}"), &error);
-                    tracing::warn!(chat_id, message_id, %error, "a message that says to wait was left behind");
+                    tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
                     return;
                 }
             }
         }
-        tracing::warn!(chat_id, message_id, "a message that says to wait was left behind: too many requests");
+        tracing::warn!(chat_id, message_id, "a status message was left behind: too many requests");
     }
 
     /// Download a file of at most [`MAX_DOWNLOAD`] bytes, when there is memory for it.

@@ -260,8 +260,8 @@ impl Bot {
     }
 
     /// Whether it logged such a line.
-    pub(crate) fn has_logged(&self, message: &str) -> bool {
-        self.log.borrow().iter().any(|line| line["message"] == message)
+    pub(crate) fn has_logged(&self, event: &str) -> bool {
+        self.log.borrow().iter().any(|line| line["event"] == event)
     }
 
     pub(crate) fn troubles(&self) -> String {

@@ -55,7 +55,7 @@ async fn a_webhook_that_somebody_set_wrongly_is_set_anew() {
     let ann = bot.telegram.user("Ann");
     let help = ann.post_text("/help");
     assert_eq!(bot.answer(&ann, help).await.words(), reply::help(true));
-    assert!(bot.has_logged("the webhook was set anew"));
+    assert!(bot.has_logged("webhook_set_again"));
     let metrics = reqwest::get(format!("http://{}/metrics", bot.address)).await.expect("metrics");
     assert!(metrics.text().await.expect("text").contains("polybot_webhook_failing"));
 }
