@@ -254,12 +254,7 @@ impl Attempt {
         }
         let duration = self.started.elapsed();
         metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
-        fleet::log!(
-            JOB_FINISHED,
-            outcome = outcome.name(),
-            duration_ms = duration.as_millis() as u64,
-            "job finished"
-        );
+        fleet::log!(JOB_FINISHED, outcome = outcome.name(), duration_ms = duration.as_millis() as u64, "job finished");
     }
 }
 

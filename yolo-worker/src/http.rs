@@ -71,25 +71,27 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     let prediction_id = Uuid::now_v7();
     let original = format!("{PREFIX}{name}");
     // A request that was accepted is answered, also at shutdown.
-    let findings = match worker.pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
-        Ok(findings) => findings,
-        Err(NoResult::Failed(FailureReason::PhotoGone)) => {
-            return refuse(StatusCode::NOT_FOUND, "there is no such photo");
-        }
-        Err(NoResult::Failed(reason)) => {
-            let is_ours = matches!(
-                reason,
-                FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
-            );
-            let status = if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
-            return refuse(status, &reason.to_string());
-        }
-        Err(NoResult::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
-        Err(NoResult::Aws(error)) => {
-            fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
-            return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
-        }
-    };
+    let findings =
+        match worker.pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
+            Ok(findings) => findings,
+            Err(NoResult::Failed(FailureReason::PhotoGone)) => {
+                return refuse(StatusCode::NOT_FOUND, "there is no such photo");
+            }
+            Err(NoResult::Failed(reason)) => {
+                let is_ours = matches!(
+                    reason,
+                    FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
+                );
+                let status =
+                    if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
+                return refuse(status, &reason.to_string());
+            }
+            Err(NoResult::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
+            Err(NoResult::Aws(error)) => {
+                fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
+                return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
+            }
+        };
     let time = worker.clock.now();
     // Nobody in Telegram waits for it: it counts as delivered.
     let record = Prediction {

@@ -55,7 +55,10 @@ impl InferencePool {
     ///
     /// # Errors
     /// [`Panicked`] if it panics; nobody else is affected.
-    pub(crate) async fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
         let (answer, answered) = oneshot::channel();
         let task = Box::new(move || {
             // Whoever asked may have given up; then nobody wants the answer.

@@ -1,7 +1,6 @@
 //! From a photo's key to what is in it: fetch, wait for a thread, detect, annotate, store. Every step may run twice.
 
 use std::fmt;
-use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,6 @@ use detector::{DetectError, Detection, Detector, RgbImage, Timings, annotate, re
 use fleet::images::{self, GetError};
 use fleet::predictions::Findings;
 use fleet::{AwsError, Deed, FailureReason, ImageStore, Label, Wish};
-use image::codecs::jpeg::JpegEncoder;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -210,19 +208,12 @@ pub(crate) fn labels(detections: &[Detection], image: &RgbImage) -> Vec<Label> {
     detections.iter().map(label).collect()
 }
 
-/// The longest side that a JPEG has room for.
-const MAX_SIDE: u32 = 65_535;
-
-/// The image as JPEG; made smaller, if it is longer than a JPEG may be.
+/// The image as JPEG.
 pub(crate) fn to_jpeg(image: RgbImage) -> Result<Vec<u8>, FailureReason> {
-    let image = photo::within(image, u64::MAX, MAX_SIDE);
-    let mut jpeg = Cursor::new(Vec::new());
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    image.write_with_encoder(encoder).map_err(|error| {
+    photo::encode_jpeg(image, QUALITY).map_err(|error| {
         fleet::log!(JPEG_NOT_ENCODED, %error, "an annotated photo can't be written");
         FailureReason::ResultNotEncoded
-    })?;
-    Ok(jpeg.into_inner())
+    })
 }
 
 /// Times one stage; recorded only when it ends well.

@@ -217,7 +217,10 @@ async fn a_worker_that_stops_finishes_what_runs_and_gives_back_what_waits() {
     worker.stop().await;
     assert_eq!(world.polybot.calls(), 1);
     let left = if finished == [runs] { waits } else { runs };
-    assert_eq!((world.record(finished[0]).await.status, world.record(left).await.status), (Status::Done, Status::Queued));
+    assert_eq!(
+        (world.record(finished[0]).await.status, world.record(left).await.status),
+        (Status::Done, Status::Queued)
+    );
     let depth = world.queue.depth().await.expect("SQS answers");
     assert_eq!((depth.visible, depth.in_flight), (1, 0));
     // Another worker has it at once.
@@ -326,7 +329,11 @@ async fn a_job_without_a_record_gets_one() {
     let world = World::start().await;
     let worker = world.worker(&[]);
     let stored = world.accepted(photo()).await;
-    let job = Job { prediction_id: uuid::Uuid::now_v7(), image_key: images::shared_key(stored.prediction_id, "png"), ..stored };
+    let job = Job {
+        prediction_id: uuid::Uuid::now_v7(),
+        image_key: images::shared_key(stored.prediction_id, "png"),
+        ..stored
+    };
     world.images.put(&job.image_key, photo().into(), "image/png").await.expect("stored");
     world.queue.send(&job).await.expect("queued");
     assert_eq!(world.polybot.heard(1).await, [job.prediction_id]);

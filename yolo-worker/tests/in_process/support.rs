@@ -148,7 +148,10 @@ impl World {
             // So long may the end of a test take.
             ("receive-wait", "1"),
         ];
-        let flags = usual.map(|(name, value)| format!("--{name}={value}")).into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
+        let flags = usual
+            .map(|(name, value)| format!("--{name}={value}"))
+            .into_iter()
+            .chain(flags.iter().map(|flag| (*flag).to_owned()));
         let arguments = std::iter::once(OsString::from("worker")).chain(flags.map(OsString::from));
         let settings = Flags::try_parse_from(arguments).unwrap_or_else(|error| panic!("{error}")).settings;
         let endpoint = self.aws.endpoint().to_owned();
