@@ -37,7 +37,7 @@ pub struct Job {
 pub enum JobError {
     /// Not JSON, or a field is missing or of the wrong type.
     #[error("the message is no job: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(serde_json::Error),
     /// Written by a newer (or far older) polybot.
     #[error("the job has version {found}; this program reads version {VERSION}. Update the worker")]
     Version {
@@ -84,11 +84,11 @@ impl Job {
         struct Versioned {
             version: u32,
         }
-        let Versioned { version } = serde_json::from_str(json)?;
+        let Versioned { version } = serde_json::from_str(json).map_err(JobError::Malformed)?;
         if version != VERSION {
             return Err(JobError::Version { found: version });
         }
-        let job: Self = serde_json::from_str(json)?;
+        let job: Self = serde_json::from_str(json).map_err(JobError::Malformed)?;
         if !images::is_original_of(&job.image_key, job.prediction_id) && !images::is_shared(&job.image_key) {
             return Err(JobError::ForeignKey { key: job.image_key, prediction_id: job.prediction_id });
         }

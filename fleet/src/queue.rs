@@ -117,11 +117,23 @@ impl JobQueue {
             .collect())
     }
 
-    /// Keep a message invisible for `timeout` from now (whole seconds); zero makes it visible at once.
+    /// Keep a message invisible for `timeout` from now (whole seconds).
     ///
     /// # Errors
     /// [`AwsError`] if it is too late or SQS does not answer.
-    pub async fn set_visibility(&self, receipt: &str, timeout: Duration) -> Result<(), AwsError> {
+    pub async fn extend_visibility(&self, receipt: &str, timeout: Duration) -> Result<(), AwsError> {
+        self.change_visibility("extending the visibility timeout of", receipt, timeout).await
+    }
+
+    /// Give a message back: it reappears after this time (whole seconds), at once after none.
+    ///
+    /// # Errors
+    /// [`AwsError`] if it is too late or SQS does not answer; it then reappears after its visibility timeout.
+    pub async fn nack(&self, receipt: &str, after: Duration) -> Result<(), AwsError> {
+        self.change_visibility("giving back", receipt, after).await
+    }
+
+    async fn change_visibility(&self, tried: &str, receipt: &str, timeout: Duration) -> Result<(), AwsError> {
         self.client
             .change_message_visibility()
             .queue_url(&self.url)
@@ -129,7 +141,7 @@ impl JobQueue {
             .visibility_timeout(timeout.as_secs().min(43_200) as i32)
             .send()
             .await
-            .map_err(|error| AwsError::new(format!("changing the visibility of a message in {}", self.url), error))?;
+            .map_err(|error| AwsError::new(format!("{tried} a message of {}", self.url), error))?;
         Ok(())
     }
 

@@ -15,30 +15,30 @@ use crate::settings::Telemetry;
 use crate::telemetry::Metrics;
 use crate::{BuildInfo, Clock, Platform, aws, server, shutdown, telemetry};
 
-/// A service could not start.
+/// A service could not start. The cause is in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The socket can't be opened.
-    #[error("can't listen on {address} (LISTEN_ADDR): {source}")]
+    #[error("can't listen on {address} (LISTEN_ADDR): {reason}")]
     Listen {
         /// Where.
         address: SocketAddr,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The system gives no runtime or no signal handlers.
     #[error("can't start: {0}")]
-    System(#[from] std::io::Error),
+    System(std::io::Error),
     /// There is nothing to measure with.
     #[error("can't collect metrics: {0}")]
-    Metrics(#[from] BuildError),
+    Metrics(BuildError),
     /// A health check found the service ill, or did not find it.
-    #[error("the service on port {port} is not healthy: {source}")]
+    #[error("the service on port {port} is not healthy: {reason}")]
     Unhealthy {
         /// Where it was asked.
         port: u16,
         /// What was wrong.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
 }
 
@@ -57,13 +57,13 @@ where
     F: Future<Output = Result<(), E>>,
 {
     telemetry::log_to_stderr(&log.log_format);
-    let metrics = Metrics::new(build).map_err(StartError::from)?;
+    let metrics = Metrics::new(build).map_err(StartError::Metrics)?;
     let _here = metrics.on_this_thread();
-    runtime(metrics).map_err(StartError::from)?.block_on(async {
-        let shutdown = shutdown::on_signal().map_err(StartError::from)?;
+    runtime(metrics).map_err(StartError::System)?.block_on(async {
+        let shutdown = shutdown::on_signal().map_err(StartError::System)?;
         let listener = TcpListener::bind(listen_addr)
             .await
-            .map_err(|source| StartError::Listen { address: listen_addr, source })?;
+            .map_err(|reason| StartError::Listen { address: listen_addr, reason })?;
         let platform =
             Platform { build, clock: Clock::system(), metrics, aws: aws::config().await, metadata: aws::metadata() };
         run(platform, listener, shutdown).await
@@ -85,7 +85,7 @@ pub fn runtime(metrics: Metrics) -> std::io::Result<Runtime> {
 /// # Errors
 /// What `work` answers, and [`StartError`] if the system gives no runtime.
 pub fn block_on<E: From<StartError>>(work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
     runtime.block_on(work)
 }
 
@@ -104,7 +104,7 @@ impl HealthCheck {
     /// [`StartError::Unhealthy`].
     pub fn run(self, usual_port: u16) -> Result<(), StartError> {
         let port = self.listen_addr.map_or(usual_port, |address| address.port());
-        block_on(async { server::check_health(port).await.map_err(|source| StartError::Unhealthy { port, source }) })
+        block_on(async { server::check_health(port).await.map_err(|reason| StartError::Unhealthy { port, reason }) })
     }
 }
 

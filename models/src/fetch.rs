@@ -54,14 +54,14 @@ pub enum FetchError {
         hint: String,
     },
     /// The cache can't be written or read.
-    #[error("can't {what} {}: {source}; set MODEL_CACHE to a folder that can be written", path.display())]
+    #[error("can't {what} {}: {reason}; set MODEL_CACHE to a folder that can be written", path.display())]
     Cache {
         /// What was tried.
         what: &'static str,
         /// On which file.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn into_cache(
             return Ok(path);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(FetchError::Cache { what: "read", path, source }),
+        Err(reason) => return Err(FetchError::Cache { what: "read", path, reason }),
     }
     progress(&format!("fetching the model {model} ({}; licence {})", entry.description, entry.licence));
     let bytes = from_a_source(model, entry, &path, cargo, progress)?;
@@ -127,8 +127,8 @@ fn from_source(source: &Source, cargo: &Cargo, progress: Progress<'_>) -> Result
         Source::Crate { package, archive_sha256, member, inner } => {
             let failed = |reason| SourceError::Failed(format!("the crate {package} through cargo: {reason}"));
             let archive_path = cargo.crate_file(package, progress).map_err(failed)?;
-            let archive = std::fs::read(&archive_path).map_err(|source| {
-                SourceError::Refused(FetchError::Cache { what: "read", path: archive_path.clone(), source })
+            let archive = std::fs::read(&archive_path).map_err(|reason| {
+                SourceError::Refused(FetchError::Cache { what: "read", path: archive_path.clone(), reason })
             })?;
             let hint = "Remove it to have cargo fetch it again";
             verify(&archive_path.display().to_string(), &archive, archive_sha256, hint)
@@ -187,7 +187,7 @@ fn verify(what: &str, bytes: &[u8], expected: &str, hint: &str) -> Result<(), Fe
 /// Through a temporary file in the same folder: a reader sees the whole file or none, also when two processes fetch at
 /// once.
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
-    let failed = |source| FetchError::Cache { what: "write", path: path.into(), source };
+    let failed = |reason| FetchError::Cache { what: "write", path: path.into(), reason };
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(failed)?;
     let mut file = tempfile::Builder::new().prefix(".fetching-").tempfile_in(dir).map_err(failed)?;

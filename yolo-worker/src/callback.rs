@@ -12,7 +12,7 @@ const BACKOFF: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(
 
 /// Polybot's `/results`.
 #[derive(Clone, Debug)]
-pub struct Callback {
+pub(crate) struct Callback {
     client: Client,
     url: Url,
     secret: String,
@@ -20,7 +20,7 @@ pub struct Callback {
 
 /// Polybot was not told.
 #[derive(Debug, thiserror::Error)]
-pub enum CallbackError {
+pub(crate) enum CallbackError {
     /// It answered, but not with success.
     #[error("polybot answered {0}")]
     Refused(StatusCode),
@@ -34,7 +34,7 @@ impl Callback {
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub fn new(url: Url, secret: String) -> reqwest::Result<Self> {
+    pub(crate) fn new(url: Url, secret: String) -> reqwest::Result<Self> {
         let client = Client::builder().connect_timeout(Duration::from_secs(3)).timeout(TIMEOUT).build()?;
         Ok(Self { client, url, secret })
     }
@@ -43,7 +43,7 @@ impl Callback {
     ///
     /// # Errors
     /// [`CallbackError`] of the last try. Nothing is lost: polybot's sweep will find the prediction.
-    pub async fn finished(&self, prediction_id: Uuid) -> Result<(), CallbackError> {
+    pub(crate) async fn finished(&self, prediction_id: Uuid) -> Result<(), CallbackError> {
         let mut backoff = BACKOFF.into_iter();
         loop {
             let Err(error) = self.call(prediction_id).await else { return Ok(()) };

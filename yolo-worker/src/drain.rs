@@ -113,15 +113,15 @@ impl Instance {
     }
 
     /// Keep the instance protected from scale-in while messages are held. Ends when nobody holds any more.
-    pub(crate) async fn protect_while_busy(&self, mut in_hand: watch::Receiver<usize>) {
+    pub(crate) async fn protect_while_busy(&self, mut in_flight: watch::Receiver<usize>) {
         // Unknown: a worker that was started anew may have left it protected.
         let mut protected = None;
         loop {
-            let wished = *in_hand.borrow_and_update() > 0;
+            let wished = *in_flight.borrow_and_update() > 0;
             if Some(wished) != protected {
                 // Jobs follow each other with small gaps, which are no reason for two calls.
                 if !wished && protected.is_some() {
-                    match self.clock.timeout(IDLE, in_hand.wait_for(|held| *held > 0)).await {
+                    match self.clock.timeout(IDLE, in_flight.wait_for(|held| *held > 0)).await {
                         Ok(Ok(_)) => continue,
                         Ok(Err(_)) => return,
                         Err(_) => {}
@@ -132,14 +132,14 @@ impl Instance {
                     Err(error) => {
                         tracing::warn!(%error, wished, "the protection from scale-in was not changed");
                         // A job that arrives meanwhile is to be protected now: it may be over before the next try.
-                        match self.clock.timeout(INTERVAL, in_hand.wait_for(|held| (*held > 0) != wished)).await {
+                        match self.clock.timeout(INTERVAL, in_flight.wait_for(|held| (*held > 0) != wished)).await {
                             Ok(Err(_)) => return,
                             Ok(Ok(_)) | Err(_) => continue,
                         }
                     }
                 }
             }
-            if in_hand.changed().await.is_err() {
+            if in_flight.changed().await.is_err() {
                 return;
             }
         }

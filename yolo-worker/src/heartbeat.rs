@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Extend the message again and again. Returns only when it can't be kept: then another worker may get the job, and this
 /// one should give it up.
-pub(crate) async fn keep_invisible(queue: &JobQueue, receipt: &str, timeout: Duration) {
+pub(crate) async fn extend_visibility(queue: &JobQueue, receipt: &str, timeout: Duration) {
     // `received` is a little late: the message has been invisible since before the receive returned. Half the timeout
     // leaves room for that.
     let mut deadline = Instant::now() + timeout;
@@ -31,11 +31,11 @@ pub(crate) async fn keep_invisible(queue: &JobQueue, receipt: &str, timeout: Dur
     }
 }
 
-/// Extend until it works; answers when the request that did was begun, or nothing if no other can.
+/// Extend until it works; returns when the request that did was begun, `None` if no other can.
 async fn extend(queue: &JobQueue, receipt: &str, timeout: Duration) -> Option<Instant> {
     loop {
         let begun = Instant::now();
-        let error = match queue.set_visibility(receipt, timeout).await {
+        let error = match queue.extend_visibility(receipt, timeout).await {
             Ok(()) => return Some(begun),
             Err(error) => error,
         };

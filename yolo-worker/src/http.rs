@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::Pipeline;
-use crate::pipeline::Failure;
+use crate::attempt::Worker;
+use crate::pipeline::NoResult;
 use crate::readiness::Readiness;
 
 /// Where the photos of `/predict` lie in the bucket.
@@ -25,7 +25,7 @@ const PREFIX: &str = "images/original/";
 /// What the routes need.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) worker: Arc<Worker>,
     /// As many callers of `/predict` at once as there are threads.
     pub(crate) slots: Semaphore,
     pub(crate) readiness: Readiness,
@@ -67,30 +67,32 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     let Ok(_slot) = context.slots.try_acquire() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy; try again later");
     };
-    let pipeline = &context.pipeline;
+    let worker = &context.worker;
     let prediction_id = Uuid::now_v7();
     let original = format!("{PREFIX}{name}");
     // A request that was accepted is answered, also at shutdown.
-    let findings = match pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
-        Ok(findings) => findings,
-        Err(Failure::ForGood(FailureReason::PhotoGone)) => {
-            return refuse(StatusCode::NOT_FOUND, "there is no such photo");
-        }
-        Err(Failure::ForGood(reason)) => {
-            let is_ours = matches!(
-                reason,
-                FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
-            );
-            let status = if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
-            return refuse(status, &reason.to_string());
-        }
-        Err(Failure::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
-        Err(Failure::Aws(error)) => {
-            fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
-            return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
-        }
-    };
-    let time = pipeline.clock.now();
+    let findings =
+        match worker.pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
+            Ok(findings) => findings,
+            Err(NoResult::Failed(FailureReason::PhotoGone)) => {
+                return refuse(StatusCode::NOT_FOUND, "there is no such photo");
+            }
+            Err(NoResult::Failed(reason)) => {
+                let is_ours = matches!(
+                    reason,
+                    FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
+                );
+                let status =
+                    if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
+                return refuse(status, &reason.to_string());
+            }
+            Err(NoResult::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
+            Err(NoResult::Aws(error)) => {
+                fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
+                return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
+            }
+        };
+    let time = worker.clock.now();
     // Nobody in Telegram waits for it: it counts as delivered.
     let record = Prediction {
         status: Status::Done,
@@ -100,7 +102,7 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
         delivered_at: Some(time),
         ..Prediction::queued(prediction_id, 0, 0, original, time)
     };
-    if let Err(error) = pipeline.predictions.insert(&record).await {
+    if let Err(error) = worker.predictions.insert(&record).await {
         fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
         return refuse(StatusCode::BAD_GATEWAY, "the result could not be recorded; try again later");
     }

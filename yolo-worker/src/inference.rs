@@ -10,7 +10,7 @@ type Task = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads that take tasks in order. Dropping the last handle ends them after their tasks.
 #[derive(Clone, Debug)]
-pub struct InferencePool {
+pub(crate) struct InferencePool {
     tasks: mpsc::Sender<Task>,
     slots: Arc<Semaphore>,
 }
@@ -18,14 +18,14 @@ pub struct InferencePool {
 /// The task panicked; the thread goes on with the next one.
 #[derive(Debug, thiserror::Error)]
 #[error("the detection panicked")]
-pub struct Panicked;
+pub(crate) struct Panicked;
 
 impl InferencePool {
     /// Start `threads` threads, which measure there.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn new(threads: usize, metrics: Metrics) -> std::io::Result<Self> {
+    pub(crate) fn new(threads: usize, metrics: Metrics) -> std::io::Result<Self> {
         let (tasks, receiver) = mpsc::channel::<Task>();
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..threads {
@@ -47,7 +47,7 @@ impl InferencePool {
 
     /// Wait for a thread to be free; it is yours while you hold the answer. Whoever may want to stop waiting waits here: a
     /// task that was handed over is run.
-    pub async fn slot(&self) -> SemaphorePermit<'_> {
+    pub(crate) async fn slot(&self) -> SemaphorePermit<'_> {
         self.slots.acquire().await.expect("nobody closes it")
     }
 
@@ -55,7 +55,10 @@ impl InferencePool {
     ///
     /// # Errors
     /// [`Panicked`] if it panics; nobody else is affected.
-    pub async fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
         let (answer, answered) = oneshot::channel();
         let task = Box::new(move || {
             // Whoever asked may have given up; then nobody wants the answer.

@@ -3,6 +3,7 @@
 //! A worker keeps nothing between jobs, so it may be killed at any instant: a message is deleted when the result
 //! is durable; until then it reappears after its visibility timeout.
 
+mod attempt;
 mod backoff;
 mod bench;
 mod callback;
@@ -24,13 +25,9 @@ mod reporter;
 mod service;
 mod settings;
 
-pub use callback::Callback;
 pub use cli::{command, main};
-pub use consumer::Consumer;
 pub use described_metrics::describe_metrics;
-pub use inference::InferencePool;
-pub use memory::Memory;
 pub use network::Network;
-pub use pipeline::Pipeline;
-pub use service::run;
+pub use pipeline::Detect;
+pub use service::{run, serve};
 pub use settings::Settings;

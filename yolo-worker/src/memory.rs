@@ -19,7 +19,7 @@ const PIXEL: u64 = 6;
 
 /// What there is of it.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     files: Budget,
     pixels: Budget,
 }
@@ -27,7 +27,7 @@ pub struct Memory {
 impl Memory {
     /// For so many detections side by side.
     #[must_use]
-    pub fn for_threads(threads: usize) -> Self {
+    pub(crate) fn for_threads(threads: usize) -> Self {
         let threads = threads as u64;
         Self {
             files: Budget::new(FILES.max(FILES_OF_A_THREAD * threads)),

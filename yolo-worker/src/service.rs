@@ -10,10 +10,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::Worker;
+use crate::callback::Callback;
+use crate::consumer::Consumer;
 use crate::drain::{Instance, Notice};
+use crate::inference::InferencePool;
+use crate::memory::Memory;
 use crate::meter::Meter;
+use crate::pipeline::{Detect, Pipeline};
 use crate::readiness::Readiness;
-use crate::{Callback, Consumer, InferencePool, Memory, Pipeline, Settings, http, network, reporter};
+use crate::{Settings, http, network, reporter};
 
 /// The most callbacks under way at once.
 const MAX_CALLBACKS: usize = 64;
@@ -41,37 +47,53 @@ pub async fn run(
     metrics::gauge!("worker_model_fallback").set(if fallback_reason.is_some() { 1.0 } else { 0.0 });
     fleet::log!(MODEL_LOADED, model = detector.name(), ?isa, fallback_reason, threads, "model loaded");
 
+    serve(settings, platform, Arc::new(detector), listener, shutdown).await
+}
+
+/// The same with a detector of the caller's.
+///
+/// # Errors
+/// If the system gives no thread, or the socket fails.
+pub async fn serve(
+    settings: Settings,
+    platform: Platform,
+    detector: Arc<dyn Detect>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let threads = settings.threads();
     let config = platform.aws_for(env!("CARGO_PKG_NAME"));
     let (build, metrics) = (platform.build, platform.rendered_metrics());
-    let queue = JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url);
     let pipeline = Arc::new(Pipeline {
         images: ImageStore::new(aws_sdk_s3::Client::new(&config), &settings.bucket_name),
-        predictions: PredictionStore::new(aws_sdk_dynamodb::Client::new(&config), &settings.dynamodb_table),
-        callback: Callback::new(settings.polybot_results_url.clone(), settings.results_secret.clone())?,
-        detector: Arc::new(detector),
+        detector,
         inference: InferencePool::new(threads, platform.metrics)?,
         meter: Meter::new(threads),
-        clock: platform.clock.clone(),
         limits: detector::photo::Limits::default(),
         memory: Memory::for_threads(threads),
     });
     let readiness = Readiness::default();
+    let (in_flight, held) = watch::channel(0);
+    let worker = Arc::new(Worker {
+        queue: JobQueue::new(aws_sdk_sqs::Client::new(&config), &settings.sqs_queue_url),
+        predictions: PredictionStore::new(aws_sdk_dynamodb::Client::new(&config), &settings.dynamodb_table),
+        pipeline,
+        callback: Callback::new(settings.polybot_results_url.clone(), settings.results_secret.clone())?,
+        callbacks: Semaphore::new(MAX_CALLBACKS),
+        clock: platform.clock.clone(),
+        visibility_timeout: settings.visibility_timeout(),
+        retry_wait: Duration::from_secs(settings.retry_wait),
+        in_flight,
+    });
     let slots = Semaphore::new(threads);
-    let context = http::Context { pipeline: Arc::clone(&pipeline), slots, readiness: readiness.clone() };
+    let context = http::Context { worker: Arc::clone(&worker), slots, readiness: readiness.clone() };
     let work_store =
         WorkStore::new(aws_sdk_dynamodb::Client::new(&config), &settings.dynamodb_table, settings.report_interval);
-    let reported = Arc::clone(&pipeline);
-    let (in_hand, held) = watch::channel(0);
     let consumer = Consumer {
-        queue,
-        pipeline,
+        worker: Arc::clone(&worker),
         capacity: 2 * threads,
-        visibility_timeout: settings.visibility_timeout(),
         receive_wait: Duration::from_secs(settings.receive_wait),
-        retry_wait: Duration::from_secs(settings.retry_wait),
         drain_timeout: Duration::from_secs(settings.drain_timeout),
-        callbacks: Semaphore::new(MAX_CALLBACKS),
-        in_hand,
         readiness,
     };
     let instance = settings.asg_name.map(|group| Instance {
@@ -111,7 +133,7 @@ pub async fn run(
     };
     let report = async {
         tokio::select! {
-            () = reporter::report(&reported.meter, &work_store, &platform.clock) => {}
+            () = reporter::report(&worker.pipeline.meter, &work_store, &platform.clock) => {}
             () = drained.cancelled() => {}
         }
     };

@@ -7,8 +7,8 @@ use fleet::table::Transition;
 
 use crate::{albums, predictions, updates};
 
-/// From, to, and the transitions that lead there.
-pub(crate) type Arrow = (String, String, Vec<&'static str>);
+/// From, to, and the transition that leads there.
+pub(crate) type Arrow = (String, String, &'static str);
 
 /// Where transitions lead, each arrow once, and those that change no state.
 pub(crate) fn arrows<T: Transition>(transitions: &[T], absent: T::State) -> (Vec<Arrow>, Vec<&'static str>) {
@@ -20,20 +20,38 @@ pub(crate) fn arrows<T: Transition>(transitions: &[T], absent: T::State) -> (Vec
             continue;
         }
         for (from, to) in transition.moves() {
-            let (from, to) = (named(from), named(to));
-            match arrows.iter_mut().find(|arrow| arrow.0 == from && arrow.1 == to) {
-                Some((_, _, names)) if names.contains(&transition.name()) => {}
-                Some((_, _, names)) => names.push(transition.name()),
-                None => arrows.push((from, to, vec![transition.name()])),
+            let arrow = (named(from), named(to), transition.name());
+            if !arrows.contains(&arrow) {
+                arrows.push(arrow);
             }
         }
     }
     (arrows, notes)
 }
 
-fn diagram(title: &str, (arrows, notes): &(Vec<Arrow>, Vec<&'static str>)) -> String {
-    let mut text = format!("{title}\n\n```mermaid\nstateDiagram-v2\n");
-    for (from, to, names) in arrows {
+/// What is possible in every state of `group` is drawn once, from the group.
+fn diagram(title: &str, group: (&str, &[&str]), (arrows, notes): (Vec<Arrow>, Vec<&'static str>)) -> String {
+    let (group, members) = group;
+    let is_of_all = |to: &str, name: &str| {
+        let leads = |from: &&str| arrows.iter().any(|arrow| arrow.0 == **from && arrow.1 == to && arrow.2 == name);
+        !members.contains(&to) && members.iter().all(|from| leads(&from))
+    };
+    let (mut inner, mut outer) = (Vec::<(String, String, Vec<&str>)>::new(), Vec::new());
+    for (from, to, name) in &arrows {
+        let from = if members.contains(&from.as_str()) && is_of_all(to, name) { group } else { from };
+        let lines = if members.contains(&from) && members.contains(&to.as_str()) { &mut inner } else { &mut outer };
+        match lines.iter_mut().find(|line| line.0 == from && line.1 == *to) {
+            Some((_, _, names)) if names.contains(name) => {}
+            Some((_, _, names)) => names.push(name),
+            None => lines.push((from.to_owned(), to.clone(), vec![name])),
+        }
+    }
+    let mut text = format!("{title}\n\n```mermaid\nstateDiagram-v2\n    state {group} {{\n");
+    for (from, to, names) in inner {
+        let _ = writeln!(text, "        {from} --> {to} : {}", names.join(", "));
+    }
+    text += "    }\n";
+    for (from, to, names) in outer {
         let _ = writeln!(text, "    {from} --> {to} : {}", names.join(", "));
     }
     text += "```\n";
@@ -53,9 +71,17 @@ fn architecture_has_these_diagrams() {
     let (before, rest) = document.split_once(FROM).expect("the diagrams' first line is there");
     let (found, after) = rest.split_once(TO).expect("the diagrams' last line is there");
     let drawn = [
-        diagram("**A prediction**", &predictions::moves()),
-        diagram("**An album**", &albums::moves()),
-        diagram("**An update**", &updates::moves()),
+        diagram(
+            "**A prediction**",
+            ("Untold", &["Finished", "Held", "Deferred", "Undeliverable"]),
+            predictions::moves(),
+        ),
+        diagram(
+            "**An album**",
+            ("Unanswered", &["Open", "Acting", "Abandoned", "Queued", "Telling", "Deferred"]),
+            albums::moves(),
+        ),
+        diagram("**An update**", ("Unhandled", &["Held", "Deferred", "Due"]), updates::moves()),
     ];
     let expected = format!("\n{}\n", drawn.join("\n"));
     if std::env::var_os("UPDATE").is_some() {
