@@ -18,9 +18,9 @@ use crate::darkroom::Darkroom;
 use crate::detection::{Detection, HandleError, Request};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::patience::{self, Patience};
+use crate::answers::{self, RetryPolicy};
 use crate::telegram::{Picture, Place};
-use crate::{TelegramError, lease, reply};
+use crate::{TelegramError, reply};
 use photo::filters::Filter;
 
 /// What is silent for this long, in seconds, was left behind by an instance that died.
@@ -44,7 +44,7 @@ pub struct Albums {
     /// What pictures take until they are sent.
     pub memory: Memory,
     /// When an album that failed is tried again.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
     /// What time it is.
     pub clock: Clock,
     /// An album is complete when nothing came for this long.
@@ -143,7 +143,7 @@ impl Albums {
         let now = self.clock.now();
         let since = album.failing_since.unwrap_or(now);
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        if let Some(after) = self.patience.next_try_after(since, now, wait) {
+        if let Some(after) = self.retry_policy.next_attempt_after(since, now, wait) {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
             return Ok(self.store.rest(id, since, after, after - ABANDONED).await?);
@@ -217,7 +217,7 @@ impl Albums {
             }
         }
         let words = reply::without_picture(caption);
-        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", &words).await?;
+        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", Vec::new(), &words).await?;
         Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
@@ -237,7 +237,7 @@ impl Albums {
     }
 
     fn is_long_ago(&self, album: &Album) -> bool {
-        album.failing_since.is_some_and(|since| self.clock.now() - since >= self.patience.for_a_file())
+        album.failing_since.is_some_and(|since| self.clock.now() - since >= self.retry_policy.for_a_file())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.
@@ -291,10 +291,10 @@ impl Albums {
         // When AWS fails, something may have been sent before; it is not sent again at once.
         let may_pass_soon = |error: &HandleError| error.telegram().is_some() && error.may_pass_soon();
         let act = async {
-            patience::soon_again(&self.clock, may_pass_soon, || self.tell_of_others(id, album)).await?;
-            patience::soon_again(&self.clock, may_pass_soon, || self.act_on(id, album)).await
+            answers::soon_again(&self.clock, may_pass_soon, || self.tell_of_others(id, album)).await?;
+            answers::soon_again(&self.clock, may_pass_soon, || self.act_on(id, album)).await
         };
-        let time = lease::working_time(self.lease);
+        let time = answers::working_time(self.lease);
         self.clock.timeout(time, act).await.unwrap_or(Err(HandleError::TooSlow))
     }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::inbox::{Inbox, NotKept};
 use crate::incoming::Incoming;
-use crate::{DeliverError, Delivered, Delivery, secret};
+use crate::{Answers, DeliverError, Delivered, secret};
 
 const WEBHOOK: &str = "/webhook";
 const RESULTS: &str = "/results";
@@ -26,7 +26,7 @@ const LOAD_TEST: &str = "/loadTest";
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) inbox: Inbox,
-    pub(crate) delivery: Delivery,
+    pub(crate) answers: Answers,
     /// Whether all is settled with Telegram.
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) webhook_secret: String,
@@ -160,7 +160,7 @@ async fn results(
     let Ok(prediction_id) = Uuid::parse_str(&id) else {
         return (StatusCode::NOT_FOUND, "there is no such prediction".into());
     };
-    match context.delivery.deliver(prediction_id).await {
+    match context.answers.deliver(prediction_id).await {
         Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
         Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),
         Ok(Delivered::ToNobody) => (StatusCode::OK, "nobody waits for it".into()),

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
-use crate::patience::{self, Patience};
+use crate::answers::{self, RetryPolicy};
 use crate::telegram::Me;
 use crate::updates::Updates;
 use crate::{TelegramError, reply};
@@ -37,7 +37,7 @@ pub struct Inbox {
     /// Who the bot is, once Telegram has said it; until then nothing is taken.
     pub me: Arc<OnceLock<Me>>,
     /// When they are tried again.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
     /// What time it is.
     pub clock: Clock,
     /// Those at work; finished before the service ends.
@@ -188,7 +188,7 @@ impl Inbox {
         // On a task of its own: a panic is a bug, and must not end the chat's queue.
         let mut work = tokio::spawn(async move {
             let (updates, asked) = (&updates, &asked);
-            patience::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
+            answers::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
         });
         match self.clock.timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
@@ -213,8 +213,8 @@ impl Inbox {
         let since = entry.since.unwrap_or(now);
         let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        let next = self.patience.next_try_after(since, now, wait);
-        let next = next.filter(|_| !is_gone || now - since < self.patience.for_a_file());
+        let next = self.retry_policy.next_attempt_after(since, now, wait);
+        let next = next.filter(|_| !is_gone || now - since < self.retry_policy.for_a_file());
         if let Some(after) = next {
             tracing::warn!(%error, update_id, seconds = after - now, "an update failed and will be tried again");
             return self.ledger.put_off(entry, since, after).await;
@@ -227,7 +227,7 @@ impl Inbox {
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
                 tracing::warn!(%error, update_id, "its sender was not told");
                 let wait = error.telegram().and_then(TelegramError::retry_after);
-                match self.patience.next_try_after(since, now, wait) {
+                match self.retry_policy.next_attempt_after(since, now, wait) {
                     Some(after) => self.ledger.put_off(entry, since, after).await,
                     None => self.ledger.end(update_id, &self.clock).await,
                 }

@@ -17,7 +17,7 @@ use fleet::{AwsError, Clock, Timestamp};
 use uuid::Uuid;
 
 use crate::incoming::Asked;
-use crate::lease;
+use crate::answers;
 
 /// How long it is remembered what a message asked: longer than people can change it.
 const EDITABLE: Duration = HANDLED_RETENTION.saturating_mul(3);
@@ -67,7 +67,7 @@ impl Ledger {
     /// How long handling an update may take.
     #[must_use]
     pub fn time(&self) -> Duration {
-        lease::working_time(self.lease)
+        answers::working_time(self.lease)
     }
 
     /// Keep a new update, and hold it.
@@ -133,7 +133,7 @@ impl Ledger {
     pub async fn end(&self, update_id: i64, clock: &Clock) -> Result<(), AwsError> {
         let (key, ended) = (Key::Update(update_id), UpdateTransition::End { now: at(clock.now()) });
         let write = || self.table.apply(&key, &ended);
-        lease::insist(clock, write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
+        answers::insist(clock, write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
         Ok(())
     }
 

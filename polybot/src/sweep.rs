@@ -7,9 +7,8 @@ use fleet::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::albums::Albums;
-use crate::delivery::Delivery;
+use crate::answers::{Answers, LostJobs};
 use crate::inbox::Inbox;
-use crate::lost_jobs::LostJobs;
 
 /// The loop.
 #[derive(Clone, Debug)]
@@ -17,7 +16,7 @@ pub struct Sweep {
     /// Updates.
     pub inbox: Inbox,
     /// Finished predictions.
-    pub delivery: Delivery,
+    pub answers: Answers,
     /// Albums.
     pub albums: Albums,
     /// Queued predictions.
@@ -42,7 +41,7 @@ impl Sweep {
             tokio::join!(
                 self.inbox.sweep(),
                 self.albums.sweep(),
-                self.delivery.sweep(&shutdown),
+                self.answers.sweep(&shutdown),
                 self.lost_jobs.sweep(&shutdown),
             );
         }

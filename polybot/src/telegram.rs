@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleet::{Clock, Room};
+use fleet::{Clock, Elapsed, Room};
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 use teloxide::payloads::{
@@ -420,7 +420,8 @@ impl Telegram {
         self.send_text(place, words).await
     }
 
-    /// Send 1 to 10 pictures with one caption: as an album of photos, else of documents, else the `words` alone.
+    /// Send up to 10 pictures with one caption: as an album of photos, else of documents, else the `words` alone. Only one by itself
+    /// has buttons.
     ///
     /// # Errors
     /// [`TelegramError`].
@@ -429,10 +430,11 @@ impl Telegram {
         place: &Place,
         pictures: &[Picture],
         caption: &str,
+        buttons: Buttons,
         words: &str,
     ) -> Result<Sent, TelegramError> {
         if let [picture] = pictures {
-            return self.send_picture(place, picture, caption, Vec::new(), words).await;
+            return self.send_picture(place, picture, caption, buttons, words).await;
         }
         if pictures.is_empty() {
             return self.send_text(place, words).await;
@@ -609,6 +611,21 @@ impl Telegram {
         let answered = if text.is_empty() { answering.await } else { answering.text(text).show_alert(true).await };
         answered.map_err(|error| TelegramError::request("answering the press of a button", &error))?;
         Ok(())
+    }
+
+    /// Remove a message of the bot, in little time.
+    ///
+    /// # Errors
+    /// [`TelegramError`] where another try may help.
+    pub async fn remove_soon(&self, chat_id: i64, message_id: i32) -> Result<(), TelegramError> {
+        let chat_id = self.where_now(chat_id);
+        let deleting = self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).into_future();
+        let tried = || format!("deleting a message in chat {chat_id}");
+        match self.clock.timeout(STATUS_PATIENCE, deleting).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Some(TelegramError::request(tried(), &error)).filter(TelegramError::may_pass).map_or(Ok(()), Err),
+            Err(Elapsed) => Err(TelegramError::new(tried(), "it took too long", Kind::Passing)),
+        }
     }
 
     /// Remove a message of the bot, also if Telegram has no time for it at once. Nothing depends on it.
