@@ -193,6 +193,14 @@ impl AlbumStore {
         Ok(named.map(|album| album.parts).unwrap_or_default())
     }
 
+    /// The message that says to wait is about to be sent. Not done, if a try before came as far: it may have sent one.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn announce_status(&self, album: &AlbumId) -> Result<Written, AwsError> {
+        Ok(self.apply(album, &AlbumTransition::AnnounceStatus).await?.into())
+    }
+
     /// The album was acted on: its parts are queued. They bring the answer. Not done, if another instance was faster: then
     /// nobody knows of this message that says to wait.
     ///

@@ -18,8 +18,8 @@ use crate::darkroom::Darkroom;
 use crate::detection::{Detection, HandleError, Request};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::answers::{self, RetryPolicy};
-use crate::telegram::{Picture, Place};
+use crate::answers::{self, Answers, RetryPolicy};
+use crate::telegram::{Picture, Place, Sent};
 use crate::{TelegramError, reply};
 use photo::filters::Filter;
 
@@ -39,6 +39,8 @@ pub struct Albums {
     pub store: AlbumStore,
     /// For `predict`.
     pub detection: Detection,
+    /// For answers that can be sent at once.
+    pub answers: Answers,
     /// For `concat` and the filters.
     pub darkroom: Darkroom,
     /// What pictures take until they are sent.
@@ -262,17 +264,31 @@ impl Albums {
                 accepted => accepted?,
             }
         }
-        // Said when nothing can fail any more, so that it is said once.
-        let told = self.detection.telegram.send_status(&place, reply::ALBUM_BEING_PROCESSED).await;
-        let told = told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok();
-        let acted = self.store.acted(id, told.map(|told| told.message_id)).await?;
-        if let Some(told) = told
-            && (acted == Written::NotAsExpected || self.store.get(id).await?.is_none_or(|album| album.delivered))
-        {
-            // Another instance or the workers were faster, or it was forgotten.
+        let told = self.tell_to_wait(id, &place).await?;
+        let acted = self.store.acted(id, told.map(|told| told.message_id)).await;
+        // Else whoever answers removes it.
+        let is_noted = matches!(acted, Ok(Written::Now));
+        if let Some(told) = told.filter(|_| !is_noted) {
             self.detection.telegram.remove(told.chat_id, told.message_id).await;
         }
+        acted?;
+        // The workers may have been faster, when the album was not to be answered yet.
+        if let Some(last) = parts.last()
+            && let Err(error) = self.answers.deliver(*last).await
+        {
+            tracing::debug!(album = id.as_str(), %error, "its answer comes later");
+        }
         Ok(())
+    }
+
+    /// Said when nothing can fail any more, and once: a try that comes after a death does not know whether the one before said
+    /// it, and Telegram does not tell.
+    async fn tell_to_wait(&self, id: &AlbumId, place: &Place) -> Result<Option<Sent>, AwsError> {
+        if self.store.announce_status(id).await? == Written::NotAsExpected {
+            return Ok(None);
+        }
+        let told = self.detection.telegram.send_status(place, reply::ALBUM_BEING_PROCESSED).await;
+        Ok(told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok())
     }
 
     /// Say once what in it can't be read.

@@ -107,12 +107,16 @@ impl Forgetting {
                     *count += 1;
                 }
             }
+            // As long as its record is there, it is found again by another try.
+            if let Some((chat_id, message_id)) = belonging.status_message {
+                self.telegram.remove_soon(chat_id, message_id, &self.working).await;
+            }
             match self.predictions.forget(&belonging, self.clock.now()).await? {
                 Some(last) => {
                     forgotten.records += 1;
-                    if let Some((chat_id, message_id)) = last.status_message {
-                        let telegram = self.telegram.clone();
-                        self.working.spawn(async move { telegram.remove(chat_id, message_id).await });
+                    let late = last.status_message.filter(|last| Some(*last) != belonging.status_message);
+                    if let Some((chat_id, message_id)) = late {
+                        self.telegram.remove_soon(chat_id, message_id, &self.working).await;
                     }
                 }
                 // A worker was faster, and there is a result now.

@@ -95,6 +95,7 @@ pub async fn run(
     let albums = Albums {
         store: album_store,
         detection: detection.clone(),
+        answers: answers.clone(),
         darkroom: darkroom.clone(),
         memory,
         retry_policy,

@@ -22,6 +22,7 @@ use teloxide::types::{
     InputFile, InputMedia, InputMediaDocument, InputMediaPhoto, Message, MessageId, ReplyParameters, ThreadId,
 };
 use teloxide::{ApiError, Bot, RequestError};
+use tokio_util::task::TaskTracker;
 
 use crate::memory::Memory;
 use crate::sending::{NotSent, Sending};
@@ -613,18 +614,15 @@ impl Telegram {
         Ok(())
     }
 
-    /// Remove a message of the bot, in little time.
-    ///
-    /// # Errors
-    /// [`TelegramError`] where another try may help.
-    pub async fn remove_soon(&self, chat_id: i64, message_id: i32) -> Result<(), TelegramError> {
-        let chat_id = self.where_now(chat_id);
-        let deleting = self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).into_future();
-        let tried = || format!("deleting a message in chat {chat_id}");
+    /// Remove a message of the bot; if Telegram has no time for it soon, go on with that beside, as one of those who are `working`.
+    pub async fn remove_soon(&self, chat_id: i64, message_id: i32, working: &TaskTracker) {
+        let deleting = self.bot.delete_message(ChatId(self.where_now(chat_id)), MessageId(message_id)).into_future();
         match self.clock.timeout(STATUS_PATIENCE, deleting).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Some(TelegramError::request(tried(), &error)).filter(TelegramError::may_pass).map_or(Ok(()), Err),
-            Err(Elapsed) => Err(TelegramError::new(tried(), "it took too long", Kind::Passing)),
+            Ok(Ok(_)) | Ok(Err(RequestError::Api(_))) => {}
+            Ok(Err(_)) | Err(Elapsed) => {
+                let telegram = self.clone();
+                working.spawn(async move { telegram.remove(chat_id, message_id).await });
+            }
         }
     }
 

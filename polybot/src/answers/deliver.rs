@@ -92,7 +92,7 @@ impl Answers {
         let chat_id = pending.answer.place().chat_id;
         tracing::Span::current().record("chat_id", chat_id);
         if chat_id == NOBODY {
-            self.outbox.delivered(&pending).await?;
+            self.outbox.delivered(&mut pending).await?;
             return Ok(Delivered::ToNobody);
         }
         let Some(lease) = self.outbox.lease(&mut pending).await? else { return Ok(Delivered::InProgress) };
@@ -117,11 +117,9 @@ impl Answers {
                 return if wait.is_some() { Ok(Delivered::Later) } else { Err(error) };
             }
         };
-        match self.outbox.delivered(&pending).await {
-            // It was sent since the record was read.
-            Ok(Some(message_id)) => self.remove_later(&pending, message_id),
-            Ok(None) => {}
-            Err(error) => return Err(error.into()),
+        // A message that says to wait was sent since the record was read.
+        while let Some(message_id) = self.outbox.delivered(&mut pending).await? {
+            self.remove(&pending, message_id).await;
         }
         metrics::counter!("polybot_delivered_total").increment(pending.answer.parts.len() as u64);
         let photos = pending.answer.parts.len();
@@ -138,11 +136,8 @@ impl Answers {
         let (pictures, _room) = self.pictures(answer).await?;
         let send = self.telegram.send_pictures(&place, &pictures, &words, buttons, &words);
         let remove = async {
-            if let Some(message_id) = pending.status_message_id
-                && let Err(error) = self.telegram.remove_soon(place.chat_id, message_id).await
-            {
-                tracing::info!(answer = pending.name(), %error, "a message that says to wait is removed a little later");
-                self.remove_later(pending, message_id);
+            if let Some(message_id) = pending.status_message_id {
+                self.remove(pending, message_id).await;
             }
         };
         let (sent, ()) = tokio::join!(send, remove);
@@ -180,9 +175,9 @@ impl Answers {
         fetched
     }
 
-    /// Remove a message that says to wait, when Telegram has time for it. Nothing waits for it.
-    fn remove_later(&self, pending: &Pending, message_id: i32) {
-        let (telegram, chat_id) = (self.telegram.clone(), pending.answer.place().chat_id);
-        self.working.spawn(async move { telegram.remove(chat_id, message_id).await });
+    /// Remove a message that says to wait.
+    async fn remove(&self, pending: &Pending, message_id: i32) {
+        let chat_id = pending.answer.place().chat_id;
+        self.telegram.remove_soon(chat_id, message_id, &self.working).await;
     }
 }

@@ -110,7 +110,7 @@ impl Outbox {
         };
         if album.delivered {
             // Told, but perhaps not marked on each part.
-            self.mark_part(&prediction).await?;
+            let (Written::Now | Written::NotAsExpected) = self.mark_part(&prediction).await?;
             return Ok(Found::Nothing(Delivered::Before));
         }
         let mut parts = Vec::with_capacity(album.parts.len());
@@ -162,39 +162,37 @@ impl Outbox {
         super::working_time(self.lease)
     }
 
-    /// The user was told, or nobody is there to be told. Insisted on: while it is not written, the user may be told again. Returns
-    /// the message that says to wait, if one was sent meanwhile; after this nobody adds one.
+    /// The user was told, or nobody is there to be told, and no message is left that says to wait. Insisted on: while it is not
+    /// written, the user may be told again. Not done if such a message was sent meanwhile: returns it, to be removed first.
     ///
     /// # Errors
     /// [`AwsError`] of the last try.
-    pub(crate) async fn delivered(&self, pending: &Pending) -> Result<Option<i32>, AwsError> {
+    pub(crate) async fn delivered(&self, pending: &mut Pending) -> Result<Option<i32>, AwsError> {
         if let Some(album) = &pending.album {
             let failed = |error: &AwsError| tracing::warn!(album = album.as_str(), %error, "not marked yet");
             insist(&self.clock, || self.albums.delivered(album, self.clock.now()), failed).await?;
         }
-        for part in &pending.answer.parts {
-            self.mark_part(part).await?;
-        }
-        if pending.status_message_id.is_some() {
-            return Ok(None);
-        }
-        match (&pending.album, pending.answer.parts.first()) {
-            (Some(album), _) => Ok(self.albums.get(album).await?.and_then(|album| album.status_message_id)),
-            (None, Some(photo)) => {
-                Ok(self.predictions.get(photo.prediction_id).await?.and_then(|photo| photo.status_message_id))
+        for part in &mut pending.answer.parts {
+            if self.mark_part(part).await? == Written::Now || pending.album.is_some() {
+                continue;
             }
-            (None, None) => Ok(None),
+            let Some(now) = self.predictions.get(part.prediction_id).await? else { continue };
+            if now.delivered_at.is_none() && now.status_message_id != part.status_message_id {
+                *part = now;
+                pending.status_message_id = part.status_message_id;
+                return Ok(part.status_message_id);
+            }
         }
+        Ok(None)
     }
 
-    async fn mark_part(&self, part: &Prediction) -> Result<(), AwsError> {
-        let (Written::Now | Written::NotAsExpected) = insist(
+    async fn mark_part(&self, part: &Prediction) -> Result<Written, AwsError> {
+        insist(
             &self.clock,
             || self.predictions.mark_delivered(part, self.clock.now()),
             |error| tracing::warn!(prediction_id = %part.prediction_id, %error, "not marked yet"),
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Telling the user failed for a reason that may pass: try again later, longer each time or when `wait` is over; or give it up.
