@@ -34,29 +34,28 @@ const BATCH: i32 = 50;
 
 /// Gathers albums and acts on them.
 #[derive(Clone, Debug)]
-pub struct Albums {
+pub(crate) struct Albums {
     /// Where they are gathered.
-    pub store: AlbumStore,
+    pub(crate) store: AlbumStore,
     /// For `predict`.
-    pub detection: Detection,
+    pub(crate) detection: Detection,
     /// For answers that can be sent at once.
-    pub answers: Answers,
+    pub(crate) answers: Answers,
     /// For `concat` and the filters.
-    pub darkroom: Darkroom,
+    pub(crate) darkroom: Darkroom,
     /// What pictures take until they are sent.
-    pub memory: Memory,
+    pub(crate) memory: Memory,
     /// When an album that failed is tried again.
-    pub retry_policy: RetryPolicy,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) clock: Clock,
     /// An album is complete when nothing came for this long.
-    pub quiet: Duration,
+    pub(crate) quiet: Duration,
     /// How long acting on an album may take, in seconds, before another instance may try.
-    pub lease: i64,
+    pub(crate) lease: i64,
     /// Those that wait for silence; finished before the service ends.
-    pub waiting: TaskTracker,
+    pub(crate) waiting: TaskTracker,
     /// At shutdown nobody waits any longer: another instance takes over.
-    pub shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Albums {
@@ -64,7 +63,7 @@ impl Albums {
     ///
     /// # Errors
     /// [`AwsError`] if it has to be tried again.
-    pub async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
+    pub(crate) async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
         let album = AlbumId::new(part.chat_id, media_group);
         let arrival = i64::try_from(self.clock.since_epoch().as_millis()).unwrap_or(i64::MAX);
         let added = self.store.add(&album, part, attached, arrival).await?;
@@ -89,7 +88,7 @@ impl Albums {
     }
 
     /// Act on albums that were left behind.
-    pub async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let waiting = match self.store.waiting(self.clock.now() - ABANDONED, BATCH).await {
             Ok(waiting) => waiting,
             Err(error) => {

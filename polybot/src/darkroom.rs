@@ -20,7 +20,7 @@ use photo::filters::{self, Concat, Filter, Join, MAX_SIDE};
 /// JPEG quality of what is sent; Telegram recompresses it anyway.
 const QUALITY: u8 = 90;
 /// The most pixels that a filter works on. A larger photo is made smaller first; a phone's has 12 million.
-pub const MAX_PIXELS: u64 = 16_000_000;
+pub(crate) const MAX_PIXELS: u64 = 16_000_000;
 /// What a filter takes at most, in sizes of its photo: the photo, the result, and marks.
 const FILTER_MEMORY: u64 = 4;
 /// Files of an album that is joined are kept between the look at their sizes and the work, up to so many bytes; others are
@@ -29,7 +29,7 @@ const KEPT_FILES: u64 = 40 << 20;
 
 /// Changes photos; at most one on each core at a time, and as many as there is memory for.
 #[derive(Clone, Debug)]
-pub struct Darkroom {
+pub(crate) struct Darkroom {
     telegram: Telegram,
     cores: Arc<Semaphore>,
     memory: Memory,
@@ -41,7 +41,7 @@ type Developed = Result<Bytes, String>;
 impl Darkroom {
     /// With this bot.
     #[must_use]
-    pub fn new(telegram: Telegram, memory: Memory) -> Self {
+    pub(crate) fn new(telegram: Telegram, memory: Memory) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { telegram, cores: Arc::new(Semaphore::new(cores)), memory }
     }
@@ -50,7 +50,7 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn filter(&self, incoming: &Incoming, file: &File, filter: Filter) -> Result<(), HandleError> {
+    pub(crate) async fn filter(&self, incoming: &Incoming, file: &File, filter: Filter) -> Result<(), HandleError> {
         let place = incoming.place();
         // Nothing is made for a chat that has to wait long.
         self.telegram.ready(place.chat_id).await?;
@@ -73,7 +73,7 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn develop(&self, file: &File, filter: Filter) -> Result<Developed, HandleError> {
+    pub(crate) async fn develop(&self, file: &File, filter: Filter) -> Result<Developed, HandleError> {
         let (file, header) = match self.download(file).await? {
             Ok(file) => file,
             Err(sentence) => return Ok(Err(sentence)),
@@ -91,7 +91,7 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn join(&self, files: &[File], order: Concat) -> Result<Developed, HandleError> {
+    pub(crate) async fn join(&self, files: &[File], order: Concat) -> Result<Developed, HandleError> {
         let _alone = self.memory.for_an_album().await;
         let (mut sizes, mut kept, mut bytes, mut most) = (Vec::new(), Vec::new(), 0, 0);
         for file in files {

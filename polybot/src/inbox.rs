@@ -16,7 +16,7 @@ use crate::detection::HandleError;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
 use crate::answers::{self, RetryPolicy};
-use crate::telegram::Me;
+use crate::incoming::Me;
 use crate::updates::Updates;
 use crate::{TelegramError, reply};
 
@@ -29,28 +29,27 @@ const MOST_DEATHS: i64 = 3;
 
 /// The updates that are under way. Clones share.
 #[derive(Clone, Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     /// Where they are kept.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// What is done about them.
-    pub updates: Updates,
+    pub(crate) updates: Updates,
     /// Who the bot is, once Telegram has said it; until then nothing is taken.
-    pub me: Arc<OnceLock<Me>>,
+    pub(crate) me: Arc<OnceLock<Me>>,
     /// When they are tried again.
-    pub retry_policy: RetryPolicy,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) clock: Clock,
     /// Those at work; finished before the service ends.
-    pub working: TaskTracker,
+    pub(crate) working: TaskTracker,
     /// At shutdown what is not begun is given back.
-    pub shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
     /// Those that wait for others of their chat.
-    pub queues: Queues,
+    pub(crate) queues: Queues,
 }
 
 /// Updates that wait for others of their chat. Clones share.
 #[derive(Clone, Debug, Default)]
-pub struct Queues(Arc<Mutex<State>>);
+pub(crate) struct Queues(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -62,7 +61,7 @@ struct State {
 
 /// Why Telegram has to bring an update again.
 #[derive(Debug, thiserror::Error)]
-pub enum NotKept {
+pub(crate) enum NotKept {
     /// It is none.
     #[error(transparent)]
     NoUpdate(#[from] incoming::NoUpdate),
@@ -85,7 +84,7 @@ impl Inbox {
     ///
     /// # Errors
     /// [`NotKept`].
-    pub async fn keep(&self, update: &Value) -> Result<(), NotKept> {
+    pub(crate) async fn keep(&self, update: &Value) -> Result<(), NotKept> {
         if let Some((group, supergroup)) = incoming::migration(update) {
             self.updates.detection.telegram.moved_to(group, supergroup);
         }
@@ -103,7 +102,7 @@ impl Inbox {
     }
 
     /// Take over what is due.
-    pub async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let due = match self.ledger.due(self.clock.now(), BATCH).await {
             Ok(due) => due,
             Err(error) => {

@@ -5,7 +5,7 @@
 mod album_store;
 mod albums;
 mod answers;
-mod buttons;
+pub mod buttons;
 mod cli;
 pub mod command;
 mod content;
@@ -26,7 +26,7 @@ mod service;
 mod settings;
 mod startup;
 mod sweep;
-pub mod telegram;
+mod telegram;
 mod updates;
 
 use answers::{Answers, DeliverError, Delivered};
