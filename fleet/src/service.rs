@@ -19,7 +19,7 @@ use crate::{BuildInfo, Clock, Platform, aws, server, shutdown, telemetry};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The socket can't be opened.
-    #[error("can't listen on {address} (LISTEN_ADDR): {source}")]
+    #[error("can't listen on {address} (LISTEN_ADDR)")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -27,13 +27,13 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The system gives no runtime or no signal handlers.
-    #[error("can't start: {0}")]
+    #[error("can't start")]
     System(#[from] std::io::Error),
     /// There is nothing to measure with.
-    #[error("can't collect metrics: {0}")]
+    #[error("can't collect metrics")]
     Metrics(#[from] BuildError),
     /// A health check found the service ill, or did not find it.
-    #[error("the service on port {port} is not healthy: {source}")]
+    #[error("the service on port {port} is not healthy")]
     Unhealthy {
         /// Where it was asked.
         port: u16,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::album_store::{Added, Album, AlbumId, AlbumStore};
 use crate::command::{self, CaptionError, Command, Wanted};
-use crate::darkroom::Darkroom;
+use crate::filter_runner::FilterRunner;
 use crate::detection::{Detection, HandleError, Request};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
@@ -42,7 +42,7 @@ pub(crate) struct Albums {
     /// For answers that can be sent at once.
     pub(crate) answers: Answers,
     /// For `concat` and the filters.
-    pub(crate) darkroom: Darkroom,
+    pub(crate) filter_runner: FilterRunner,
     /// What pictures take until they are sent.
     pub(crate) memory: Memory,
     /// When an album that failed is tried again.
@@ -172,7 +172,7 @@ impl Albums {
             Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
             Ok(command @ Command::Concat(order)) => {
                 self.detection.telegram.show_uploading(&place).await;
-                (self.darkroom.join(&files(album), order).await, command.to_string())
+                (self.filter_runner.join(&files(album), order).await, command.to_string())
             }
             Ok(command @ Command::Filter(filter)) => {
                 self.detection.telegram.show_uploading(&place).await;
@@ -201,8 +201,8 @@ impl Albums {
         let mut pictures = Vec::with_capacity(album.photos.len());
         let mut left = MAX_PICTURES;
         for file in files(album) {
-            let developed = self.darkroom.develop(&file, filter).await;
-            match self.told_if_gone(album, developed)? {
+            let filtered = self.filter_runner.apply(&file, filter).await;
+            match self.told_if_gone(album, filtered)? {
                 Ok(jpeg) => {
                     let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
                         self.tell(album, &reply::failed(reply::ALBUM_TOO_LARGE_REASON)).await?;

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::album_store::AlbumStore;
 use crate::albums::Albums;
 use crate::answers::{DeadLetters, LostJobs, Outbox, RetryPolicy};
-use crate::darkroom::Darkroom;
+use crate::filter_runner::FilterRunner;
 use crate::forgetting::Forgetting;
 use crate::http::{self, Context};
 use crate::inbox::{Inbox, Queues};
@@ -91,12 +91,12 @@ pub async fn run(
         clock: clock.clone(),
         working: working.clone(),
     };
-    let darkroom = Darkroom::new(telegram.clone(), memory.clone());
+    let filter_runner = FilterRunner::new(telegram.clone(), memory.clone());
     let albums = Albums {
         store: album_store,
         detection: detection.clone(),
         answers: answers.clone(),
-        darkroom: darkroom.clone(),
+        filter_runner: filter_runner.clone(),
         memory,
         retry_policy,
         clock: clock.clone(),
@@ -110,7 +110,7 @@ pub async fn run(
     let updates = Updates {
         ledger: ledger.clone(),
         detection,
-        darkroom,
+        filter_runner,
         albums: albums.clone(),
         forgetting,
         clock: clock.clone(),

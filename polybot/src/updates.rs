@@ -9,7 +9,7 @@ use crate::album_store::Added;
 use crate::albums::Albums;
 use crate::buttons::{self, Press};
 use crate::command::{self, Command, Text, Wanted};
-use crate::darkroom::Darkroom;
+use crate::filter_runner::FilterRunner;
 use crate::detection::{HandleError, Request};
 use crate::forgetting::{Asking, Forgetting};
 use crate::incoming::{Asked, Attached, File, Incoming, Pressed};
@@ -27,7 +27,7 @@ pub(crate) struct Updates {
     /// For `predict`.
     pub(crate) detection: Detection,
     /// For filters.
-    pub(crate) darkroom: Darkroom,
+    pub(crate) filter_runner: FilterRunner,
     /// For photos of an album.
     pub(crate) albums: Albums,
     /// For `/forget`.
@@ -137,7 +137,7 @@ impl Updates {
             Ok(_) if file.bytes.is_some_and(|bytes| bytes > MAX_DOWNLOAD) => {
                 self.answer(incoming, reply::TOO_LARGE).await
             }
-            Ok(Command::Filter(filter)) => self.darkroom.filter(incoming, file, filter).await,
+            Ok(Command::Filter(filter)) => self.filter_runner.filter(incoming, file, filter).await,
             Ok(Command::Detect(wanted)) => self.detect(incoming, file, wanted, work_id).await,
         }
     }
@@ -174,7 +174,7 @@ impl Updates {
         }
         match asked {
             Press::Menu => Ok(self.telegram().set_buttons(chat_id, message_id, &buttons::menu()).await?),
-            Press::Filter(filter) => self.darkroom.filter(photo, file, filter).await,
+            Press::Filter(filter) => self.filter_runner.filter(photo, file, filter).await,
             Press::Detect(wanted) => self.detect(photo, file, wanted, work_id).await,
             Press::Original => {
                 self.telegram().ready(photo.chat_id).await?;
