@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -29,10 +30,10 @@ pub(crate) struct Context {
     pub(crate) answers: Answers,
     /// Whether all is settled with Telegram.
     pub(crate) ready: Arc<AtomicBool>,
-    pub(crate) webhook_secret: String,
-    pub(crate) results_secret: String,
+    pub(crate) webhook_secret: SecretString,
+    pub(crate) results_secret: SecretString,
     /// Set where load tests are allowed.
-    pub(crate) load_test_secret: Option<String>,
+    pub(crate) load_test_secret: Option<SecretString>,
 }
 
 impl Context {
@@ -56,7 +57,7 @@ impl Context {
     }
 
     fn is_load_generator(&self, headers: &HeaderMap) -> bool {
-        let secret = self.load_test_secret.as_deref();
+        let secret = self.load_test_secret.as_ref();
         secret.zip(bearer(headers)).is_some_and(|(secret, shown)| secret::equal(shown, secret))
     }
 }

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use reqwest::Url;
+use secrecy::SecretString;
 
 /// The settings of the service: flags, or environment variables of the same name.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// The bot's token
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new(),
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret(),
           required_unless_present = "telegram_secret_id")]
-    pub telegram_token: Option<String>,
+    pub telegram_token: Option<SecretString>,
     /// The Secrets Manager secret that holds the token: plain, or JSON with the key TELEGRAM_TOKEN
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub telegram_secret_id: Option<String>,
@@ -27,8 +28,8 @@ pub struct Settings {
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub dynamodb_table: String,
     /// The secret that a worker has to show at /results
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub results_secret: String,
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret())]
+    pub results_secret: SecretString,
     /// The public address of this bot, to which Telegram delivers updates; without it the bot asks for them
     #[arg(long, env)]
     pub telegram_app_url: Option<Url>,
@@ -51,8 +52,8 @@ pub struct Settings {
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, requires = "load_test_secret")]
     pub load_test: bool,
     /// The secret that a load generator has to show at /loadTest
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub load_test_secret: Option<String>,
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret())]
+    pub load_test_secret: Option<SecretString>,
     /// The address of the SQS queue of the jobs that failed too often; polybot tells their users
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub dead_letter_queue_url: Option<String>,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleet::{Clock, Elapsed, Room};
 use reqwest::{StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use teloxide::payloads::{
     AnswerCallbackQuerySetters, EditMessageReplyMarkupSetters, SendChatActionSetters, SendDocumentSetters,
@@ -243,7 +244,7 @@ pub(crate) struct Webhook {
     /// Where updates go.
     pub(crate) url: Url,
     /// What Telegram shows there.
-    pub(crate) secret: String,
+    pub(crate) secret: SecretString,
     /// A self-signed certificate (PEM), if the address has one.
     pub(crate) certificate: Option<Vec<u8>>,
 }
@@ -316,14 +317,14 @@ impl Telegram {
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub(crate) fn new(token: &str, api_url: Url, patience: Duration, memory: Memory, clock: Clock) -> reqwest::Result<Self> {
+    pub(crate) fn new(token: &SecretString, api_url: Url, patience: Duration, memory: Memory, clock: Clock) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             // More than a poll takes, and enough for a 10 MB photo.
             .timeout(Duration::from_secs(60))
             .tcp_nodelay(true)
             .build()?;
-        let bot = Bot::with_client(token, client.clone()).set_api_url(api_url.clone());
+        let bot = Bot::with_client(token.expose_secret(), client.clone()).set_api_url(api_url.clone());
         let sending = Sending::new(patience, clock.clone());
         Ok(Self { bot, client, api_url, local_files: None, sending, moved: Arc::default(), memory, clock })
     }
@@ -719,7 +720,7 @@ impl Telegram {
     /// # Errors
     /// [`TelegramError`].
     pub(crate) async fn set_webhook(&self, webhook: &Webhook) -> Result<(), TelegramError> {
-        let setting = self.bot.set_webhook(webhook.url.clone()).secret_token(webhook.secret.clone());
+        let setting = self.bot.set_webhook(webhook.url.clone()).secret_token(webhook.secret.expose_secret().to_owned());
         let setting = setting.allowed_updates(UPDATES).max_connections(MAX_CONNECTIONS);
         let set = match webhook.certificate.clone() {
             Some(pem) => setting.certificate(InputFile::memory(pem).file_name("certificate.pem")).await,
