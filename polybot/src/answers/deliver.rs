@@ -1,6 +1,5 @@
 //! A finished prediction to its user, once: lease, send, mark; or defer, or give up.
 
-use bytes::Bytes;
 use fleet::images::GetError;
 use fleet::job::NOBODY;
 use fleet::{AwsError, ImageStore, Room};
@@ -167,7 +166,7 @@ impl Answers {
             let room = self.memory.for_file(MAX_ALBUM - left).await;
             let mut pictures = Vec::with_capacity(opened.len());
             for (file, spoiler) in opened {
-                pictures.push(Picture { jpeg: Bytes::from(file.read().await?), spoiler });
+                pictures.push(Picture { jpeg: file.read().await?, spoiler });
             }
             Ok((pictures, Some(room)))
         };
