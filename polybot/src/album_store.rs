@@ -223,7 +223,13 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn put_off(&self, album: &AlbumId, leased_until: i64, since: i64, after: i64) -> Result<(), AwsError> {
+    pub(crate) async fn put_off(
+        &self,
+        album: &AlbumId,
+        leased_until: i64,
+        since: i64,
+        after: i64,
+    ) -> Result<(), AwsError> {
         let deferred = AlbumTransition::Defer {
             held_until: at(leased_until),
             first_failed_at: at(since),

@@ -13,12 +13,12 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::album_store::{Added, Album, AlbumId, AlbumStore};
+use crate::answers::{self, Answers, RetryPolicy};
 use crate::command::{self, CaptionError, Command, Wanted};
-use crate::filter_runner::FilterRunner;
 use crate::detection::{Detection, HandleError, Request};
+use crate::filter_runner::FilterRunner;
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::answers::{self, Answers, RetryPolicy};
 use crate::telegram::{Picture, Place, Sent};
 use crate::{TelegramError, reply};
 use photo::filters::Filter;

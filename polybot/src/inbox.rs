@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
+use crate::incoming::Me;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
-use crate::answers::{self, RetryPolicy};
-use crate::incoming::Me;
 use crate::updates::Updates;
 use crate::{TelegramError, reply};
 

@@ -16,8 +16,8 @@ use fleet::table::{Item, Key, Partition, Table, UpdateExpression, Written};
 use fleet::{AwsError, Clock, Timestamp};
 use uuid::Uuid;
 
-use crate::incoming::Asked;
 use crate::answers;
+use crate::incoming::Asked;
 
 /// How long it is remembered what a message asked: longer than people can change it.
 const EDITABLE: Duration = HANDLED_RETENTION.saturating_mul(3);

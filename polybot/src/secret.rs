@@ -20,7 +20,9 @@ pub(crate) async fn telegram_token(settings: &Settings, aws: &aws_config::SdkCon
         .await
         .map_err(|error| fleet::AwsError::new(format!("reading the secret {id} (TELEGRAM_SECRET_ID)"), error))?;
     let secret = response.secret_string().with_context(|| format!("the secret {id} holds no text"))?;
-    token_in(secret).map(SecretString::from).with_context(|| format!("the secret {id} is JSON without a text under TELEGRAM_TOKEN"))
+    token_in(secret)
+        .map(SecretString::from)
+        .with_context(|| format!("the secret {id} is JSON without a text under TELEGRAM_TOKEN"))
 }
 
 /// The token in a secret's text: plain, or under a key of a JSON object.

@@ -317,7 +317,13 @@ impl Telegram {
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub(crate) fn new(token: &SecretString, api_url: Url, patience: Duration, memory: Memory, clock: Clock) -> reqwest::Result<Self> {
+    pub(crate) fn new(
+        token: &SecretString,
+        api_url: Url,
+        patience: Duration,
+        memory: Memory,
+        clock: Clock,
+    ) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             // More than a poll takes, and enough for a 10 MB photo.
@@ -583,7 +589,12 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub(crate) async fn set_buttons(&self, chat_id: i64, message_id: i32, buttons: &Buttons) -> Result<(), TelegramError> {
+    pub(crate) async fn set_buttons(
+        &self,
+        chat_id: i64,
+        message_id: i32,
+        buttons: &Buttons,
+    ) -> Result<(), TelegramError> {
         let editing = self.bot.edit_message_reply_markup(ChatId(self.where_now(chat_id)), MessageId(message_id));
         match editing.reply_markup(keyboard(buttons)).await {
             Ok(_) | Err(RequestError::Api(ApiError::MessageNotModified)) => Ok(()),

@@ -9,14 +9,14 @@ use crate::album_store::Added;
 use crate::albums::Albums;
 use crate::buttons::{self, Press};
 use crate::command::{self, Command, Text, Wanted};
-use crate::filter_runner::FilterRunner;
 use crate::detection::{HandleError, Request};
+use crate::filter_runner::FilterRunner;
 use crate::forgetting::{Asking, Forgetting};
+use crate::incoming::Me;
 use crate::incoming::{Asked, Attached, File, Incoming, Pressed};
 use crate::ledger::Ledger;
 use crate::reply::Kept;
-use crate::telegram::{MAX_DOWNLOAD};
-use crate::incoming::Me;
+use crate::telegram::MAX_DOWNLOAD;
 use crate::{Detection, Telegram, reply};
 
 /// Does what updates ask for, one at a time or many at once.
