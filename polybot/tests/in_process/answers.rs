@@ -92,22 +92,8 @@ async fn an_answer_that_is_never_taken_is_given_up_after_a_week_and_can_be_redri
     // After each day it is tried, and deferred once more.
     for day in 1..7 {
         world.pass(DAY);
-<<<<<<< HEAD
-        world.until(async || (world.telegram.calls("sendPhoto") > tries).then_some(())).await;
-        let is_given_up = async || world.predictions.undeliverable().await.expect("DynamoDB answers").len() == 1;
-        if day >= 7 {
-            world.until(async || is_given_up().await.then_some(())).await;
-            break;
-        }
-        world
-            .record(&ann, photo, |record| {
-                record.tell_after.is_some_and(|after| after > record.untold_since.unwrap_or(0))
-            })
-            .await;
-=======
         let now = world.clock.now();
         world.record(&ann, photo, |record| record.tell_after.is_some_and(|next| next > now)).await;
->>>>>>> a2b8048 (Wait for each day's deferral; give the metadata's client a network)
         assert!(!is_given_up().await, "day {day}");
     }
     world.pass(DAY);

@@ -4,11 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
-<<<<<<< HEAD
-=======
-use aws_config::{SdkConfig, imds};
 use aws_config::provider_config::ProviderConfig;
->>>>>>> a2b8048 (Wait for each day's deferral; give the metadata's client a network)
 use aws_config::retry::RetryConfig;
 use aws_config::{SdkConfig, imds};
 use clap::{Args, Parser};
