@@ -270,7 +270,7 @@ impl Albums {
         if let Some(told) = told.filter(|_| !is_noted) {
             self.detection.telegram.remove(told.chat_id, told.message_id).await;
         }
-        acted?;
+        let (Written::Now | Written::NotAsExpected) = acted?;
         // The workers may have been faster, when the album was not to be answered yet.
         if let Some(last) = parts.last()
             && let Err(error) = self.answers.deliver(*last).await

@@ -235,7 +235,7 @@ pub(crate) struct Sent {
 pub(crate) struct Fetched {
     pub(crate) bytes: Bytes,
     /// Kept as long as the bytes are.
-    pub(crate) room: Room,
+    pub(crate) _room: Room,
 }
 
 /// What Telegram is to know of the webhook.
@@ -670,7 +670,7 @@ impl Telegram {
         } else {
             self.fetch(path).await?
         };
-        Ok(Fetched { bytes, room })
+        Ok(Fetched { bytes, _room: room })
     }
 
     async fn fetch(&self, path: &str) -> Result<Bytes, TelegramError> {
