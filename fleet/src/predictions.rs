@@ -231,8 +231,8 @@ impl PredictionStore {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the user may be told again.
     pub async fn mark_delivered(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
-        let &Prediction { status, dead_letter, .. } = prediction;
-        let transition = PredictionTransition::MarkDelivered { status, dead_letter, now: at(now) };
+        let &Prediction { status, dead_letter, status_message_id, .. } = prediction;
+        let transition = PredictionTransition::MarkDelivered { status, dead_letter, status_message_id, now: at(now) };
         self.apply(prediction.prediction_id, &transition).await
     }
 

@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser};
+use secrecy::SecretString;
 
 use crate::BuildInfo;
 
@@ -14,6 +16,12 @@ pub struct Telemetry {
     /// `json` for machines, `pretty` for people
     #[arg(long, env = "LOG_FORMAT", default_value = "json", value_parser = ["json", "pretty"])]
     pub log_format: String,
+}
+
+/// A setting that is a secret: a text that is not empty, and that no log or error repeats.
+#[must_use]
+pub fn secret() -> impl TypedValueParser<Value = SecretString> {
+    NonEmptyStringValueParser::new().map(SecretString::from)
 }
 
 /// A setting that is a number of seconds above 0: `10`, `0.5` or `10s`.

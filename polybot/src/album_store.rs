@@ -18,24 +18,24 @@ use crate::incoming::{Attached, File, Incoming};
 
 /// Names an album: `album#<chat>#<media group>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlbumId(String);
+pub(crate) struct AlbumId(String);
 
 impl AlbumId {
     /// The album of this media group in this chat.
     #[must_use]
-    pub fn new(chat_id: i64, media_group: &str) -> Self {
+    pub(crate) fn new(chat_id: i64, media_group: &str) -> Self {
         Self(format!("album#{chat_id}#{media_group}"))
     }
 
     /// From a record that names it.
     #[must_use]
-    pub fn from_record(text: &str) -> Option<Self> {
+    pub(crate) fn from_record(text: &str) -> Option<Self> {
         text.starts_with("album#").then(|| Self(text.to_owned()))
     }
 
     /// As records name it.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -46,39 +46,39 @@ impl AlbumId {
 
 /// What is known of an album.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Album {
+pub(crate) struct Album {
     /// The chat it is in.
-    pub chat_id: i64,
+    pub(crate) chat_id: i64,
     /// Telegram's file of each photo, by message, in the order they were sent.
-    pub photos: Vec<(i32, File)>,
+    pub(crate) photos: Vec<(i32, File)>,
     /// What else is in it, by message, in words.
-    pub others: Vec<(i32, String)>,
+    pub(crate) others: Vec<(i32, String)>,
     /// The captions of all parts, in the order they were sent.
-    pub captions: Vec<String>,
+    pub(crate) captions: Vec<String>,
     /// Whether one of its parts speaks to the bot.
-    pub is_addressed: bool,
+    pub(crate) is_addressed: bool,
     /// Who sent it.
-    pub asker: Option<i64>,
+    pub(crate) asker: Option<i64>,
     /// Whether one of its parts is covered.
-    pub spoiler: bool,
+    pub(crate) spoiler: bool,
     /// The forum topic it is in.
-    pub thread: Option<i32>,
+    pub(crate) thread: Option<i32>,
     /// How often it was taken over since it last was put off: each time whoever had it died, perhaps of it.
-    pub tries: i64,
+    pub(crate) tries: i64,
     /// Seconds since the epoch: when acting on it failed first, if it did.
-    pub failing_since: Option<i64>,
+    pub(crate) failing_since: Option<i64>,
     /// Whether its user was told what in it can't be read.
-    pub told_others: bool,
+    pub(crate) told_others: bool,
     /// The prediction of each photo, once it was acted on by detecting.
-    pub parts: Vec<Uuid>,
+    pub(crate) parts: Vec<Uuid>,
     /// The message that says to wait.
-    pub status_message_id: Option<i32>,
+    pub(crate) status_message_id: Option<i32>,
     /// Whether its user was told.
-    pub delivered: bool,
+    pub(crate) delivered: bool,
     /// Seconds since the epoch: when telling failed first, if it did.
-    pub untold_since: Option<i64>,
+    pub(crate) untold_since: Option<i64>,
     /// Seconds since the epoch: after that failure, telling is not tried again before.
-    pub tell_after: Option<i64>,
+    pub(crate) tell_after: Option<i64>,
 }
 
 impl Album {
@@ -90,7 +90,7 @@ impl Album {
 
 /// Whether a photo came in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
+pub(crate) enum Added {
     /// It is in the album.
     InTime,
     /// The album was acted on before.
@@ -99,14 +99,14 @@ pub enum Added {
 
 /// The table.
 #[derive(Clone, Debug)]
-pub struct AlbumStore {
+pub(crate) struct AlbumStore {
     table: Table,
 }
 
 impl AlbumStore {
     /// In the table of this name.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
+    pub(crate) fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
         Self { table: Table::new(client, table) }
     }
 
@@ -114,7 +114,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn add(
+    pub(crate) async fn add(
         &self,
         album: &AlbumId,
         part: &Incoming,
@@ -150,7 +150,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn close(&self, album: &AlbumId, arrival: i64, until: i64) -> Result<Option<Album>, AwsError> {
+    pub(crate) async fn close(&self, album: &AlbumId, arrival: i64, until: i64) -> Result<Option<Album>, AwsError> {
         let closed = AlbumTransition::Close { arrival: TimestampMillis::from_millis(arrival), until: at(until) };
         self.apply(album, &closed).await
     }
@@ -159,7 +159,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn take_over(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
+    pub(crate) async fn take_over(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
         self.apply(album, &AlbumTransition::TakeOver { now: at(now), until: at(until) }).await
     }
 
@@ -168,7 +168,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn rest(&self, album: &AlbumId, since: i64, after: i64, place: i64) -> Result<(), AwsError> {
+    pub(crate) async fn rest(&self, album: &AlbumId, since: i64, after: i64, place: i64) -> Result<(), AwsError> {
         let rested =
             AlbumTransition::Rest { failing_since: at(since), next_attempt_at: at(after), index_time: at(place) };
         self.apply(album, &rested).await?;
@@ -179,7 +179,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the user may be told again.
-    pub async fn told_others(&self, album: &AlbumId) -> Result<(), AwsError> {
+    pub(crate) async fn told_others(&self, album: &AlbumId) -> Result<(), AwsError> {
         self.apply(album, &AlbumTransition::NoteToldOthers).await?;
         Ok(())
     }
@@ -188,9 +188,17 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn name_parts(&self, album: &AlbumId, parts: &[Uuid]) -> Result<Vec<Uuid>, AwsError> {
+    pub(crate) async fn name_parts(&self, album: &AlbumId, parts: &[Uuid]) -> Result<Vec<Uuid>, AwsError> {
         let named = self.apply(album, &AlbumTransition::NameParts(parts)).await?;
         Ok(named.map(|album| album.parts).unwrap_or_default())
+    }
+
+    /// The message that says to wait is about to be sent. Not done, if a try before came as far: it may have sent one.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub(crate) async fn announce_status(&self, album: &AlbumId) -> Result<Written, AwsError> {
+        Ok(self.apply(album, &AlbumTransition::AnnounceStatus).await?.into())
     }
 
     /// The album was acted on: its parts are queued. They bring the answer. Not done, if another instance was faster: then
@@ -198,7 +206,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn acted(&self, album: &AlbumId, status_message_id: Option<i32>) -> Result<Written, AwsError> {
+    pub(crate) async fn acted(&self, album: &AlbumId, status_message_id: Option<i32>) -> Result<Written, AwsError> {
         Ok(self.apply(album, &AlbumTransition::Enqueued { status_message_id }).await?.into())
     }
 
@@ -206,7 +214,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn lease(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
+    pub(crate) async fn lease(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
         self.apply(album, &AlbumTransition::Lease { now: at(now), until: at(until) }).await
     }
 
@@ -215,7 +223,13 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn put_off(&self, album: &AlbumId, leased_until: i64, since: i64, after: i64) -> Result<(), AwsError> {
+    pub(crate) async fn put_off(
+        &self,
+        album: &AlbumId,
+        leased_until: i64,
+        since: i64,
+        after: i64,
+    ) -> Result<(), AwsError> {
         let deferred = AlbumTransition::Defer {
             held_until: at(leased_until),
             first_failed_at: at(since),
@@ -229,7 +243,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn give_up(&self, album: &AlbumId, leased_until: i64) -> Result<(), AwsError> {
+    pub(crate) async fn give_up(&self, album: &AlbumId, leased_until: i64) -> Result<(), AwsError> {
         self.apply(album, &AlbumTransition::GiveUp { held_until: at(leased_until) }).await?;
         Ok(())
     }
@@ -238,7 +252,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn delivered(&self, album: &AlbumId, now: i64) -> Result<(), AwsError> {
+    pub(crate) async fn delivered(&self, album: &AlbumId, now: i64) -> Result<(), AwsError> {
         self.apply(album, &AlbumTransition::MarkDelivered { now: at(now) }).await?;
         Ok(())
     }
@@ -247,7 +261,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn get(&self, album: &AlbumId) -> Result<Option<Album>, AwsError> {
+    pub(crate) async fn get(&self, album: &AlbumId) -> Result<Option<Album>, AwsError> {
         Ok(self.table.get(&album.key()).await?.map(|item| from_item(&item)))
     }
 
@@ -255,7 +269,7 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn waiting(&self, until: i64, limit: i32) -> Result<Vec<AlbumId>, AwsError> {
+    pub(crate) async fn waiting(&self, until: i64, limit: i32) -> Result<Vec<AlbumId>, AwsError> {
         let found = self.table.due(Partition::Album, at(until), limit).await?;
         Ok(found.iter().filter_map(|key| AlbumId::from_record(key)).collect())
     }

@@ -13,14 +13,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::album_store::{Added, Album, AlbumId, AlbumStore};
+use crate::answers::{self, Answers, RetryPolicy};
 use crate::command::{self, CaptionError, Command, Wanted};
-use crate::darkroom::Darkroom;
 use crate::detection::{Detection, HandleError, Request};
+use crate::filter_runner::FilterRunner;
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::patience::{self, Patience};
-use crate::telegram::{Picture, Place};
-use crate::{TelegramError, lease, reply};
+use crate::telegram::{Picture, Place, Sent};
+use crate::{TelegramError, reply};
 use photo::filters::Filter;
 
 /// What is silent for this long, in seconds, was left behind by an instance that died.
@@ -34,27 +34,28 @@ const BATCH: i32 = 50;
 
 /// Gathers albums and acts on them.
 #[derive(Clone, Debug)]
-pub struct Albums {
+pub(crate) struct Albums {
     /// Where they are gathered.
-    pub store: AlbumStore,
+    pub(crate) store: AlbumStore,
     /// For `predict`.
-    pub detection: Detection,
+    pub(crate) detection: Detection,
+    /// For answers that can be sent at once.
+    pub(crate) answers: Answers,
     /// For `concat` and the filters.
-    pub darkroom: Darkroom,
+    pub(crate) filter_runner: FilterRunner,
     /// What pictures take until they are sent.
-    pub memory: Memory,
+    pub(crate) memory: Memory,
     /// When an album that failed is tried again.
-    pub patience: Patience,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) clock: Clock,
     /// An album is complete when nothing came for this long.
-    pub quiet: Duration,
+    pub(crate) quiet: Duration,
     /// How long acting on an album may take, in seconds, before another instance may try.
-    pub lease: i64,
+    pub(crate) lease: i64,
     /// Those that wait for silence; finished before the service ends.
-    pub waiting: TaskTracker,
+    pub(crate) waiting: TaskTracker,
     /// At shutdown nobody waits any longer: another instance takes over.
-    pub shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Albums {
@@ -62,7 +63,7 @@ impl Albums {
     ///
     /// # Errors
     /// [`AwsError`] if it has to be tried again.
-    pub async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
+    pub(crate) async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
         let album = AlbumId::new(part.chat_id, media_group);
         let arrival = i64::try_from(self.clock.since_epoch().as_millis()).unwrap_or(i64::MAX);
         let added = self.store.add(&album, part, attached, arrival).await?;
@@ -87,7 +88,7 @@ impl Albums {
     }
 
     /// Act on albums that were left behind.
-    pub async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let waiting = match self.store.waiting(self.clock.now() - ABANDONED, BATCH).await {
             Ok(waiting) => waiting,
             Err(error) => {
@@ -143,7 +144,7 @@ impl Albums {
         let now = self.clock.now();
         let since = album.failing_since.unwrap_or(now);
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        if let Some(after) = self.patience.next_try_after(since, now, wait) {
+        if let Some(after) = self.retry_policy.next_attempt_after(since, now, wait) {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
             return Ok(self.store.rest(id, since, after, after - ABANDONED).await?);
@@ -171,7 +172,7 @@ impl Albums {
             Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
             Ok(command @ Command::Concat(order)) => {
                 self.detection.telegram.show_uploading(&place).await;
-                (self.darkroom.join(&files(album), order).await, command.to_string())
+                (self.filter_runner.join(&files(album), order).await, command.to_string())
             }
             Ok(command @ Command::Filter(filter)) => {
                 self.detection.telegram.show_uploading(&place).await;
@@ -200,8 +201,8 @@ impl Albums {
         let mut pictures = Vec::with_capacity(album.photos.len());
         let mut left = MAX_PICTURES;
         for file in files(album) {
-            let developed = self.darkroom.develop(&file, filter).await;
-            match self.told_if_gone(album, developed)? {
+            let filtered = self.filter_runner.apply(&file, filter).await;
+            match self.told_if_gone(album, filtered)? {
                 Ok(jpeg) => {
                     let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
                         self.tell(album, &reply::failed(reply::ALBUM_TOO_LARGE_REASON)).await?;
@@ -217,7 +218,7 @@ impl Albums {
             }
         }
         let words = reply::without_picture(caption);
-        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", &words).await?;
+        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", Vec::new(), &words).await?;
         Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
@@ -237,7 +238,7 @@ impl Albums {
     }
 
     fn is_long_ago(&self, album: &Album) -> bool {
-        album.failing_since.is_some_and(|since| self.clock.now() - since >= self.patience.for_a_file())
+        album.failing_since.is_some_and(|since| self.clock.now() - since >= self.retry_policy.for_a_file())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.
@@ -262,17 +263,31 @@ impl Albums {
                 accepted => accepted?,
             }
         }
-        // Said when nothing can fail any more, so that it is said once.
-        let told = self.detection.telegram.send_status(&place, reply::ALBUM_BEING_PROCESSED).await;
-        let told = told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok();
-        let acted = self.store.acted(id, told.map(|told| told.message_id)).await?;
-        if let Some(told) = told
-            && (acted == Written::NotAsExpected || self.store.get(id).await?.is_none_or(|album| album.delivered))
-        {
-            // Another instance or the workers were faster, or it was forgotten.
+        let told = self.tell_to_wait(id, &place).await?;
+        let acted = self.store.acted(id, told.map(|told| told.message_id)).await;
+        // Else whoever answers removes it.
+        let is_noted = matches!(acted, Ok(Written::Now));
+        if let Some(told) = told.filter(|_| !is_noted) {
             self.detection.telegram.remove(told.chat_id, told.message_id).await;
         }
+        let (Written::Now | Written::NotAsExpected) = acted?;
+        // The workers may have been faster, when the album was not to be answered yet.
+        if let Some(last) = parts.last()
+            && let Err(error) = self.answers.deliver(*last).await
+        {
+            tracing::debug!(album = id.as_str(), %error, "its answer comes later");
+        }
         Ok(())
+    }
+
+    /// Said when nothing can fail any more, and once: a try that comes after a death does not know whether the one before said
+    /// it, and Telegram does not tell.
+    async fn tell_to_wait(&self, id: &AlbumId, place: &Place) -> Result<Option<Sent>, AwsError> {
+        if self.store.announce_status(id).await? == Written::NotAsExpected {
+            return Ok(None);
+        }
+        let told = self.detection.telegram.send_status(place, reply::ALBUM_BEING_PROCESSED).await;
+        Ok(told.inspect_err(|error| tracing::info!(%error, "the user was not told to wait")).ok())
     }
 
     /// Say once what in it can't be read.
@@ -291,10 +306,10 @@ impl Albums {
         // When AWS fails, something may have been sent before; it is not sent again at once.
         let may_pass_soon = |error: &HandleError| error.telegram().is_some() && error.may_pass_soon();
         let act = async {
-            patience::soon_again(&self.clock, may_pass_soon, || self.tell_of_others(id, album)).await?;
-            patience::soon_again(&self.clock, may_pass_soon, || self.act_on(id, album)).await
+            answers::soon_again(&self.clock, may_pass_soon, || self.tell_of_others(id, album)).await?;
+            answers::soon_again(&self.clock, may_pass_soon, || self.act_on(id, album)).await
         };
-        let time = lease::working_time(self.lease);
+        let time = answers::working_time(self.lease);
         self.clock.timeout(time, act).await.unwrap_or(Err(HandleError::TooSlow))
     }
 

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use fleet::BuildInfo;
 use fleet::service::{self, HealthCheck};
 
-use crate::redrive::Redrive;
+use crate::answers::Redrive;
 use crate::{Settings, run};
 
 /// Where the service listens unless told otherwise.

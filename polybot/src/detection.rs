@@ -13,43 +13,38 @@ use crate::{Telegram, TelegramError, content, reply};
 
 /// What the way onto the queue needs.
 #[derive(Clone, Debug)]
-pub struct Detection {
-    /// The bot.
-    pub telegram: Telegram,
-    /// The photos.
-    pub images: ImageStore,
-    /// The records.
-    pub predictions: PredictionStore,
-    /// The jobs.
-    pub queue: JobQueue,
-    /// What time it is.
-    pub clock: Clock,
+pub(crate) struct Detection {
+    pub(crate) telegram: Telegram,
+    pub(crate) images: ImageStore,
+    pub(crate) predictions: PredictionStore,
+    pub(crate) queue: JobQueue,
+    pub(crate) clock: Clock,
     /// Those who tell users to wait; finished before the service ends.
-    pub working: TaskTracker,
+    pub(crate) working: TaskTracker,
 }
 
 /// One photo to detect.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The same at every try.
-    pub prediction_id: Uuid,
+    pub(crate) prediction_id: Uuid,
     /// Where it was sent.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Telegram's file.
-    pub file: File,
+    pub(crate) file: File,
     /// Who sent it.
-    pub asker: Option<i64>,
+    pub(crate) asker: Option<i64>,
     /// The picture of the answer is covered, too.
-    pub spoiler: bool,
+    pub(crate) spoiler: bool,
     /// What is wanted of what is found.
-    pub wanted: Wanted,
+    pub(crate) wanted: Wanted,
     /// The album it is part of.
-    pub album: Option<String>,
+    pub(crate) album: Option<String>,
 }
 
 /// It was not done; trying again may help.
 #[derive(Debug, thiserror::Error)]
-pub enum HandleError {
+pub(crate) enum HandleError {
     /// It took almost as long as an instance may hold it.
     #[error("it took too long")]
     TooSlow,
@@ -64,7 +59,7 @@ pub enum HandleError {
 impl HandleError {
     /// The call of Telegram's that failed, if it was one.
     #[must_use]
-    pub fn telegram(&self) -> Option<&TelegramError> {
+    pub(crate) fn telegram(&self) -> Option<&TelegramError> {
         if let Self::Telegram(error) = self { Some(error) } else { None }
     }
 
@@ -105,7 +100,7 @@ impl Detection {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn accept(&self, request: &Request) -> Result<(), HandleError> {
+    pub(crate) async fn accept(&self, request: &Request) -> Result<(), HandleError> {
         match self.store(request).await {
             Ok(key) => {
                 if self.enqueue(request, key).await? == Written::Now {
@@ -125,7 +120,7 @@ impl Detection {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn accept_part(&self, request: &Request) -> Result<(), HandleError> {
+    pub(crate) async fn accept_part(&self, request: &Request) -> Result<(), HandleError> {
         match self.store(request).await {
             Ok(key) => {
                 let (Written::Now | Written::NotAsExpected) = self.enqueue(request, key).await?;
@@ -140,7 +135,7 @@ impl Detection {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn refuse_part(&self, request: &Request, reason: FailureReason) -> Result<(), HandleError> {
+    pub(crate) async fn refuse_part(&self, request: &Request, reason: FailureReason) -> Result<(), HandleError> {
         let &Request { prediction_id, place: Place { chat_id, message_id, thread }, .. } = request;
         let record = Prediction {
             album: request.album.clone(),

@@ -11,17 +11,15 @@ use crate::Telegram;
 
 /// Deletes.
 #[derive(Clone, Debug)]
-pub struct Forgetting {
-    /// The photos.
-    pub images: ImageStore,
+pub(crate) struct Forgetting {
+    pub(crate) images: ImageStore,
     /// The records, also those of albums and updates.
-    pub predictions: PredictionStore,
+    pub(crate) predictions: PredictionStore,
     /// For messages that say to wait for what does not come any more.
-    pub telegram: Telegram,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) telegram: Telegram,
+    pub(crate) clock: Clock,
     /// Those who remove them; finished before the service ends.
-    pub working: TaskTracker,
+    pub(crate) working: TaskTracker,
 }
 
 /// So often what belongs to somebody is looked for.
@@ -29,22 +27,21 @@ const MOST_LOOKS: usize = 3;
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
+pub(crate) struct Forgotten {
     /// Photos as they were sent.
-    pub photos: usize,
+    pub(crate) photos: usize,
     /// Pictures that were made of them.
-    pub results: usize,
-    /// Records.
-    pub records: usize,
+    pub(crate) results: usize,
+    pub(crate) records: usize,
 }
 
 /// The message that asks for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking {
+pub(crate) struct Asking {
     /// The work that it is: what was asked later has a larger number.
-    pub work_id: Uuid,
+    pub(crate) work_id: Uuid,
     /// Its chat, and its number there.
-    pub message: (i64, i32),
+    pub(crate) message: (i64, i32),
 }
 
 impl Asking {
@@ -65,7 +62,7 @@ impl Forgetting {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; what was not deleted is by another try.
-    pub async fn forget(&self, person: i64, group: Option<i64>, asked: &Asking) -> Result<Forgotten, AwsError> {
+    pub(crate) async fn forget(&self, person: i64, group: Option<i64>, asked: &Asking) -> Result<Forgotten, AwsError> {
         let mut forgotten = Forgotten::default();
         let mut deleted = BTreeSet::new();
         // Looked for again until nothing is found: what another polybot is taking at this moment may lie where the look was before.
@@ -107,12 +104,16 @@ impl Forgetting {
                     *count += 1;
                 }
             }
+            // As long as its record is there, it is found again by another try.
+            if let Some((chat_id, message_id)) = belonging.status_message {
+                self.telegram.remove_soon(chat_id, message_id, &self.working).await;
+            }
             match self.predictions.forget(&belonging, self.clock.now()).await? {
                 Some(last) => {
                     forgotten.records += 1;
-                    if let Some((chat_id, message_id)) = last.status_message {
-                        let telegram = self.telegram.clone();
-                        self.working.spawn(async move { telegram.remove(chat_id, message_id).await });
+                    let late = last.status_message.filter(|last| Some(*last) != belonging.status_message);
+                    if let Some((chat_id, message_id)) = late {
+                        self.telegram.remove_soon(chat_id, message_id, &self.working).await;
                     }
                 }
                 // A worker was faster, and there is a result now.

@@ -10,13 +10,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::inbox::{Inbox, NotKept};
 use crate::incoming::Incoming;
-use crate::{DeliverError, Delivered, Delivery, secret};
+use crate::{Answers, DeliverError, Delivered, secret};
 
 const WEBHOOK: &str = "/webhook";
 const RESULTS: &str = "/results";
@@ -26,13 +27,13 @@ const LOAD_TEST: &str = "/loadTest";
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) inbox: Inbox,
-    pub(crate) delivery: Delivery,
+    pub(crate) answers: Answers,
     /// Whether all is settled with Telegram.
     pub(crate) ready: Arc<AtomicBool>,
-    pub(crate) webhook_secret: String,
-    pub(crate) results_secret: String,
+    pub(crate) webhook_secret: SecretString,
+    pub(crate) results_secret: SecretString,
     /// Set where load tests are allowed.
-    pub(crate) load_test_secret: Option<String>,
+    pub(crate) load_test_secret: Option<SecretString>,
 }
 
 impl Context {
@@ -56,7 +57,7 @@ impl Context {
     }
 
     fn is_load_generator(&self, headers: &HeaderMap) -> bool {
-        let secret = self.load_test_secret.as_deref();
+        let secret = self.load_test_secret.as_ref();
         secret.zip(bearer(headers)).is_some_and(|(secret, shown)| secret::equal(shown, secret))
     }
 }
@@ -160,7 +161,7 @@ async fn results(
     let Ok(prediction_id) = Uuid::parse_str(&id) else {
         return (StatusCode::NOT_FOUND, "there is no such prediction".into());
     };
-    match context.delivery.deliver(prediction_id).await {
+    match context.answers.deliver(prediction_id).await {
         Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
         Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),
         Ok(Delivered::ToNobody) => (StatusCode::OK, "nobody waits for it".into()),

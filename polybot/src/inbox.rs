@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
+use crate::incoming::Me;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
-use crate::patience::{self, Patience};
-use crate::telegram::Me;
 use crate::updates::Updates;
 use crate::{TelegramError, reply};
 
@@ -29,28 +29,27 @@ const MOST_DEATHS: i64 = 3;
 
 /// The updates that are under way. Clones share.
 #[derive(Clone, Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     /// Where they are kept.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// What is done about them.
-    pub updates: Updates,
+    pub(crate) updates: Updates,
     /// Who the bot is, once Telegram has said it; until then nothing is taken.
-    pub me: Arc<OnceLock<Me>>,
+    pub(crate) me: Arc<OnceLock<Me>>,
     /// When they are tried again.
-    pub patience: Patience,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) clock: Clock,
     /// Those at work; finished before the service ends.
-    pub working: TaskTracker,
+    pub(crate) working: TaskTracker,
     /// At shutdown what is not begun is given back.
-    pub shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
     /// Those that wait for others of their chat.
-    pub queues: Queues,
+    pub(crate) queues: Queues,
 }
 
 /// Updates that wait for others of their chat. Clones share.
 #[derive(Clone, Debug, Default)]
-pub struct Queues(Arc<Mutex<State>>);
+pub(crate) struct Queues(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -62,7 +61,7 @@ struct State {
 
 /// Why Telegram has to bring an update again.
 #[derive(Debug, thiserror::Error)]
-pub enum NotKept {
+pub(crate) enum NotKept {
     /// It is none.
     #[error(transparent)]
     NoUpdate(#[from] incoming::NoUpdate),
@@ -85,7 +84,7 @@ impl Inbox {
     ///
     /// # Errors
     /// [`NotKept`].
-    pub async fn keep(&self, update: &Value) -> Result<(), NotKept> {
+    pub(crate) async fn keep(&self, update: &Value) -> Result<(), NotKept> {
         if let Some((group, supergroup)) = incoming::migration(update) {
             self.updates.detection.telegram.moved_to(group, supergroup);
         }
@@ -103,7 +102,7 @@ impl Inbox {
     }
 
     /// Take over what is due.
-    pub async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let due = match self.ledger.due(self.clock.now(), BATCH).await {
             Ok(due) => due,
             Err(error) => {
@@ -188,7 +187,7 @@ impl Inbox {
         // On a task of its own: a panic is a bug, and must not end the chat's queue.
         let mut work = tokio::spawn(async move {
             let (updates, asked) = (&updates, &asked);
-            patience::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
+            answers::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
         });
         match self.clock.timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
@@ -213,8 +212,8 @@ impl Inbox {
         let since = entry.since.unwrap_or(now);
         let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        let next = self.patience.next_try_after(since, now, wait);
-        let next = next.filter(|_| !is_gone || now - since < self.patience.for_a_file());
+        let next = self.retry_policy.next_attempt_after(since, now, wait);
+        let next = next.filter(|_| !is_gone || now - since < self.retry_policy.for_a_file());
         if let Some(after) = next {
             tracing::warn!(%error, update_id, seconds = after - now, "an update failed; it is retried");
             return self.ledger.put_off(entry, since, after).await;
@@ -227,7 +226,7 @@ impl Inbox {
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
                 tracing::warn!(%error, update_id, "the sender was not told");
                 let wait = error.telegram().and_then(TelegramError::retry_after);
-                match self.patience.next_try_after(since, now, wait) {
+                match self.retry_policy.next_attempt_after(since, now, wait) {
                     Some(after) => self.ledger.put_off(entry, since, after).await,
                     None => self.ledger.end(update_id, &self.clock).await,
                 }

@@ -8,13 +8,24 @@ use serde_json::Value;
 use teloxide::types::FileId;
 
 use crate::command;
-use crate::telegram::{Me, Place};
+use crate::telegram::Place;
 
 /// Until when people can edit what they wrote, in seconds; what Telegram calls an edit later is none.
 const EDITABLE: i64 = 49 * 3600;
 
 /// Beyond all of Telegram's ids.
 const PRESSES: i64 = 1 << 60;
+
+/// The bot's own account.
+#[derive(Clone, Debug, Default)]
+pub struct Me {
+    /// Its id.
+    pub id: i64,
+    /// Its name, without `@`.
+    pub name: String,
+    /// Whether groups show it messages that do not speak to it: not in BotFather's privacy mode.
+    pub reads_groups: bool,
+}
 
 /// What a bot can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,7 +212,7 @@ impl Incoming {
 
     /// Where it is answered.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place { chat_id: self.chat_id, message_id: self.message_id, thread: self.thread }
     }
 }

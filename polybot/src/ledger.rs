@@ -16,15 +16,15 @@ use fleet::table::{Item, Key, Partition, Table, UpdateExpression, Written};
 use fleet::{AwsError, Clock, Timestamp};
 use uuid::Uuid;
 
+use crate::answers;
 use crate::incoming::Asked;
-use crate::lease;
 
 /// How long it is remembered what a message asked: longer than people can change it.
 const EDITABLE: Duration = HANDLED_RETENTION.saturating_mul(3);
 
 /// Whether an update was new.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// It is kept now, and leased to the caller.
     Now(Box<Entry>),
     /// It is kept, or was handled.
@@ -35,24 +35,23 @@ pub enum Taken {
 
 /// An update that is held.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// The update's number.
-    pub update_id: i64,
+pub(crate) struct Entry {
+    pub(crate) update_id: i64,
     /// The same at every try, so that what the last try left is found again.
-    pub work_id: Uuid,
+    pub(crate) work_id: Uuid,
     /// What is asked.
-    pub asked: Asked,
+    pub(crate) asked: Asked,
     /// Seconds since the epoch: held until then.
-    pub leased_until: i64,
+    pub(crate) leased_until: i64,
     /// Seconds since the epoch: when handling it failed first, if it did.
-    pub since: Option<i64>,
+    pub(crate) since: Option<i64>,
     /// How often it was taken and not even put off: whoever held it died, perhaps of it.
-    pub deaths: i64,
+    pub(crate) deaths: i64,
 }
 
 /// The record of updates.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     table: Table,
     lease: i64,
 }
@@ -60,21 +59,21 @@ pub struct Ledger {
 impl Ledger {
     /// In the table of this name. An instance may take `lease` seconds for one update before another one may try it.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>, lease: i64) -> Self {
+    pub(crate) fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>, lease: i64) -> Self {
         Self { table: Table::new(client, table), lease }
     }
 
     /// How long handling an update may take.
     #[must_use]
-    pub fn time(&self) -> Duration {
-        lease::working_time(self.lease)
+    pub(crate) fn time(&self) -> Duration {
+        answers::working_time(self.lease)
     }
 
     /// Keep a new update, and hold it.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn take(&self, update_id: i64, asked: &Asked, now: i64) -> Result<Taken, AwsError> {
+    pub(crate) async fn take(&self, update_id: i64, asked: &Asked, now: i64) -> Result<Taken, AwsError> {
         let key = Key::Update(update_id);
         let body = serde_json::to_string(asked).map_err(|error| self.table.unreadable(&key, error))?;
         let taken = UpdateTransition::Take {
@@ -99,7 +98,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn take_over(&self, update_id: i64, now: i64) -> Result<Option<Entry>, AwsError> {
+    pub(crate) async fn take_over(&self, update_id: i64, now: i64) -> Result<Option<Entry>, AwsError> {
         let taken = UpdateTransition::TakeOver { now: at(now), until: at(now + self.lease) };
         let taken = self.table.apply(&Key::Update(update_id), &taken).await?;
         taken.map(|item| self.entry(update_id, &item)).transpose()
@@ -109,7 +108,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn hold(&self, entry: &mut Entry, now: i64) -> Result<bool, AwsError> {
+    pub(crate) async fn hold(&self, entry: &mut Entry, now: i64) -> Result<bool, AwsError> {
         let until = now + self.lease;
         let held = UpdateTransition::Hold { held_until: at(entry.leased_until), until: at(until) };
         let written = self.change(entry, &held).await?;
@@ -121,7 +120,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn due(&self, now: i64, limit: i32) -> Result<Vec<i64>, AwsError> {
+    pub(crate) async fn due(&self, now: i64, limit: i32) -> Result<Vec<i64>, AwsError> {
         let found = self.table.due(Partition::Update, at(now), limit).await?;
         Ok(found.iter().filter_map(|key| Key::update_id(key)).collect())
     }
@@ -130,10 +129,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the update may be handled again.
-    pub async fn end(&self, update_id: i64, clock: &Clock) -> Result<(), AwsError> {
+    pub(crate) async fn end(&self, update_id: i64, clock: &Clock) -> Result<(), AwsError> {
         let (key, ended) = (Key::Update(update_id), UpdateTransition::End { now: at(clock.now()) });
         let write = || self.table.apply(&key, &ended);
-        lease::insist(clock, write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
+        answers::insist(clock, write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
         Ok(())
     }
 
@@ -141,7 +140,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the next try then has to wait for the lease to end.
-    pub async fn put_off(&self, entry: &Entry, since: i64, after: i64) -> Result<(), AwsError> {
+    pub(crate) async fn put_off(&self, entry: &Entry, since: i64, after: i64) -> Result<(), AwsError> {
         let deferred = UpdateTransition::Defer {
             held_until: at(entry.leased_until),
             failing_since: at(since),
@@ -155,7 +154,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the next try then has to wait for the lease to end.
-    pub async fn give_back(&self, entry: &Entry) -> Result<(), AwsError> {
+    pub(crate) async fn give_back(&self, entry: &Entry) -> Result<(), AwsError> {
         let given_back = UpdateTransition::GiveBack { held_until: at(entry.leased_until) };
         let (Written::Now | Written::NotAsExpected) = self.change(entry, &given_back).await?;
         Ok(())
@@ -165,7 +164,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn asks(
+    pub(crate) async fn asks(
         &self,
         message: (i64, i32),
         words: Option<&str>,

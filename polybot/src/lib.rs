@@ -2,43 +2,38 @@
 //!
 //! Instances keep nothing between requests, so any number of them can stand behind a load balancer.
 
-pub mod album_store;
-pub mod albums;
+mod album_store;
+mod albums;
+mod answers;
 pub mod buttons;
 mod cli;
 pub mod command;
 mod content;
-pub mod darkroom;
-pub mod dead_letters;
-pub mod delivery;
 mod described_metrics;
-pub mod detection;
-pub mod forgetting;
+mod detection;
+mod filter_runner;
+mod forgetting;
 mod http;
-pub mod inbox;
+mod inbox;
 pub mod incoming;
-mod lease;
-pub mod ledger;
-pub mod lost_jobs;
-pub mod memory;
-pub mod patience;
+mod ledger;
+mod memory;
 mod polling;
-mod redrive;
 pub mod reply;
 mod secret;
 mod sending;
 mod service;
 mod settings;
 mod startup;
-pub mod sweep;
-pub mod telegram;
-pub mod updates;
+mod sweep;
+mod telegram;
+mod updates;
 
+use answers::{Answers, DeliverError, Delivered};
+pub use answers::{Redriven, redrive};
 pub use cli::{command, main};
-use delivery::{DeliverError, Delivered, Delivery};
 pub use described_metrics::describe_metrics;
 use detection::Detection;
-pub use redrive::{Redriven, redrive};
 pub use service::run;
 pub use settings::Settings;
 use telegram::{Telegram, TelegramError};

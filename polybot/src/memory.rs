@@ -15,7 +15,7 @@ pub(crate) const PIXELS: u64 = 232 << 20;
 
 /// What there is of it. Clones share.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     files: Budget,
     pixels: Budget,
     albums: Arc<Mutex<()>>,
@@ -29,17 +29,17 @@ impl Default for Memory {
 
 impl Memory {
     /// Wait for room for a file of so many bytes.
-    pub async fn for_file(&self, bytes: u64) -> Room {
+    pub(crate) async fn for_file(&self, bytes: u64) -> Room {
         self.files.room(bytes).await
     }
 
     /// Wait to be the only one who holds several files: two at once could each wait for what the other holds.
-    pub async fn for_an_album(&self) -> OwnedMutexGuard<()> {
+    pub(crate) async fn for_an_album(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.albums).lock_owned().await
     }
 
     /// Wait for room for so many bytes of pixels. More than there is at all is a mistake of who asks: it gets all there is.
-    pub async fn for_pixels(&self, bytes: u64) -> Room {
+    pub(crate) async fn for_pixels(&self, bytes: u64) -> Room {
         self.pixels.room(bytes).await
     }
 }

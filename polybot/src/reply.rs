@@ -49,7 +49,7 @@ pub fn privacy(kept: &Kept) -> String {
 
 /// What was deleted.
 #[must_use]
-pub fn forgotten(forgotten: &Forgotten, is_group: bool) -> String {
+pub(crate) fn forgotten(forgotten: &Forgotten, is_group: bool) -> String {
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let &Forgotten { photos, results, records } = forgotten;
     let place = if is_group { " in this group" } else { "" };

@@ -13,20 +13,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::album_store::AlbumStore;
 use crate::albums::Albums;
-use crate::darkroom::Darkroom;
-use crate::dead_letters::DeadLetters;
+use crate::answers::{DeadLetters, LostJobs, Outbox, RetryPolicy};
+use crate::filter_runner::FilterRunner;
 use crate::forgetting::Forgetting;
 use crate::http::{self, Context};
 use crate::inbox::{Inbox, Queues};
 use crate::ledger::Ledger;
-use crate::lost_jobs::LostJobs;
 use crate::memory::Memory;
-use crate::patience::Patience;
 use crate::reply::Kept;
 use crate::startup::{until_answered, watch_webhook};
 use crate::sweep::Sweep;
 use crate::telegram::Webhook;
-use crate::{Delivery, Detection, Settings, Telegram, Updates, command, polling, secret};
+use crate::{Answers, Detection, Settings, Telegram, Updates, command, polling, secret};
 
 /// The longest that what is sent waits for its chat's turn, before it is put off.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -58,21 +56,23 @@ pub async fn run(
     let album_store = AlbumStore::new(dynamodb.clone(), &settings.dynamodb_table);
     let sqs = aws_sdk_sqs::Client::new(&config);
     let queue = JobQueue::new(sqs.clone(), &settings.sqs_queue_url);
-    let patience = Patience {
+    let retry_policy = RetryPolicy {
         interval: i64::try_from(settings.sweep_interval).unwrap_or(i64::MAX),
         give_up_after: settings.give_up_after,
     };
     let working = TaskTracker::new();
-    let delivery = Delivery {
+    let answers = Answers {
+        outbox: Outbox {
+            predictions: predictions.clone(),
+            albums: album_store.clone(),
+            retry_policy,
+            lease: settings.lease,
+            clock: clock.clone(),
+        },
         telegram: telegram.clone(),
         images: images.clone(),
-        predictions: predictions.clone(),
-        albums: album_store.clone(),
-        clock: clock.clone(),
-        lease: settings.lease,
-        working: working.clone(),
         memory: memory.clone(),
-        patience,
+        working: working.clone(),
     };
     let forgetting = Forgetting {
         images: images.clone(),
@@ -91,13 +91,14 @@ pub async fn run(
         clock: clock.clone(),
         working: working.clone(),
     };
-    let darkroom = Darkroom::new(telegram.clone(), memory.clone());
+    let filter_runner = FilterRunner::new(telegram.clone(), memory.clone());
     let albums = Albums {
         store: album_store,
         detection: detection.clone(),
-        darkroom: darkroom.clone(),
+        answers: answers.clone(),
+        filter_runner: filter_runner.clone(),
         memory,
-        patience,
+        retry_policy,
         clock: clock.clone(),
         quiet: Duration::from_secs_f64(settings.album_quiet),
         lease: settings.lease,
@@ -109,7 +110,7 @@ pub async fn run(
     let updates = Updates {
         ledger: ledger.clone(),
         detection,
-        darkroom,
+        filter_runner,
         albums: albums.clone(),
         forgetting,
         clock: clock.clone(),
@@ -120,7 +121,7 @@ pub async fn run(
         ledger,
         updates,
         me: Arc::clone(&me),
-        patience,
+        retry_policy,
         clock: clock.clone(),
         working: working.clone(),
         shutdown: shutdown.clone(),
@@ -129,7 +130,7 @@ pub async fn run(
     let webhook_secret = secret::webhook_secret(&token);
     let context = Arc::new(Context {
         inbox: inbox.clone(),
-        delivery: delivery.clone(),
+        answers: answers.clone(),
         ready: Arc::clone(&is_ready),
         webhook_secret: webhook_secret.clone(),
         results_secret: settings.results_secret.clone(),
@@ -141,12 +142,12 @@ pub async fn run(
     let limits = Limits { grace: Duration::from_secs(settings.drain_timeout), ..Limits::default() };
     let sweep = Sweep {
         inbox: inbox.clone(),
-        delivery: delivery.clone(),
+        answers: answers.clone(),
         albums,
         lost_jobs: LostJobs {
             predictions: predictions.clone(),
             queue,
-            delivery: delivery.clone(),
+            answers: answers.clone(),
             clock: clock.clone(),
             stale_after: settings.stale_after,
         },
@@ -157,7 +158,7 @@ pub async fn run(
         queue: JobQueue::new(sqs, url),
         predictions,
         clock: clock.clone(),
-        delivery,
+        answers,
     });
     if dead_letters.is_none() {
         fleet::log!(

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use reqwest::Url;
+use secrecy::SecretString;
 
 /// The settings of the service: flags, or environment variables of the same name.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// The bot's token
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new(),
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret(),
           required_unless_present = "telegram_secret_id")]
-    pub telegram_token: Option<String>,
+    pub telegram_token: Option<SecretString>,
     /// The Secrets Manager secret that holds the token: plain, or as JSON under the key TELEGRAM_TOKEN
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub telegram_secret_id: Option<String>,
@@ -27,8 +28,8 @@ pub struct Settings {
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub dynamodb_table: String,
     /// The secret that a worker shows at polybot's /results
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub results_secret: String,
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret())]
+    pub results_secret: SecretString,
     /// The public address of the bot; Telegram delivers updates to `webhook` below it. Without it polybot asks Telegram for
     /// updates (long polling)
     #[arg(long, env)]
@@ -52,8 +53,8 @@ pub struct Settings {
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, requires = "load_test_secret")]
     pub load_test: bool,
     /// The secret that a load generator shows at /loadTest
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub load_test_secret: Option<String>,
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret())]
+    pub load_test_secret: Option<SecretString>,
     /// The URL of the dead-letter queue; polybot takes the dead letters and tells their users
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub dead_letter_queue_url: Option<String>,

@@ -7,30 +7,27 @@ use fleet::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::albums::Albums;
-use crate::delivery::Delivery;
+use crate::answers::{Answers, LostJobs};
 use crate::inbox::Inbox;
-use crate::lost_jobs::LostJobs;
 
 /// The loop.
 #[derive(Clone, Debug)]
-pub struct Sweep {
-    /// Updates.
-    pub inbox: Inbox,
+pub(crate) struct Sweep {
+    pub(crate) inbox: Inbox,
     /// Finished predictions.
-    pub delivery: Delivery,
+    pub(crate) answers: Answers,
     /// Albums.
-    pub albums: Albums,
+    pub(crate) albums: Albums,
     /// Queued predictions.
-    pub lost_jobs: LostJobs,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) lost_jobs: LostJobs,
+    pub(crate) clock: Clock,
     /// How often it looks; what is younger than this is left to whoever is at it.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 impl Sweep {
     /// Look until `shutdown`; what is being done then is finished.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
         let mut next = self.clock.instant();
         loop {
             tokio::select! {
@@ -42,7 +39,7 @@ impl Sweep {
             tokio::join!(
                 self.inbox.sweep(),
                 self.albums.sweep(),
-                self.delivery.sweep(&shutdown),
+                self.answers.sweep(&shutdown),
                 self.lost_jobs.sweep(&shutdown),
             );
         }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleet::{Clock, Room};
+use fleet::{Clock, Elapsed, Room};
 use reqwest::{StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use teloxide::payloads::{
     AnswerCallbackQuerySetters, EditMessageReplyMarkupSetters, SendChatActionSetters, SendDocumentSetters,
@@ -22,7 +23,9 @@ use teloxide::types::{
     InputFile, InputMedia, InputMediaDocument, InputMediaPhoto, Message, MessageId, ReplyParameters, ThreadId,
 };
 use teloxide::{ApiError, Bot, RequestError};
+use tokio_util::task::TaskTracker;
 
+use crate::incoming::Me;
 use crate::memory::Memory;
 use crate::sending::{NotSent, Sending};
 
@@ -52,7 +55,7 @@ const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 /// A call of the Bot API that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{tried} failed: {reason}")]
-pub struct TelegramError {
+pub(crate) struct TelegramError {
     /// What was tried.
     tried: String,
     /// Why it failed, without the token.
@@ -82,37 +85,37 @@ enum Kind {
 impl TelegramError {
     /// Whether nobody can be told anything, as when the user blocked the bot. Nothing else may end without a word.
     #[must_use]
-    pub fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         self.kind == Kind::Unreachable
     }
 
     /// Whether Telegram does not give a file. It may give it a little later, or never.
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.kind == Kind::Gone
     }
 
     /// Whether the file is larger than a bot may download.
     #[must_use]
-    pub fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         self.kind == Kind::TooLarge
     }
 
     /// How long to wait before another try, where Telegram or the chat's queue says so.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Kind::Later(wait) = self.kind { Some(wait) } else { None }
     }
 
     /// Whether it may pass by itself: no answer, an answer of the server's own trouble, or too many requests.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         matches!(self.kind, Kind::Passing | Kind::Later(_) | Kind::Unauthorized)
     }
 
     /// Whether Telegram does not know the bot's token.
     #[must_use]
-    pub fn is_unauthorized(&self) -> bool {
+    pub(crate) fn is_unauthorized(&self) -> bool {
         self.kind == Kind::Unauthorized
     }
 
@@ -197,83 +200,70 @@ fn sent_all_the_same(error: &RequestError) -> Option<i32> {
 }
 
 /// Rows of buttons; each has what it says and what it brings back when it is pressed (at most 64 bytes).
-pub type Buttons = Vec<Vec<(String, String)>>;
+pub(crate) type Buttons = Vec<Vec<(String, String)>>;
 
 /// Where something is said: in this chat, as a reply to this message if that still exists, else in the same topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The chat.
-    pub chat_id: i64,
+pub(crate) struct Place {
+    pub(crate) chat_id: i64,
     /// The message that is replied to; 0 for none.
-    pub message_id: i32,
+    pub(crate) message_id: i32,
     /// The forum topic it is in.
-    pub thread: Option<i32>,
+    pub(crate) thread: Option<i32>,
 }
 
 /// A picture to send.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub(crate) struct Picture {
     /// The file, as JPEG.
-    pub jpeg: Bytes,
+    pub(crate) jpeg: Bytes,
     /// Covered until it is tapped, as the photo that it is made of.
-    pub spoiler: bool,
+    pub(crate) spoiler: bool,
 }
 
 /// What was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Where: another chat than was asked for, if the group has become a supergroup.
-    pub chat_id: i64,
+    pub(crate) chat_id: i64,
     /// The message, or an album's first.
-    pub message_id: i32,
+    pub(crate) message_id: i32,
 }
 
 /// A file as Telegram gives it, and the memory that it takes.
 #[derive(Debug)]
-pub struct Fetched {
-    /// Its content.
-    pub bytes: Bytes,
+pub(crate) struct Fetched {
+    pub(crate) bytes: Bytes,
     /// Kept as long as the bytes are.
-    pub room: Room,
-}
-
-/// The bot's own account.
-#[derive(Clone, Debug, Default)]
-pub struct Me {
-    /// Its id.
-    pub id: i64,
-    /// Its name, without `@`.
-    pub name: String,
-    /// Whether groups show it messages that do not speak to it: not in BotFather's privacy mode.
-    pub reads_groups: bool,
+    pub(crate) _room: Room,
 }
 
 /// What Telegram is to know of the webhook.
 #[derive(Clone, Debug)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     /// Where updates go.
-    pub url: Url,
+    pub(crate) url: Url,
     /// What Telegram shows there.
-    pub secret: String,
+    pub(crate) secret: SecretString,
     /// A self-signed certificate (PEM), if the address has one.
-    pub certificate: Option<Vec<u8>>,
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 /// What Telegram says of the webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WebhookHealth {
+pub(crate) struct WebhookHealth {
     /// Updates that were not taken yet.
-    pub pending: u64,
+    pub(crate) pending: u64,
     /// When an update was not taken last, in seconds since the epoch.
-    pub failed_at: Option<i64>,
+    pub(crate) failed_at: Option<i64>,
     /// Why it was not.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 impl WebhookHealth {
     /// Whether setting the webhook anew may mend it: Telegram is refused, or does not trust the certificate.
     #[must_use]
-    pub fn wants_setting(&self) -> bool {
+    pub(crate) fn wants_setting(&self) -> bool {
         let failure = self.failure.as_deref().unwrap_or_default().to_lowercase();
         ["401", "403", "unauthorized", "forbidden", "certificate", "ssl"].iter().any(|words| failure.contains(words))
     }
@@ -281,7 +271,7 @@ impl WebhookHealth {
 
 /// The bot.
 #[derive(Clone, Debug)]
-pub struct Telegram {
+pub(crate) struct Telegram {
     bot: Bot,
     client: reqwest::Client,
     api_url: Url,
@@ -327,21 +317,27 @@ impl Telegram {
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub fn new(token: &str, api_url: Url, patience: Duration, memory: Memory, clock: Clock) -> reqwest::Result<Self> {
+    pub(crate) fn new(
+        token: &SecretString,
+        api_url: Url,
+        patience: Duration,
+        memory: Memory,
+        clock: Clock,
+    ) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             // More than a poll takes, and enough for a 10 MB photo.
             .timeout(Duration::from_secs(60))
             .tcp_nodelay(true)
             .build()?;
-        let bot = Bot::with_client(token, client.clone()).set_api_url(api_url.clone());
+        let bot = Bot::with_client(token.expose_secret(), client.clone()).set_api_url(api_url.clone());
         let sending = Sending::new(patience, clock.clone());
         Ok(Self { bot, client, api_url, local_files: None, sending, moved: Arc::default(), memory, clock })
     }
 
     /// Read files from this folder where a Bot API server answers with paths of its own disk (`--local`).
     #[must_use]
-    pub fn with_local_files(self, folder: Option<PathBuf>) -> Self {
+    pub(crate) fn with_local_files(self, folder: Option<PathBuf>) -> Self {
         Self { local_files: folder, ..self }
     }
 
@@ -349,7 +345,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn me(&self) -> Result<Me, TelegramError> {
+    pub(crate) async fn me(&self) -> Result<Me, TelegramError> {
         let me = self.call("getMe", &json!({}), "asking who I am").await?;
         Ok(Me {
             id: me["id"].as_i64().unwrap_or_default(),
@@ -362,7 +358,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`] with [`retry_after`](TelegramError::retry_after), if that takes too long.
-    pub async fn ready(&self, chat_id: i64) -> Result<(), TelegramError> {
+    pub(crate) async fn ready(&self, chat_id: i64) -> Result<(), TelegramError> {
         let chat_id = self.where_now(chat_id);
         self.sending.ready(chat_id).await.map_err(|wait| later(format!("sending to chat {chat_id}"), wait))
     }
@@ -371,7 +367,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn send_text(&self, place: &Place, text: &str) -> Result<Sent, TelegramError> {
+    pub(crate) async fn send_text(&self, place: &Place, text: &str) -> Result<Sent, TelegramError> {
         self.text(&self.sending, place, text).await
     }
 
@@ -379,7 +375,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn send_status(&self, place: &Place, text: &str) -> Result<Sent, TelegramError> {
+    pub(crate) async fn send_status(&self, place: &Place, text: &str) -> Result<Sent, TelegramError> {
         self.text(&self.sending.with_patience(STATUS_PATIENCE), place, text).await
     }
 
@@ -397,7 +393,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn send_picture(
+    pub(crate) async fn send_picture(
         &self,
         place: &Place,
         picture: &Picture,
@@ -420,19 +416,21 @@ impl Telegram {
         self.send_text(place, words).await
     }
 
-    /// Send 1 to 10 pictures with one caption: as an album of photos, else of documents, else the `words` alone.
+    /// Send up to 10 pictures with one caption: as an album of photos, else of documents, else the `words` alone. Only one by itself
+    /// has buttons.
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn send_pictures(
+    pub(crate) async fn send_pictures(
         &self,
         place: &Place,
         pictures: &[Picture],
         caption: &str,
+        buttons: Buttons,
         words: &str,
     ) -> Result<Sent, TelegramError> {
         if let [picture] = pictures {
-            return self.send_picture(place, picture, caption, Vec::new(), words).await;
+            return self.send_picture(place, picture, caption, buttons, words).await;
         }
         if pictures.is_empty() {
             return self.send_text(place, words).await;
@@ -454,7 +452,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn send_document(
+    pub(crate) async fn send_document(
         &self,
         place: &Place,
         file: &Bytes,
@@ -575,7 +573,7 @@ impl Telegram {
     }
 
     /// Show in the chat that a photo is being made. Nothing depends on it.
-    pub async fn show_uploading(&self, place: &Place) {
+    pub(crate) async fn show_uploading(&self, place: &Place) {
         let chat_id = self.where_now(place.chat_id);
         let action = self.bot.send_chat_action(ChatId(chat_id), ChatAction::UploadPhoto);
         let shown = match place.thread {
@@ -591,7 +589,12 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn set_buttons(&self, chat_id: i64, message_id: i32, buttons: &Buttons) -> Result<(), TelegramError> {
+    pub(crate) async fn set_buttons(
+        &self,
+        chat_id: i64,
+        message_id: i32,
+        buttons: &Buttons,
+    ) -> Result<(), TelegramError> {
         let editing = self.bot.edit_message_reply_markup(ChatId(self.where_now(chat_id)), MessageId(message_id));
         match editing.reply_markup(keyboard(buttons)).await {
             Ok(_) | Err(RequestError::Api(ApiError::MessageNotModified)) => Ok(()),
@@ -604,15 +607,27 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn answer_press(&self, press: &str, text: &str) -> Result<(), TelegramError> {
+    pub(crate) async fn answer_press(&self, press: &str, text: &str) -> Result<(), TelegramError> {
         let answering = self.bot.answer_callback_query(CallbackQueryId(press.to_owned()));
         let answered = if text.is_empty() { answering.await } else { answering.text(text).show_alert(true).await };
         answered.map_err(|error| TelegramError::request("answering the press of a button", &error))?;
         Ok(())
     }
 
+    /// Remove a message of the bot; if Telegram has no time for it soon, go on with that beside, as one of those who are `working`.
+    pub(crate) async fn remove_soon(&self, chat_id: i64, message_id: i32, working: &TaskTracker) {
+        let deleting = self.bot.delete_message(ChatId(self.where_now(chat_id)), MessageId(message_id)).into_future();
+        match self.clock.timeout(STATUS_PATIENCE, deleting).await {
+            Ok(Ok(_)) | Ok(Err(RequestError::Api(_))) => {}
+            Ok(Err(_)) | Err(Elapsed) => {
+                let telegram = self.clone();
+                working.spawn(async move { telegram.remove(chat_id, message_id).await });
+            }
+        }
+    }
+
     /// Remove a message of the bot, also if Telegram has no time for it at once. Nothing depends on it.
-    pub async fn remove(&self, chat_id: i64, message_id: i32) {
+    pub(crate) async fn remove(&self, chat_id: i64, message_id: i32) {
         let chat_id = self.where_now(chat_id);
         for _ in 0..REMOVALS {
             match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
@@ -635,7 +650,7 @@ impl Telegram {
     /// # Errors
     /// [`TelegramError`]; [`is_too_large`](TelegramError::is_too_large) if it is larger,
     /// [`is_gone`](TelegramError::is_gone) if Telegram does not give it.
-    pub async fn download(&self, file_id: &FileId) -> Result<Fetched, TelegramError> {
+    pub(crate) async fn download(&self, file_id: &FileId) -> Result<Fetched, TelegramError> {
         let tried = "downloading a photo";
         let file =
             self.call("getFile", &json!({ "file_id": file_id.0 }), tried).await.map_err(|error| match error.kind {
@@ -655,7 +670,7 @@ impl Telegram {
         } else {
             self.fetch(path).await?
         };
-        Ok(Fetched { bytes, room })
+        Ok(Fetched { bytes, _room: room })
     }
 
     async fn fetch(&self, path: &str) -> Result<Bytes, TelegramError> {
@@ -715,8 +730,8 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn set_webhook(&self, webhook: &Webhook) -> Result<(), TelegramError> {
-        let setting = self.bot.set_webhook(webhook.url.clone()).secret_token(webhook.secret.clone());
+    pub(crate) async fn set_webhook(&self, webhook: &Webhook) -> Result<(), TelegramError> {
+        let setting = self.bot.set_webhook(webhook.url.clone()).secret_token(webhook.secret.expose_secret().to_owned());
         let setting = setting.allowed_updates(UPDATES).max_connections(MAX_CONNECTIONS);
         let set = match webhook.certificate.clone() {
             Some(pem) => setting.certificate(InputFile::memory(pem).file_name("certificate.pem")).await,
@@ -735,7 +750,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn webhook_health(&self) -> Result<WebhookHealth, TelegramError> {
+    pub(crate) async fn webhook_health(&self) -> Result<WebhookHealth, TelegramError> {
         let info = self.call("getWebhookInfo", &json!({}), "asking for the webhook").await?;
         Ok(WebhookHealth {
             pending: info["pending_update_count"].as_u64().unwrap_or_default(),
@@ -748,7 +763,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn delete_webhook(&self) -> Result<(), TelegramError> {
+    pub(crate) async fn delete_webhook(&self) -> Result<(), TelegramError> {
         self.call("deleteWebhook", &json!({}), "deleting the webhook").await?;
         Ok(())
     }
@@ -757,7 +772,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn set_menu(&self, menu: Vec<(String, String)>) -> Result<(), TelegramError> {
+    pub(crate) async fn set_menu(&self, menu: Vec<(String, String)>) -> Result<(), TelegramError> {
         let commands = menu.into_iter().map(|(command, description)| BotCommand::new(command, description));
         let set = self.bot.set_my_commands(commands.collect::<Vec<_>>()).await;
         set.map_err(|error| TelegramError::request("setting the menu", &error))?;
@@ -768,7 +783,7 @@ impl Telegram {
     ///
     /// # Errors
     /// [`TelegramError`].
-    pub async fn updates(&self, offset: i64) -> Result<Vec<Value>, TelegramError> {
+    pub(crate) async fn updates(&self, offset: i64) -> Result<Vec<Value>, TelegramError> {
         let asked = json!({ "offset": offset, "timeout": POLL, "allowed_updates": UPDATE_NAMES });
         let updates = self.call("getUpdates", &asked, "asking for updates").await?;
         Ok(if let Value::Array(updates) = updates { updates } else { Vec::new() })

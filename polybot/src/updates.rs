@@ -9,34 +9,34 @@ use crate::album_store::Added;
 use crate::albums::Albums;
 use crate::buttons::{self, Press};
 use crate::command::{self, Command, Text, Wanted};
-use crate::darkroom::Darkroom;
 use crate::detection::{HandleError, Request};
+use crate::filter_runner::FilterRunner;
 use crate::forgetting::{Asking, Forgetting};
+use crate::incoming::Me;
 use crate::incoming::{Asked, Attached, File, Incoming, Pressed};
 use crate::ledger::Ledger;
 use crate::reply::Kept;
-use crate::telegram::{MAX_DOWNLOAD, Me};
+use crate::telegram::MAX_DOWNLOAD;
 use crate::{Detection, Telegram, reply};
 
 /// Does what updates ask for, one at a time or many at once.
 #[derive(Clone, Debug)]
-pub struct Updates {
+pub(crate) struct Updates {
     /// What messages asked before.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// For `predict`.
-    pub detection: Detection,
+    pub(crate) detection: Detection,
     /// For filters.
-    pub darkroom: Darkroom,
+    pub(crate) filter_runner: FilterRunner,
     /// For photos of an album.
-    pub albums: Albums,
+    pub(crate) albums: Albums,
     /// For `/forget`.
-    pub forgetting: Forgetting,
-    /// What time it is.
-    pub clock: Clock,
+    pub(crate) forgetting: Forgetting,
+    pub(crate) clock: Clock,
     /// For `/privacy`.
-    pub kept: Kept,
+    pub(crate) kept: Kept,
     /// Who the bot is, once Telegram has said it.
-    pub me: Arc<OnceLock<Me>>,
+    pub(crate) me: Arc<OnceLock<Me>>,
 }
 
 impl Updates {
@@ -44,7 +44,7 @@ impl Updates {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn handle(&self, asked: &Asked, work_id: Uuid) -> Result<(), HandleError> {
+    pub(crate) async fn handle(&self, asked: &Asked, work_id: Uuid) -> Result<(), HandleError> {
         match asked {
             Asked::Message(incoming) => self.message(incoming, work_id).await,
             Asked::Edited(incoming) => self.edited(incoming, work_id).await,
@@ -56,7 +56,7 @@ impl Updates {
     ///
     /// # Errors
     /// [`HandleError`] if that has to be tried again.
-    pub async fn apologise(&self, asked: &Asked, reason: &str) -> Result<(), HandleError> {
+    pub(crate) async fn apologise(&self, asked: &Asked, reason: &str) -> Result<(), HandleError> {
         let incoming = match asked {
             Asked::Message(incoming) | Asked::Edited(incoming) => incoming,
             Asked::Press(Pressed { photo: Some(photo), .. }) => photo,
@@ -74,7 +74,7 @@ impl Updates {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn message(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
+    pub(crate) async fn message(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         if let Some(Attached::Photo(_)) = incoming.attached {
             let message = (incoming.chat_id, incoming.message_id);
             self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?;
@@ -137,7 +137,7 @@ impl Updates {
             Ok(_) if file.bytes.is_some_and(|bytes| bytes > MAX_DOWNLOAD) => {
                 self.answer(incoming, reply::TOO_LARGE).await
             }
-            Ok(Command::Filter(filter)) => self.darkroom.filter(incoming, file, filter).await,
+            Ok(Command::Filter(filter)) => self.filter_runner.filter(incoming, file, filter).await,
             Ok(Command::Detect(wanted)) => self.detect(incoming, file, wanted, work_id).await,
         }
     }
@@ -174,7 +174,7 @@ impl Updates {
         }
         match asked {
             Press::Menu => Ok(self.telegram().set_buttons(chat_id, message_id, &buttons::menu()).await?),
-            Press::Filter(filter) => self.darkroom.filter(photo, file, filter).await,
+            Press::Filter(filter) => self.filter_runner.filter(photo, file, filter).await,
             Press::Detect(wanted) => self.detect(photo, file, wanted, work_id).await,
             Press::Original => {
                 self.telegram().ready(photo.chat_id).await?;

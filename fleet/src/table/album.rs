@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::attribute::{
     ADDRESSED, ASKER, Attribute, CHAT_ID, CLOSED, DELIVERED_AT, EXPIRES_AT, FAILING_SINCE, FIRST_FAILED_AT, Item, KEY,
-    LAST_ARRIVAL, LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, Partition, SPOILER, STATUS_MESSAGE_ID, THREAD, TIME,
-    TOLD_OTHERS, TRIES, UNDELIVERED,
+    LAST_ARRIVAL, LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, Partition, SPOILER, STATUS_ANNOUNCED, STATUS_MESSAGE_ID, THREAD,
+    TIME, TOLD_OTHERS, TRIES, UNDELIVERED,
 };
 use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
@@ -136,6 +136,8 @@ pub enum AlbumTransition<'a> {
     NoteToldOthers,
     /// Its photos get their predictions; the first call decides which.
     NameParts(&'a [Uuid]),
+    /// The message that says "being processed" is about to be sent. A try after a death sends no second one.
+    AnnounceStatus,
     /// Its photos are queued.
     Enqueued {
         /// The message that says "being processed".
@@ -180,6 +182,7 @@ impl Transition for AlbumTransition<'_> {
             Self::Rest { .. } => "deferring",
             Self::NoteToldOthers => "noting of",
             Self::NameParts(_) => "naming the parts of",
+            Self::AnnounceStatus => "noting the message that says to wait for",
             Self::Enqueued { .. } => "recording as queued",
             Self::Lease { .. } => "leasing",
             Self::Defer { .. } => "deferring the answer of",
@@ -209,6 +212,9 @@ impl Transition for AlbumTransition<'_> {
                 .when(is_to_be_acted_on()),
             Self::NoteToldOthers => update.set(TOLD_OTHERS, true).when(KEY.exists()),
             Self::NameParts(parts) => update.set_if_absent(PARTS, parts.to_vec()).when(KEY.exists()),
+            Self::AnnounceStatus => {
+                update.set(STATUS_ANNOUNCED, true).when(KEY.exists()).when(STATUS_ANNOUNCED.absent())
+            }
             Self::Enqueued { status_message_id } => update
                 .set_if_some(STATUS_MESSAGE_ID, status_message_id)
                 .remove(UNDELIVERED)
@@ -246,6 +252,7 @@ impl Transition for AlbumTransition<'_> {
             Self::Rest { .. } => "rest",
             Self::NoteToldOthers => "note told others",
             Self::NameParts(_) => "name parts",
+            Self::AnnounceStatus => "announce status",
             Self::Enqueued { .. } => "enqueued",
             Self::Lease { .. } => "lease",
             Self::Defer { .. } => "defer",
@@ -261,7 +268,7 @@ impl Transition for AlbumTransition<'_> {
             Self::Close { .. } => each(&[Open], Acting),
             Self::TakeOver { .. } => each(&[Open, Abandoned], Acting),
             Self::Rest { .. } => each(&[Acting, Abandoned], Acting),
-            Self::NoteToldOthers | Self::NameParts(_) => {
+            Self::NoteToldOthers | Self::NameParts(_) | Self::AnnounceStatus => {
                 let there = AlbumState::ALL.iter().filter(|state| **state != Absent);
                 there.map(|state| (*state, *state)).collect()
             }
@@ -274,7 +281,7 @@ impl Transition for AlbumTransition<'_> {
     }
 
     fn is_note(&self) -> bool {
-        matches!(self, Self::NoteToldOthers | Self::NameParts(_))
+        matches!(self, Self::NoteToldOthers | Self::NameParts(_) | Self::AnnounceStatus)
     }
 }
 

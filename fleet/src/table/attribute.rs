@@ -39,6 +39,8 @@ pub const ASKER: Attribute<i64> = Attribute::new("asker");
 pub const MESSAGE_ID: Attribute<i64> = Attribute::new("message_id");
 /// The Telegram message that says "being processed".
 pub const STATUS_MESSAGE_ID: Attribute<i32> = Attribute::new("status_message_id");
+/// The message that says "being processed" was about to be sent for an album.
+pub const STATUS_ANNOUNCED: Attribute<bool> = Attribute::new("status_announced");
 /// The forum topic.
 pub const THREAD: Attribute<i32> = Attribute::new("message_thread_id");
 /// The photo was covered.

@@ -144,6 +144,8 @@ pub enum PredictionTransition<'a> {
         status: Status,
         /// Whether it can be redriven.
         dead_letter: bool,
+        /// The message that says "being processed", which is removed. One that was sent meanwhile would be left behind.
+        status_message_id: Option<i32>,
         /// This moment.
         now: Timestamp,
     },
@@ -268,8 +270,11 @@ impl Transition for PredictionTransition<'_> {
                 .remove(NEXT_ATTEMPT_AT)
                 .when(STATUS.is(status))
                 .when(UNDELIVERED.is(Partition::Undeliverable)),
-            Self::MarkDelivered { status, dead_letter, now } => {
-                let marked = update.set(DELIVERED_AT, now).remove(LEASE_UNTIL).when(is_untold(status));
+            Self::MarkDelivered { status, dead_letter, status_message_id, now } => {
+                let is_removed = status_message_id.map(|id| STATUS_MESSAGE_ID.is(id));
+                let nothing_is_left = is_removed.into_iter().fold(STATUS_MESSAGE_ID.absent(), Condition::or);
+                let marked = update.set(DELIVERED_AT, now).remove(LEASE_UNTIL);
+                let marked = marked.when(is_untold(status)).when(nothing_is_left);
                 if dead_letter { marked.set(UNDELIVERED, Partition::DeadLetter) } else { marked.remove(UNDELIVERED) }
             }
             Self::NoteStatusMessage { message_id } => {

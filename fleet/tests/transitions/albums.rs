@@ -61,6 +61,7 @@ fn examples<'a>(part: &'a Part, parts: &'a [Uuid]) -> Vec<AlbumTransition<'a>> {
         AlbumTransition::Rest { failing_since: NOW, next_attempt_at: LATER, index_time: LATER },
         AlbumTransition::NoteToldOthers,
         AlbumTransition::NameParts(parts),
+        AlbumTransition::AnnounceStatus,
         AlbumTransition::Enqueued { status_message_id: Some(9) },
         AlbumTransition::Lease { now: NOW, until: HELD_UNTIL },
         AlbumTransition::Defer { held_until: HELD_UNTIL, first_failed_at: NOW, next_attempt_at: LATER },
@@ -78,11 +79,12 @@ fn number(transition: &AlbumTransition<'_>) -> usize {
         AlbumTransition::Rest { .. } => 3,
         AlbumTransition::NoteToldOthers => 4,
         AlbumTransition::NameParts(_) => 5,
-        AlbumTransition::Enqueued { .. } => 6,
-        AlbumTransition::Lease { .. } => 7,
-        AlbumTransition::Defer { .. } => 8,
-        AlbumTransition::GiveUp { .. } => 9,
-        AlbumTransition::MarkDelivered { .. } => 10,
+        AlbumTransition::AnnounceStatus => 6,
+        AlbumTransition::Enqueued { .. } => 7,
+        AlbumTransition::Lease { .. } => 8,
+        AlbumTransition::Defer { .. } => 9,
+        AlbumTransition::GiveUp { .. } => 10,
+        AlbumTransition::MarkDelivered { .. } => 11,
     }
 }
 
@@ -139,6 +141,15 @@ async fn tries_are_counted_until_it_rests() {
         let (_, written) = db.after(&key(), Some(&rested), &AlbumTransition::TakeOver { now, until: LATER }).await;
         assert_eq!(written, expected == AlbumState::Abandoned, "{now}");
     }
+}
+
+#[tokio::test]
+async fn that_one_has_to_wait_is_announced_once() {
+    let db = Db::start().await;
+    let acting = item(AlbumState::Acting).expect("an item");
+    let (announced, written) = db.after(&key(), Some(&acting), &AlbumTransition::AnnounceStatus).await;
+    assert!(written);
+    assert!(!db.after(&key(), announced.as_ref(), &AlbumTransition::AnnounceStatus).await.1);
 }
 
 #[tokio::test]

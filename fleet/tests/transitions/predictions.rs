@@ -3,7 +3,7 @@
 use fleet::predictions::Findings;
 use fleet::table::attribute::{
     CHAT_ID, DEAD_LETTER, DELIVERED_AT, FIRST_FAILED_AT, LEASE_UNTIL, NEXT_ATTEMPT_AT, ORIGINAL, REDRIVEN_AT, STATUS,
-    TIME, UNDELIVERED, Value,
+    STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
 use fleet::table::prediction::{Deferral, PredictionState, PredictionTransition};
 use fleet::table::{Item, Key, Partition, Transition};
@@ -70,8 +70,8 @@ pub(crate) fn examples<'a>(
         PredictionTransition::SetIndexTime { status, index_time: LATER },
         PredictionTransition::GiveUp { status },
         PredictionTransition::Resume { status, now: NOW },
-        PredictionTransition::MarkDelivered { status, dead_letter: false, now: NOW },
-        PredictionTransition::MarkDelivered { status, dead_letter: true, now: NOW },
+        PredictionTransition::MarkDelivered { status, dead_letter: false, status_message_id: None, now: NOW },
+        PredictionTransition::MarkDelivered { status, dead_letter: true, status_message_id: None, now: NOW },
         PredictionTransition::NoteStatusMessage { message_id: 8 },
         PredictionTransition::MoveToChat { chat_id: -100 },
         PredictionTransition::Forget { status, now: NOW },
@@ -154,6 +154,28 @@ async fn what_is_left_of_messages_from_before_a_redrive_changes_nothing() {
             PredictionTransition::BecomeDeadLetter { reason: &FailureReason::Damaged, submitted_at, now: NOW };
         let (_, written) = db.after(&KEY, Some(&redriven), &transition).await;
         assert_eq!(written, expected, "{submitted_at}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_message_still_says_to_wait_for_is_not_marked_as_delivered() {
+    let db = Db::start().await;
+    let held = item(PredictionState::Held, false).expect("an item");
+    let told = with(held.clone(), STATUS_MESSAGE_ID, 8);
+    let marked = |status_message_id| PredictionTransition::MarkDelivered {
+        status: Status::Done,
+        dead_letter: false,
+        status_message_id,
+        now: NOW,
+    };
+    for (item, removed, expected) in [
+        (&held, None, true),
+        (&held, Some(8), true),
+        (&told, Some(8), true),
+        (&told, None, false),
+        (&told, Some(7), false),
+    ] {
+        assert_eq!(db.after(&KEY, Some(item), &marked(removed)).await.1, expected, "{removed:?}");
     }
 }
 

@@ -128,6 +128,22 @@ async fn an_album_that_fails_is_deferred_and_acted_on_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_telegram_says_to_try_later_is_tried_when_that_is_and_not_before() {
+    let world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("sendPhoto", 1, TelegramFault::too_many_requests(600));
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, Some("concat"));
+    has(&world, "failing_since").await;
+    for _ in 0..3 {
+        world.all_looked().await;
+    }
+    assert_eq!(world.telegram.calls("sendPhoto"), 1);
+    world.pass(Duration::from_secs(600));
+    assert!(world.answer(&ann, album[0]).await.photo().is_some());
+    world.all_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_albums_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
     let world = Setup::of(1, 1).start().await;
     world.telegram.fail_next("sendMediaGroup", 1000, TelegramFault::refuse(502, "Bad Gateway"));

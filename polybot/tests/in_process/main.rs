@@ -10,5 +10,6 @@ mod faults;
 mod forgetting;
 mod jobs;
 mod machines;
+mod status;
 mod support;
 mod updates;

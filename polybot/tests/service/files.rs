@@ -2,14 +2,10 @@
 
 use std::path::Path;
 
-use polybot::album_store::AlbumId;
-use polybot::incoming::Incoming;
 use polybot::reply;
-use polybot::telegram::Me;
-use serde_json::json;
 use telegram_sandbox::{Fault, Post, SandboxOptions};
 
-use crate::harness::{Bot, PATIENCE, Setup, album_store, bot, jpeg};
+use crate::harness::{Bot, PATIENCE, Setup, bot, jpeg};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_never_comes_is_told_once_and_holds_nobody() {
@@ -88,29 +84,6 @@ async fn the_content_of_a_file_decides_what_it_is() {
     let user = bot.telegram.user("somebody");
     let paper = user.post(telegram_sandbox::Post::document(b"%PDF-1.7".to_vec(), "x.jpg").mime_type("image/jpeg"));
     assert_eq!(bot.answer(&user, paper).await.words(), reply::not_an_image("a file that is no image"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_album_that_failed_is_tried_again_when_its_wait_is_over_and_not_later() {
-    let (_aws, store) = album_store().await;
-    let message = json!({
-        "message_id": 5, "chat": {"id": 7, "type": "private"}, "from": {"id": 7, "is_bot": false},
-        "media_group_id": "g", "photo": [{"file_id": "f", "file_unique_id": "u", "width": 4, "height": 3}],
-    });
-    let part = Incoming::read(&message, &Me::default()).expect("a message");
-    let attached = part.attached.clone().expect("a photo");
-    let (album, now) = (AlbumId::new(7, "g"), 1_790_000_000);
-    store.add(&album, &part, &attached, now * 1000).await.expect("added");
-    store.close(&album, now * 1000, now + 120).await.expect("DynamoDB answers").expect("closed");
-    // It failed, and is to be tried again five seconds later; the sweep looks for what is silent for twenty.
-    let after = now + 5;
-    store.rest(&album, now, after, after - 20).await.expect("put off");
-    for (time, is_due) in [(after - 1, false), (after, true)] {
-        let waiting = store.waiting(time - 20, 10).await.expect("a list");
-        assert_eq!(waiting.contains(&album), is_due, "{time}");
-    }
-    let taken = store.take_over(&album, after, after + 120).await.expect("DynamoDB answers").expect("taken");
-    assert_eq!((taken.failing_since, taken.tries), (Some(now), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

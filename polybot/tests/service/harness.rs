@@ -14,7 +14,6 @@ use embedded_aws::EmbeddedAws;
 use fleet::predictions::{Findings, UNDELIVERED_INDEX, Written};
 use fleet::{ImageStore, Job, JobQueue, Label, PredictionStore, images};
 use image::{ImageFormat, Rgb, RgbImage};
-use polybot::album_store::AlbumStore;
 use polybot::reply;
 use serde_json::Value;
 use telegram_sandbox::{ChatMessage, Fault, RateLimits, Sandbox, SandboxOptions, User};
@@ -174,14 +173,6 @@ async fn create_table(client: &aws_sdk_dynamodb::Client) {
         .send()
         .await
         .expect("a table");
-}
-
-/// A store of albums in a table of its own.
-pub(crate) async fn album_store() -> (EmbeddedAws, AlbumStore) {
-    let aws = EmbeddedAws::start().await.expect("AWS");
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws.sdk_config().await);
-    create_table(&dynamodb).await;
-    (aws, AlbumStore::new(dynamodb, TABLE))
 }
 
 impl Bot {

@@ -29,6 +29,8 @@ pub(crate) struct Audit {
     pub(crate) lost: usize,
     /// Of those above, those whose answer was that it failed.
     pub(crate) told_failed: usize,
+    /// Messages that say to wait and were left behind.
+    pub(crate) left_waiting: usize,
 }
 
 impl Burst {
@@ -95,6 +97,14 @@ impl Burst {
         }
     }
 
+    /// How many messages that say to wait can still be read.
+    fn left_waiting(&self, stack: &Stack) -> usize {
+        let events = stack.telegram.events();
+        let sent = events.iter().filter_map(|event| event.sent());
+        let waiting = sent.filter(|message| message.words() == reply::BEING_PROCESSED);
+        waiting.filter(|message| stack.telegram.message(message.chat_id, message.message_id).is_some()).count()
+    }
+
     /// Wait for the last answer, and until nothing is left that could answer again; then count, and print the line.
     pub(crate) async fn audit(&self, stack: &LocalFleet, scenario: &str) -> Audit {
         self.wait_for(stack, self.posted.len()).await;
@@ -106,13 +116,14 @@ impl Burst {
             repeated: answers(|answers| answers > 1),
             lost: self.posted.len() - by_photo.len(),
             told_failed: by_photo.values().filter(|answers| answers.iter().all(is_failure)).count(),
+            left_waiting: self.left_waiting(stack),
         };
-        let Audit { answered_once, repeated, lost, told_failed } = audit;
+        let Audit { answered_once, repeated, lost, told_failed, left_waiting } = audit;
         let jobs = self.posted.len();
         // Not by println, which the test runner keeps to itself.
         let line = format!(
             "audit: {scenario:<32} jobs {jobs:>4}  answered once {answered_once:>4}  repeated {repeated:>3}  lost {lost:>3}  \
-             told failed {told_failed:>3}\n"
+             told failed {told_failed:>3}  left waiting {left_waiting:>3}\n"
         );
         std::io::stderr().write_all(line.as_bytes()).expect("standard error");
         assert_eq!((lost, answered_once + repeated), (0, jobs), "{line}");

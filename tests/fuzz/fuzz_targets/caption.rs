@@ -16,6 +16,6 @@ fuzz_target!(|text: &str| {
     }
     let _ = command::text(text);
     let _ = polybot::buttons::press(text);
-    let me = polybot::telegram::Me { id: 1, name: "a_bot".into(), reads_groups: true };
+    let me = polybot::incoming::Me { id: 1, name: "a_bot".into(), reads_groups: true };
     let _ = polybot::incoming::names(text, &serde_json::Value::Null, &me);
 });

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use polybot::incoming::Update;
-use polybot::telegram::Me;
+use polybot::incoming::Me;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(update) = serde_json::from_slice(body) else { return };

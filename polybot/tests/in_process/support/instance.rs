@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::{SdkConfig, imds};
 use clap::{Args, Parser};
@@ -114,7 +115,9 @@ impl Instance {
         let address = socket.local_addr().expect("an address");
         let metrics = Metrics::new(BUILD).expect("metrics");
         let aws = impatient(&world.aws.sdk_config().await);
-        let metadata = imds::Client::builder().endpoint(world.metadata.url()).expect("an address").build();
+        let network = ProviderConfig::without_region().with_http_client(fleet::aws::http_client());
+        let metadata = imds::Client::builder().configure(&network).endpoint(world.metadata.url());
+        let metadata = metadata.expect("an address").build();
         let platform = Platform { build: BUILD, clock: world.clock.clone(), metrics, aws, metadata };
         let (shutdown, killed) = (CancellationToken::new(), CancellationToken::new());
         let (stopping, dying) = (shutdown.clone(), killed.clone());

@@ -20,7 +20,7 @@ use photo::filters::{self, Concat, Filter, Join, MAX_SIDE};
 /// JPEG quality of what is sent; Telegram recompresses it anyway.
 const QUALITY: u8 = 90;
 /// The most pixels that a filter works on. A larger photo is made smaller first; a phone's has 12 million.
-pub const MAX_PIXELS: u64 = 16_000_000;
+pub(crate) const MAX_PIXELS: u64 = 16_000_000;
 /// What a filter takes at most, in sizes of its photo: the photo, the result, and marks.
 const FILTER_MEMORY: u64 = 4;
 /// Files of an album that is joined are kept between the look at their sizes and the work, up to so many bytes; others are
@@ -29,19 +29,19 @@ const KEPT_FILES: u64 = 40 << 20;
 
 /// Changes photos; at most one on each core at a time, and as many as there is memory for.
 #[derive(Clone, Debug)]
-pub struct Darkroom {
+pub(crate) struct FilterRunner {
     telegram: Telegram,
     cores: Arc<Semaphore>,
     memory: Memory,
 }
 
 /// What came out: a JPEG, or a sentence for the user.
-type Developed = Result<Bytes, String>;
+type Filtered = Result<Bytes, String>;
 
-impl Darkroom {
+impl FilterRunner {
     /// With this bot.
     #[must_use]
-    pub fn new(telegram: Telegram, memory: Memory) -> Self {
+    pub(crate) fn new(telegram: Telegram, memory: Memory) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { telegram, cores: Arc::new(Semaphore::new(cores)), memory }
     }
@@ -50,12 +50,12 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn filter(&self, incoming: &Incoming, file: &File, filter: Filter) -> Result<(), HandleError> {
+    pub(crate) async fn filter(&self, incoming: &Incoming, file: &File, filter: Filter) -> Result<(), HandleError> {
         let place = incoming.place();
         // Nothing is made for a chat that has to wait long.
         self.telegram.ready(place.chat_id).await?;
-        let ((), developed) = tokio::join!(self.telegram.show_uploading(&place), self.develop(file, filter));
-        match developed? {
+        let ((), filtered) = tokio::join!(self.telegram.show_uploading(&place), self.apply(file, filter));
+        match filtered? {
             Ok(jpeg) => {
                 let (caption, buttons) = (reply::filtered(&filter), buttons::under_result());
                 let words = reply::without_picture(&caption);
@@ -73,7 +73,7 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn develop(&self, file: &File, filter: Filter) -> Result<Developed, HandleError> {
+    pub(crate) async fn apply(&self, file: &File, filter: Filter) -> Result<Filtered, HandleError> {
         let (file, header) = match self.download(file).await? {
             Ok(file) => file,
             Err(sentence) => return Ok(Err(sentence)),
@@ -91,7 +91,7 @@ impl Darkroom {
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub async fn join(&self, files: &[File], order: Concat) -> Result<Developed, HandleError> {
+    pub(crate) async fn join(&self, files: &[File], order: Concat) -> Result<Filtered, HandleError> {
         let _alone = self.memory.for_an_album().await;
         let (mut sizes, mut kept, mut bytes, mut most) = (Vec::new(), Vec::new(), 0, 0);
         for file in files {
@@ -148,7 +148,7 @@ impl Darkroom {
     }
 
     /// Run it on a thread where it may take its time; `room` is held until then.
-    async fn work(&self, room: Room, work: impl FnOnce() -> Developed + Send + 'static) -> Developed {
+    async fn work(&self, room: Room, work: impl FnOnce() -> Filtered + Send + 'static) -> Filtered {
         let worked = self.on_a_thread(work).await;
         drop(room);
         worked
@@ -193,7 +193,7 @@ fn sentence(error: &PhotoError) -> String {
     error.to_string()
 }
 
-fn to_jpeg(image: &RgbImage) -> Developed {
+fn to_jpeg(image: &RgbImage) -> Filtered {
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     image.write_with_encoder(encoder).map_err(|error| {

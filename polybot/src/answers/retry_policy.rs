@@ -38,18 +38,18 @@ pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
 
 /// How long an answer is tried to be sent. What is known of it lies with its record, so it is the same for all instances.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct RetryPolicy {
     /// Seconds between two looks of the sweep.
-    pub interval: i64,
+    pub(crate) interval: i64,
     /// Seconds after the first failure; who then fails again is given up.
-    pub give_up_after: i64,
+    pub(crate) give_up_after: i64,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// When to try again what failed `now`, and failed first at `since`; nothing if that is long enough ago. The wait is as
     /// long as it has failed until then, so it doubles with each try; at first there is none, and the worker that calls back
     /// again in a moment has it sent. It needs no chance in it: one sweep tries one after the other.
-    pub(crate) fn next_try(&self, since: i64, now: i64) -> Option<i64> {
+    pub(crate) fn next_attempt(&self, since: i64, now: i64) -> Option<i64> {
         let failing = now.saturating_sub(since);
         let wait = failing.clamp(0, LONGEST_WAIT);
         (failing < self.give_up_after).then_some(now + wait)
@@ -57,8 +57,8 @@ impl Patience {
 
     /// The same where something says how long it will fail at least, as Telegram does with 429: that wait, and no other. It
     /// is known to end, so it is no reason to wait longer each time.
-    pub(crate) fn next_try_after(&self, since: i64, now: i64, wait: Option<Duration>) -> Option<i64> {
-        let next = self.next_try(since, now)?;
+    pub(crate) fn next_attempt_after(&self, since: i64, now: i64, wait: Option<Duration>) -> Option<i64> {
+        let next = self.next_attempt(since, now)?;
         Some(wait.map_or(next, |wait| now + i64::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT) + 1))
     }
 
@@ -67,10 +67,10 @@ impl Patience {
         LOOKS_FOR_A_FILE * self.interval
     }
 
-    /// Where an answer stands in the index, whose sort key is a time, so that the sweep finds it at `next_try`: the sweep looks
+    /// Where an answer stands in the index, whose sort key is a time, so that the sweep finds it at `next_attempt`: the sweep looks
     /// for what is older than the interval.
-    pub(crate) fn place(&self, next_try: i64) -> i64 {
-        next_try - self.interval
+    pub(crate) fn index_time(&self, next_attempt: i64) -> i64 {
+        next_attempt - self.interval
     }
 }
 
@@ -79,16 +79,16 @@ mod tests {
     use super::*;
 
     const DAY: i64 = 24 * 3600;
-    const PATIENCE: Patience = Patience { interval: 15, give_up_after: 7 * DAY };
+    const POLICY: RetryPolicy = RetryPolicy { interval: 15, give_up_after: 7 * DAY };
 
     /// The waits of an answer that always fails, as a sweep sees it.
     fn waits() -> Vec<i64> {
         let mut now = 1_790_000_000;
         let since = now;
         let mut waits = Vec::new();
-        while let Some(next) = PATIENCE.next_try(since, now) {
+        while let Some(next) = POLICY.next_attempt(since, now) {
             waits.push(next - now);
-            now = next.max(now + PATIENCE.interval);
+            now = next.max(now + POLICY.interval);
         }
         waits
     }
@@ -106,14 +106,14 @@ mod tests {
     #[test]
     fn a_wait_that_is_known_is_kept_and_does_not_grow() {
         let hour = Some(Duration::from_secs(3600));
-        assert_eq!(PATIENCE.next_try_after(1000, 1000, hour), Some(4601));
-        assert_eq!(PATIENCE.next_try_after(1000, 8000, Some(Duration::from_secs(3))), Some(8004));
-        assert_eq!(PATIENCE.next_try_after(1000, 1000 + 7 * DAY, hour), None);
-        assert_eq!(PATIENCE.next_try_after(1000, 1060, None), Some(1120));
+        assert_eq!(POLICY.next_attempt_after(1000, 1000, hour), Some(4601));
+        assert_eq!(POLICY.next_attempt_after(1000, 8000, Some(Duration::from_secs(3))), Some(8004));
+        assert_eq!(POLICY.next_attempt_after(1000, 1000 + 7 * DAY, hour), None);
+        assert_eq!(POLICY.next_attempt_after(1000, 1060, None), Some(1120));
     }
 
     #[test]
     fn a_clock_that_is_behind_costs_nothing() {
-        assert_eq!(PATIENCE.next_try(1000, 990), Some(990));
+        assert_eq!(POLICY.next_attempt(1000, 990), Some(990));
     }
 }

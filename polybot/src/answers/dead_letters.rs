@@ -8,8 +8,7 @@ use fleet::queue::Received;
 use fleet::{Clock, FailureReason, Job, JobQueue, Prediction, PredictionStore};
 use tokio_util::sync::CancellationToken;
 
-use crate::Delivery;
-use crate::delivery::{DeliverError, Delivered};
+use super::{Answers, DeliverError, Delivered};
 
 /// How long one receive waits for a message.
 const WAIT: Duration = Duration::from_secs(20);
@@ -18,20 +17,20 @@ const PAUSE: Duration = Duration::from_secs(15);
 
 /// The dead-letter queue.
 #[derive(Clone, Debug)]
-pub struct DeadLetters {
+pub(crate) struct DeadLetters {
     /// Where they are.
-    pub queue: JobQueue,
+    pub(crate) queue: JobQueue,
     /// The records.
-    pub predictions: PredictionStore,
+    pub(crate) predictions: PredictionStore,
     /// What time it is.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// To tell the users.
-    pub delivery: Delivery,
+    pub(crate) answers: Answers,
 }
 
 impl DeadLetters {
     /// Drain until `shutdown`.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
         let mut foreign = HashSet::new();
         loop {
             let received = tokio::select! {
@@ -108,7 +107,7 @@ impl DeadLetters {
                 .await?;
         }
         // Finished after all, by a worker that died before deleting: then that is told.
-        match self.delivery.deliver(job.prediction_id).await {
+        match self.answers.deliver(job.prediction_id).await {
             Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Unreachable) => Ok(()),
             // It was redriven since; its new message decides.
             Err(DeliverError::NotFinished(_)) => Ok(()),

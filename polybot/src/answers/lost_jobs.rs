@@ -6,7 +6,7 @@ use fleet::{AwsError, Clock, FailureReason, Job, JobQueue, PredictionStore, Stat
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::Delivery;
+use super::Answers;
 
 /// A queue that is never empty tells nothing of one message. After this long, in seconds, it counts as lost all the same: a
 /// message too many is only called back and deleted.
@@ -18,17 +18,17 @@ const BATCH: i32 = 100;
 
 /// Sends lost messages anew.
 #[derive(Clone, Debug)]
-pub struct LostJobs {
+pub(crate) struct LostJobs {
     /// The records.
-    pub predictions: PredictionStore,
+    pub(crate) predictions: PredictionStore,
     /// The jobs.
-    pub queue: JobQueue,
+    pub(crate) queue: JobQueue,
     /// To tell the user in the end.
-    pub delivery: Delivery,
+    pub(crate) answers: Answers,
     /// What time it is.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// How long, in seconds, a job may be queued before it is asked whether its message is still there.
-    pub stale_after: i64,
+    pub(crate) stale_after: i64,
 }
 
 impl LostJobs {
@@ -90,7 +90,7 @@ impl LostJobs {
             == Written::Now
         {
             fleet::log!(JOB_LOST, %prediction_id, "a job was lost again and again; its user is told");
-            if let Err(error) = self.delivery.deliver(prediction_id).await {
+            if let Err(error) = self.answers.deliver(prediction_id).await {
                 tracing::warn!(%prediction_id, %error, "the user was not told; the sweep tries again");
             }
         }
