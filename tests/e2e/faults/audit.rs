@@ -98,7 +98,7 @@ impl Burst {
     }
 
     /// How many messages that say to wait can still be read.
-    fn left_waiting(&self, stack: &Stack) -> usize {
+    fn left_waiting(&self, stack: &LocalFleet) -> usize {
         let events = stack.telegram.events();
         let sent = events.iter().filter_map(|event| event.sent());
         let waiting = sent.filter(|message| message.words() == reply::BEING_PROCESSED);
