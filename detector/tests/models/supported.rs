@@ -7,7 +7,7 @@ use detector::Model;
 use tract_onnx::pb::TensorProto;
 
 use crate::bodies::Body;
-use crate::graph::{Graph, Random, image, integer, integers, value};
+use crate::graph::{Graph, image, integer, integers, value};
 use crate::heads::{HEIGHT, Spelling, TODAY, WIDTH, agreeing, model, of_16_bits};
 use crate::row_heads::{self, RowHead};
 use crate::{anchors, declarations};
