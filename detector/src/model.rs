@@ -422,8 +422,9 @@ impl Cut {
             Head::find(graph, possible).ok_or("the last part of the graph is none that is known")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
             let model = recipe.build([1, 3, size[0], size[1]])?;
-            bounded::ensure_it_fits(&model)?;
-            Ok((recipe, model.into_runnable()?))
+            let plan = model.into_runnable()?;
+            bounded::ensure_it_fits(&plan)?;
+            Ok((recipe, plan))
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
         if recipe.own_steps() == 0 {
@@ -474,8 +475,9 @@ impl Whole {
             let built = lower_whole(&graph, options.isa).and_then(|recipe| {
                 ensure!(recipe.own_steps() > 0, "there are no convolutions that are covered");
                 let model = recipe.build([1, 3, size[0], size[1]])?;
-                bounded::ensure_it_fits(&model)?;
-                Ok((foreign_reason(&recipe), model.into_runnable()?))
+                let plan = model.into_runnable()?;
+                bounded::ensure_it_fits(&plan)?;
+                Ok((foreign_reason(&recipe), plan))
             });
             match built {
                 Ok((foreign, plan)) => {
@@ -485,8 +487,8 @@ impl Whole {
                 Err(error) => tracing::debug!(error = format!("{error:#}"), "nothing of the graph can be lowered"),
             }
         }
-        bounded::ensure_it_fits(&graph)?;
         let plan = graph.into_optimized()?.into_runnable()?;
+        bounded::ensure_it_fits(&plan)?;
         Ok(Self { plan, reason, isa: None, buffers: Buffers::default() })
     }
 }

@@ -674,7 +674,7 @@ proptest! {
                 7 => graph.wire(TypedConcat::new(1), &[map, other, map]),
                 8 => graph.wire(Slice::new(1, some.min(channels) - 1, channels), &[map]),
                 9 => graph.max_pool(map, &window),
-                10 => graph.average_pool(map, &window, second % 2 == 0),
+                10 => graph.average_pool(map, &window, second.is_multiple_of(2)),
                 11 if height <= 16 && width <= 24 => {
                     // Kernels as large as the stride or larger, cut on all sides; groups, too.
                     let stride = [1 + second % 2, 1 + second / 2 % 3];
@@ -689,7 +689,7 @@ proptest! {
                     let heads = 1 + second % 2;
                     let areas = if height % 2 == 0 { 1 + second / 2 % 2 } else { 1 };
                     let all = graph.map(map, heads * 3 * 16);
-                    graph.attention(all, areas, heads, 0.1, second / 4 % 2 == 0)
+                    graph.attention(all, areas, heads, 0.1, (second / 4).is_multiple_of(2))
                 }
                 14 => {
                     let groups = 9 + second % 8;
@@ -701,7 +701,7 @@ proptest! {
             // As many channels as are quickly computed, and values that do not grow.
             let next = if graph.channels(next) > 90 { graph.map(next, 40) } else { next };
             let small = graph.constant(tensor4(&[[[[1.0_f32]]]]));
-            let next = if second % 3 == 0 { graph.wire(math::min(), &[next, small]) } else { next };
+            let next = if second.is_multiple_of(3) { graph.wire(math::min(), &[next, small]) } else { next };
             maps.push(next);
         }
         let outputs = [maps.len() - 1, maps.len() / 2].map(|index| graph.map(maps[index], 6));

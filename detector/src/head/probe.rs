@@ -123,9 +123,10 @@ fn run(model: &TypedModel, maps: &[OutletId], nodes: &[usize], values: &[Tensor]
     }
     let output = outlets.get(&model.outputs[0]).context("no output")?;
     tail.select_output_outlets(&[*output])?;
-    bounded::ensure_it_fits(&tail)?;
+    let plan = tail.into_runnable()?;
+    bounded::ensure_it_fits(&plan)?;
     let inputs = values.iter().map(|values| values.clone().into_tvalue()).collect();
-    let results = tail.into_runnable()?.run(inputs)?;
+    let results = plan.run(inputs)?;
     Ok(results.into_iter().next().context("no output")?.into_arc_tensor())
 }
 

@@ -40,6 +40,7 @@ fn loads_in_a_process_of_its_own() {
 }
 
 /// What the loader says about a file; it takes at most 1 GB and comes to an end soon.
+#[cfg(target_os = "linux")]
 #[track_caller]
 fn load_within_bounds(graph: Graph) -> String {
     let file = graph.file();
@@ -54,7 +55,7 @@ fn load_within_bounds(graph: Graph) -> String {
     assert!(started.elapsed() < SOON, "{printed}: after {:?}", started.elapsed());
     let peak = printed.lines().find_map(|line| line.strip_prefix("peak: ")?.strip_suffix(" kB")?.parse::<u64>().ok());
     let peak = peak.expect("a peak");
-    assert!(peak < MOST_KILOBYTES, "{printed}");
+    assert!((1..MOST_KILOBYTES).contains(&peak), "{printed}");
     printed
 }
 
@@ -139,6 +140,7 @@ fn maps_of_any_size_are_not_made() {
 }
 
 /// So many maps of 123 MB, all of which are alive when the last one is made.
+#[cfg(target_os = "linux")]
 fn maps_alive_at_once(count: usize) -> Graph {
     with(|graph| {
         graph.shape("times", &[1, 1, 50, 50]);
@@ -156,11 +158,12 @@ fn maps_alive_at_once(count: usize) -> Graph {
 }
 
 /// Each map is allowed. How many are alive at once is an estimate, so what the process takes is looked at.
+#[cfg(target_os = "linux")]
 #[test]
 fn maps_that_fit_one_by_one_do_not_take_all_memory() {
-    for count in [1, 3, 6, 8, 12, 40] {
+    for count in [5, 6, 12, 40] {
         let said = load_within_bounds(maps_alive_at_once(count));
-        println!("{count}: {said}");
+        assert_eq!(said.contains("its maps take"), count > 5, "{count}: {said}");
     }
 }
 
