@@ -20,7 +20,7 @@ pub use crate::table::{UNDELIVERED_INDEX, Written};
 
 /// What a finished job found.
 #[derive(Clone, Debug)]
-pub struct Findings {
+pub struct DetectionResult {
     /// The S3 key of the annotated photo.
     pub predicted_img_path: String,
     /// What was found.
@@ -122,8 +122,8 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn complete(&self, prediction_id: Uuid, findings: &Findings, now: i64) -> Result<Written, AwsError> {
-        self.apply(prediction_id, &PredictionTransition::Complete { findings, now: at(now) }).await
+    pub async fn complete(&self, prediction_id: Uuid, result: &DetectionResult, now: i64) -> Result<Written, AwsError> {
+        self.apply(prediction_id, &PredictionTransition::Complete { result, now: at(now) }).await
     }
 
     /// Queued to failed.

@@ -71,9 +71,9 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     let prediction_id = Uuid::now_v7();
     let original = format!("{PREFIX}{name}");
     // A request that was accepted is answered, also at shutdown.
-    let findings =
+    let result =
         match worker.pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
-            Ok(findings) => findings,
+            Ok(result) => result,
             Err(NoResult::Failed(FailureReason::PhotoGone)) => {
                 return refuse(StatusCode::NOT_FOUND, "there is no such photo");
             }
@@ -96,9 +96,9 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     // Nobody in Telegram waits for it: it counts as delivered.
     let record = Prediction {
         status: Status::Done,
-        predicted_img_path: Some(findings.predicted_img_path),
-        labels: findings.labels,
-        model: Some(findings.model),
+        predicted_img_path: Some(result.predicted_img_path),
+        labels: result.labels,
+        model: Some(result.model),
         delivered_at: Some(time),
         ..Prediction::queued(prediction_id, 0, 0, original, time)
     };
