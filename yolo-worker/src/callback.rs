@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Client, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 /// The longest one call may take: polybot sends a photo to Telegram meanwhile.
@@ -17,7 +18,7 @@ const BACKOFF: ExponentialBuilder =
 pub(crate) struct Callback {
     client: Client,
     url: Url,
-    secret: String,
+    secret: SecretString,
 }
 
 /// Polybot was not told.
@@ -45,7 +46,7 @@ impl Callback {
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub(crate) fn new(url: Url, secret: String) -> reqwest::Result<Self> {
+    pub(crate) fn new(url: Url, secret: SecretString) -> reqwest::Result<Self> {
         let client = Client::builder().connect_timeout(Duration::from_secs(3)).timeout(TIMEOUT).build()?;
         Ok(Self { client, url, secret })
     }
@@ -63,7 +64,7 @@ impl Callback {
             .client
             .post(self.url.clone())
             .query(&[("predictionId", prediction_id.to_string())])
-            .bearer_auth(&self.secret)
+            .bearer_auth(self.secret.expose_secret())
             .send();
         let response = request.await.map_err(|error| CallbackError::Unreachable(fleet::in_words(&error)))?;
         let status = response.status();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use fleet::settings::duration_in;
+use secrecy::SecretString;
 
 use crate::Network;
 
@@ -26,8 +27,8 @@ pub struct Settings {
     #[arg(long, env)]
     pub polybot_results_url: reqwest::Url,
     /// The secret that a worker shows at polybot's /results
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub results_secret: String,
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret())]
+    pub results_secret: SecretString,
     /// Which network looks at the photos
     #[command(flatten)]
     pub network: Network,

@@ -7,7 +7,7 @@ use fleet::table::attribute::{
 };
 use fleet::table::prediction::{Deferral, PredictionState, PredictionTransition};
 use fleet::table::{Item, Key, Partition, Transition};
-use fleet::{FailureReason, Label, Prediction, Status};
+use fleet::{FailureReason, Label, Prediction, Status, Timestamp};
 use uuid::Uuid;
 
 use crate::{Db, HELD_UNTIL, LATER, NOW, ago, are_complete, with, without};
@@ -15,7 +15,7 @@ use crate::{Db, HELD_UNTIL, LATER, NOW, ago, are_complete, with, without};
 const ID: Uuid = Uuid::from_u128(7);
 const KEY: Key = Key::Prediction(ID);
 /// When the record was queued.
-const QUEUED_AT: i64 = NOW.as_secs() - 100;
+const QUEUED_AT: Timestamp = Timestamp::from_secs(NOW.as_secs() - 100);
 
 fn queued() -> Prediction {
     Prediction::queued(ID, 5, 6, format!("images/original/{ID}.jpg"), QUEUED_AT)
@@ -224,8 +224,8 @@ async fn a_record_is_read_as_it_was_written() {
         predicted_img_path: Some("p.jpg".into()),
         labels: result.labels,
         model: Some("m".into()),
-        time: NOW.as_secs(),
-        expires_at: (NOW + fleet::prediction::RETENTION).as_secs(),
+        time: NOW,
+        expires_at: NOW + fleet::prediction::RETENTION,
         ..queued()
     };
     assert_eq!(done, expected);
@@ -247,7 +247,7 @@ fn what_was_given_up_has_a_partition_of_its_own() {
 /// For the diagram.
 pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
     let (prediction, result) = (queued(), result());
-    let done = Prediction { status: Status::Done, delivered_at: Some(NOW.as_secs()), ..queued() };
+    let done = Prediction { status: Status::Done, delivered_at: Some(NOW), ..queued() };
     let failed = Prediction { status: Status::Failed, ..queued() };
     let mut all = examples(&prediction, &result, Status::Done);
     // A photo of an album that can't be had, and what a caller of /predict waits for.
@@ -258,8 +258,7 @@ pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
 #[tokio::test]
 async fn a_record_may_begin_finished() {
     let db = Db::start().await;
-    for (delivered_at, state) in [(None, PredictionState::Finished), (Some(NOW.as_secs()), PredictionState::Delivered)]
-    {
+    for (delivered_at, state) in [(None, PredictionState::Finished), (Some(NOW), PredictionState::Delivered)] {
         let record = Prediction { status: Status::Failed, delivered_at, ..queued() };
         let insert = PredictionTransition::Insert(&record, serde_dynamo::to_item(&record).expect("an item"));
         let (after, _) = db.after(&KEY, None, &insert).await;

@@ -223,7 +223,7 @@ impl Bot {
                     let labels = Some(bus).filter(|bus| record.wish.wants(&bus.class, bus.confidence));
                     let labels = labels.into_iter().collect();
                     let result = DetectionResult { predicted_img_path: key, labels, model: "the test".into() };
-                    let done = predictions.complete(job.prediction_id, &result, fleet::prediction::now()).await;
+                    let done = predictions.complete(job.prediction_id, &result, fleet::Timestamp::now()).await;
                     let (Written::Now | Written::NotAsExpected) = done.expect("recorded");
                     queue.delete(&message.receipt).await.expect("deleted");
                     let query = [("predictionId", job.prediction_id.to_string())];
