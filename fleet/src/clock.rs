@@ -48,7 +48,7 @@ impl Clock {
         Self { hand: Some(Arc::new(hand)) }
     }
 
-    /// Move a clock that is moved by hand; whoever sleeps until a moment in this time wakes. The system's does not move.
+    /// Move a clock that is moved by hand; what sleeps until a moment in this time wakes. The system's does not move.
     pub fn advance(&self, time: Duration) {
         if let Some(hand) = &self.hand {
             hand.passed.send_modify(|passed| *passed += time);

@@ -227,7 +227,7 @@ impl PredictionStore {
         self.apply(prediction.prediction_id, &transition).await
     }
 
-    /// The message that says to wait, so that whoever tells the user removes it.
+    /// Record the message that says "being processed", so that it is removed when the user is told.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -258,7 +258,7 @@ impl PredictionStore {
         found.iter().map(|item| self.belonging_of(item)).collect()
     }
 
-    /// One of them as it is now; nothing, if it is not there, or a tombstone.
+    /// One of them as it is now; `None` if it is not there, or a tombstone.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -269,8 +269,8 @@ impl PredictionStore {
     }
 
     /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
-    /// be on the queue, or be at a worker. Answers what it was at last; nothing, if it went on meanwhile and is not deleted: then it
-    /// is to be looked at again.
+    /// be on the queue, or be at a worker. Returns what it was at last; `None` if it went on meanwhile
+    /// and is not deleted: look at it again then.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.

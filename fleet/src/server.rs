@@ -362,7 +362,7 @@ mod tests {
         assert!(talk(server.port, header.as_bytes()).await.starts_with("HTTP/1.1 431"));
     }
 
-    /// The head of what a stranger sends, who knows no secret.
+    /// The head of a stranger's request, without a secret.
     fn strange(length: usize, more: &str) -> String {
         format!("POST / HTTP/1.1\r\nhost: x\r\n{more}content-length: {length}\r\n\r\n")
     }

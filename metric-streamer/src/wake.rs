@@ -2,8 +2,7 @@
 
 use fleet::AwsError;
 
-use crate::Streamer;
-use crate::streamer::Published;
+use crate::streamer::{Published, Streamer};
 
 impl Streamer {
     /// Ask for workers where there are none and something waits. Target tracking would need three points of its metric first;

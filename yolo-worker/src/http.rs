@@ -40,7 +40,7 @@ pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router
         .route("/metrics", get(move || async move { metrics.render() }))
 }
 
-/// Well once it takes jobs: whoever counts workers asks here when to begin.
+/// 200 once it takes jobs: only then it counts as a worker.
 async fn healthz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
     match context.readiness.is_ready() {
         true => (StatusCode::OK, "ok"),

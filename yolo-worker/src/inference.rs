@@ -45,7 +45,7 @@ impl InferencePool {
         Ok(Self { tasks, slots: Arc::new(Semaphore::new(threads)) })
     }
 
-    /// Wait for a thread to be free; it is yours while you hold the answer. Whoever may want to stop waiting waits here: a
+    /// Wait for a thread to be free; it is yours while you hold the permit. A caller that may stop waiting waits here: a
     /// task that was handed over is run.
     pub(crate) async fn slot(&self) -> SemaphorePermit<'_> {
         self.slots.acquire().await.expect("nobody closes it")
@@ -61,7 +61,7 @@ impl InferencePool {
     ) -> Result<T, Panicked> {
         let (answer, answered) = oneshot::channel();
         let task = Box::new(move || {
-            // Whoever asked may have given up; then nobody wants the answer.
+            // The caller may have given up.
             let _ = answer.send(catch_unwind(AssertUnwindSafe(task)));
         });
         self.tasks.send(task).map_err(|_| Panicked)?;

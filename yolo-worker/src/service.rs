@@ -141,7 +141,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Cancel `shutdown` when the instance is going to end; nothing if something else cancels it before.
+/// Cancel `shutdown` when the instance is going to end; `None` if something else cancels it before.
 async fn stop_at_notice(instance: &Instance, shutdown: &CancellationToken) -> Option<Notice> {
     tokio::select! {
         notice = instance.notice() => {

@@ -58,9 +58,9 @@ pub enum UpdateTransition<'a> {
     Take {
         /// What it asks, as JSON.
         asked: &'a str,
-        /// Who asks.
+        /// The sender.
         asker: i64,
-        /// Where.
+        /// The chat.
         chat_id: i64,
         /// The prediction that may come of it, unless an earlier try named one.
         work_id: Uuid,
@@ -97,7 +97,7 @@ pub enum UpdateTransition<'a> {
         /// The end of the lease that is given back.
         held_until: Timestamp,
     },
-    /// It was handled. Whoever says so is believed, also after its lease.
+    /// It was handled. An instance that says so is believed, also after its lease.
     End {
         /// This moment.
         now: Timestamp,
