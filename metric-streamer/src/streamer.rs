@@ -93,7 +93,7 @@ impl Streamer {
                 }
                 Err(error) => {
                     metrics::counter!("streamer_failures_total").increment(1);
-                    fleet::log!(NOT_PUBLISHED, %error, "the backlog was not published; trying again in the next interval");
+                    fleet::log!(NOT_PUBLISHED, %error, group = self.group, "the metrics were not published; the next interval retries");
                 }
             }
             let wait = until_look(self.clock.since_epoch(), interval, self.work.length().mul_f64(LATER));
@@ -138,7 +138,7 @@ impl Streamer {
                 promise: self.demand.promise,
             };
             metrics::counter!("streamer_capacity_changes_total").increment(1);
-            fleet::log!(CAPACITY_CHANGED, from, to = group.desired, why = %why, "the capacity changed");
+            fleet::log!(CAPACITY_CHANGED, group = self.group, from, to = group.desired, why = %why, "the capacity changed");
         }
     }
 

@@ -15,7 +15,7 @@ impl Streamer {
             }
             Err(error) => {
                 metrics::counter!("streamer_failures_total").increment(1);
-                fleet::log!(FIRST_WORKER_NOT_CALLED, %error, "photos wait, and no worker could be called; trying again in the next interval");
+                fleet::log!(FIRST_WORKER_NOT_CALLED, %error, group = self.group, "photos wait, and no worker could be called; the next interval retries");
             }
         }
     }

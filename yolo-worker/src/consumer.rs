@@ -95,7 +95,8 @@ impl Consumer {
                     let wait = backoff.next().unwrap_or(MAX_WAIT);
                     failures += 1;
                     metrics::counter!("worker_receive_failures_total").increment(1);
-                    fleet::log!(RECEIVE_FAILED, %error, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
+                    let queue = self.worker.queue.name();
+                    fleet::log!(RECEIVE_FAILED, %error, queue, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = shutdown.cancelled() => {}

@@ -60,9 +60,11 @@ impl InferencePool {
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Panicked> {
         let (answer, answered) = oneshot::channel();
+        // What the task logs carries the ids of its job.
+        let span = tracing::Span::current();
         let task = Box::new(move || {
             // The caller may have given up.
-            let _ = answer.send(catch_unwind(AssertUnwindSafe(task)));
+            let _ = answer.send(span.in_scope(|| catch_unwind(AssertUnwindSafe(task))));
         });
         self.tasks.send(task).map_err(|_| Panicked)?;
         answered.await.map_err(|_| Panicked)?.map_err(|_| Panicked)
