@@ -235,7 +235,7 @@ async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside");
-            closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed; it was reported")
+            closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed")
         }
         Err(_) => {
             crate::log!(REQUEST_TIMED_OUT, path, "a request took too long");

@@ -245,7 +245,9 @@ impl Transition for PredictionTransition<'_> {
             Self::Requeue { seen_at, times, now } => {
                 update.set(TIME, now).set(REQUEUED, times).when(STATUS.is(Status::Queued)).when(TIME.is(seen_at))
             }
+            // One that was given up is in the sweep's sight again.
             Self::Lease { status, now, until } => update
+                .set(UNDELIVERED, status)
                 .when(is_untold(status))
                 .lease(now, until)
                 .when(NEXT_ATTEMPT_AT.absent().or(NEXT_ATTEMPT_AT.at_most(now))),

@@ -47,6 +47,10 @@ impl UpdateState {
         if LEASE_UNTIL.of(item).is_some_and(|until| until >= now) {
             return Held;
         }
+        // What an instance of an older version left, which kept nothing but a lease.
+        if !ASKED.is_in(item) {
+            return Absent;
+        }
         if TIME.of(item).is_some_and(|time| time > now) { Deferred } else { Due }
     }
 }

@@ -197,6 +197,32 @@ async fn a_lease_that_ended_or_is_another_ones_holds_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_and_is_told_after_all_is_in_the_sweeps_sight_again() {
+    let db = Db::start().await;
+    let given_up = item(PredictionState::Undeliverable, false);
+    let lease = PredictionTransition::Lease { status: Status::Done, now: NOW, until: HELD_UNTIL };
+    let (held, _) = db.after(&KEY, given_up.as_ref(), &lease).await;
+    let held = held.expect("it is there");
+    assert_eq!(UNDELIVERED.of(&held), Some(Partition::Untold(Status::Done)));
+    let (deferred, _) = db.after(&KEY, Some(&held), &defer(LATER)).await;
+    assert_eq!(PredictionState::of(deferred.as_ref(), NOW), PredictionState::Deferred);
+    let (given_up, _) = db.after(&KEY, Some(&held), &PredictionTransition::GiveUp { status: Status::Done }).await;
+    assert_eq!(PredictionState::of(given_up.as_ref(), NOW), PredictionState::Undeliverable);
+}
+
+#[tokio::test]
+async fn what_is_deferred_to_this_moment_is_due() {
+    let db = Db::start().await;
+    let (due, _) = db.after(&KEY, item(PredictionState::Held, false).as_ref(), &defer(NOW)).await;
+    assert_eq!(PredictionState::of(due.as_ref(), NOW), PredictionState::Finished);
+}
+
+fn defer(next_attempt_at: Timestamp) -> PredictionTransition<'static> {
+    let (held_until, first_failed_at) = (HELD_UNTIL, NOW);
+    PredictionTransition::Defer(Deferral { held_until, first_failed_at, next_attempt_at, index_time: next_attempt_at })
+}
+
+#[tokio::test]
 async fn a_job_is_requeued_once_for_each_look() {
     let db = Db::start().await;
     let queued = item(PredictionState::Queued, false).expect("an item");
