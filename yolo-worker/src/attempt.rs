@@ -24,13 +24,10 @@ use crate::pipeline::{NoResult, Pipeline, Stage};
 /// What every attempt needs.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Where the messages come from.
     pub(crate) queue: JobQueue,
-    /// The records.
     pub(crate) predictions: PredictionStore,
     /// From a photo to what is in it.
     pub(crate) pipeline: Arc<Pipeline>,
-    /// Polybot.
     pub(crate) callback: Callback,
     /// Places for callbacks that are under way.
     pub(crate) callbacks: Semaphore,
