@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Semaphores count to 2^32; memory is counted in these.
 const UNIT: u64 = 1 << 10;
 
-/// So many bytes for one purpose. Clones share. Who waits first is served first, so that small ones don't keep a large one out.
+/// So many bytes for one purpose. Clones share. First come, first served, so that small requests don't keep a large one out.
 #[derive(Clone, Debug)]
 pub struct Budget {
     units: Arc<Semaphore>,
@@ -21,7 +21,7 @@ pub struct Room {
 }
 
 impl Budget {
-    /// Of so many bytes.
+    /// A budget of so many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let units = usize::try_from(bytes / UNIT).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
@@ -34,7 +34,7 @@ impl Budget {
         self.bytes
     }
 
-    /// Wait for room for so many bytes. More than there is at all is a mistake of who asks: it gets all there is.
+    /// Wait for room for so many bytes. More than there is at all is the caller's mistake: it gets all there is.
     pub async fn room(&self, bytes: u64) -> Room {
         let units = bytes.min(self.bytes).div_ceil(UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_too_much_gets_all() {
+    async fn asking_for_too_much_gets_all() {
         let budget = Budget::new(10 * UNIT);
         let all = budget.room(u64::MAX).await;
         assert!(waits(pin!(budget.room(1))));

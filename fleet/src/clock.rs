@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use crate::{Timestamp, TimestampMillis};
+
 /// What time it is, for all that a service decides: leases, sweeps, retries, the silence after an album. Clones show the same
 /// time.
 ///
@@ -46,17 +48,23 @@ impl Clock {
         Self { hand: Some(Arc::new(hand)) }
     }
 
-    /// Move a clock that is moved by hand; whoever sleeps until a moment in this time wakes. The system's does not move.
+    /// Move a clock that is moved by hand; what sleeps until a moment in this time wakes. The system's does not move.
     pub fn advance(&self, time: Duration) {
         if let Some(hand) = &self.hand {
             hand.passed.send_modify(|passed| *passed += time);
         }
     }
 
-    /// Seconds since the epoch.
+    /// The time in whole seconds, as records have it.
     #[must_use]
-    pub fn now(&self) -> i64 {
-        i64::try_from(self.since_epoch().as_secs()).unwrap_or(i64::MAX)
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_secs(0) + self.since_epoch()
+    }
+
+    /// The time in whole milliseconds.
+    #[must_use]
+    pub fn now_millis(&self) -> TimestampMillis {
+        TimestampMillis::from_millis(i64::try_from(self.since_epoch().as_millis()).unwrap_or(i64::MAX))
     }
 
     /// The time since the epoch.
@@ -142,7 +150,7 @@ mod tests {
         assert_eq!(work, Err(Elapsed));
         clock.advance(week);
         sleeper.await.expect("it wakes");
-        assert_eq!(clock.now() - before, 3 * 7 * 24 * 3600 / 2);
+        assert_eq!(clock.now().since(before), week / 2 * 3);
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ impl AwsError {
         Self { tried: tried.into(), code, reason: DisplayErrorContext(&error).to_string() }
     }
 
-    /// The answer of a conditional write, or nothing if its condition was not met: that is no failure but news.
+    /// The answer of a conditional write; `None` if its condition was not met: that is news, not a failure.
     ///
     /// # Errors
     /// Whatever else went wrong.

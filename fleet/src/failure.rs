@@ -79,11 +79,13 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
-    /// Of a record: the value, where the record has one that is known; else the words.
+    /// Of a record: the value, if the words are its own; else the words. A program of an older version that redrives a prediction
+    /// leaves the value, and writes other words when it fails anew.
     pub(crate) fn of_record(reason: Option<&Self>, words: Option<&str>) -> Option<Self> {
         match (reason, words) {
-            (None | Some(Self::Unknown), Some(words)) => Some(Self::InWords { words: words.to_owned() }),
-            (reason, _) => reason.cloned(),
+            (Some(reason), Some(words)) if reason.to_string() == words => Some(reason.clone()),
+            (_, Some(words)) => Some(Self::InWords { words: words.to_owned() }),
+            (reason, None) => reason.cloned(),
         }
     }
 }
@@ -133,7 +135,19 @@ mod tests {
         assert_eq!(FailureReason::of_record(Some(&newer), Some("why")), Some(words));
         assert_eq!(FailureReason::of_record(Some(&newer), None), Some(FailureReason::Unknown));
         let known = FailureReason::PhotoGone;
-        assert_eq!(FailureReason::of_record(Some(&known), Some("why")), Some(known));
+        assert_eq!(FailureReason::of_record(Some(&known), Some(&known.to_string())), Some(known.clone()));
+        assert_eq!(FailureReason::of_record(Some(&known), None), Some(known));
+    }
+
+    #[test]
+    fn words_of_an_older_version_are_newer_than_a_value_that_it_left() {
+        let left = FailureReason::RetriesExhausted;
+        let newer = FailureReason::of_record(Some(&left), Some("your photo is no longer stored"));
+        assert_eq!(newer, Some(FailureReason::InWords { words: "your photo is no longer stored".into() }));
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_did_not_fail() {
         assert_eq!(FailureReason::of_record(None, None), None);
     }
 }

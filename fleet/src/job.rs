@@ -32,11 +32,11 @@ pub struct Job {
     pub submitted_at: OffsetDateTime,
 }
 
-/// A queue message that is no Job this code can do.
+/// A queue message that this code can't read as a Job.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Not JSON, or a field is missing or of the wrong type.
-    #[error("the message is no job: {0}")]
+    #[error("the message is not a job: {0}")]
     Malformed(serde_json::Error),
     /// Written by a newer (or far older) polybot.
     #[error("the job has version {found}; this program reads version {VERSION}. Update the worker")]

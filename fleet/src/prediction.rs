@@ -73,9 +73,9 @@ pub struct Prediction {
     /// What was found, the most confident first.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// Seconds since the epoch: when it was queued, then when it was finished. While telling the user keeps failing it moves on,
+    /// When it was queued, then when it was finished. While telling the user keeps failing it moves on,
     /// as the index of what is untold is sorted by it.
-    pub time: i64,
+    pub time: Timestamp,
     /// The model that found it.
     #[serde(default)]
     pub model: Option<String>,
@@ -85,11 +85,11 @@ pub struct Prediction {
     /// Why it failed, unless an older version recorded it.
     #[serde(default, rename = "failure_reason", skip_serializing_if = "Option::is_none")]
     pub reason: Option<FailureReason>,
-    /// Seconds since the epoch: when the user was told.
+    /// When the user was told.
     #[serde(default)]
-    pub delivered_at: Option<i64>,
-    /// Seconds since the epoch: when DynamoDB may drop the record.
-    pub expires_at: i64,
+    pub delivered_at: Option<Timestamp>,
+    /// When DynamoDB may drop the record.
+    pub expires_at: Timestamp,
     /// The Telegram message that says "being processed", to remove when the answer comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_message_id: Option<i32>,
@@ -117,12 +117,12 @@ pub struct Prediction {
     /// How often its message was lost and sent anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub requeued: u32,
-    /// Seconds since the epoch: when telling the user failed first, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untold_since: Option<i64>,
-    /// Seconds since the epoch: after that failure, telling is not tried again before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tell_after: Option<i64>,
+    /// When telling the user failed first, if it did.
+    #[serde(default, rename = "untold_since", skip_serializing_if = "Option::is_none")]
+    pub first_failed_at: Option<Timestamp>,
+    /// After that failure, telling is not tried again before.
+    #[serde(default, rename = "tell_after", skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -130,9 +130,15 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Prediction {
-    /// A new record, queued `now` (seconds since the epoch).
+    /// A new record, queued `now`.
     #[must_use]
-    pub fn queued(prediction_id: Uuid, chat_id: i64, message_id: i32, original_img_path: String, now: i64) -> Self {
+    pub fn queued(
+        prediction_id: Uuid,
+        chat_id: i64,
+        message_id: i32,
+        original_img_path: String,
+        now: Timestamp,
+    ) -> Self {
         Self {
             prediction_id,
             status: Status::Queued,
@@ -146,7 +152,7 @@ impl Prediction {
             failure: None,
             reason: None,
             delivered_at: None,
-            expires_at: (Timestamp::from_secs(now) + RETENTION).as_secs(),
+            expires_at: now + RETENTION,
             status_message_id: None,
             album: None,
             message_thread_id: None,
@@ -156,8 +162,8 @@ impl Prediction {
             confidences: false,
             dead_letter: false,
             requeued: 0,
-            untold_since: None,
-            tell_after: None,
+            first_failed_at: None,
+            next_attempt_at: None,
         }
     }
 
@@ -178,10 +184,4 @@ impl Prediction {
     pub fn is_forgotten(&self) -> bool {
         self.chat_id == NOBODY && self.status == Status::Failed && self.original_img_path.is_empty()
     }
-}
-
-/// Seconds since the epoch, now.
-#[must_use]
-pub fn now() -> i64 {
-    time::OffsetDateTime::now_utc().unix_timestamp()
 }

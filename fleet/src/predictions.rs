@@ -20,7 +20,7 @@ pub use crate::table::{UNDELIVERED_INDEX, Written};
 
 /// What a finished job found.
 #[derive(Clone, Debug)]
-pub struct Findings {
+pub struct DetectionResult {
     /// The S3 key of the annotated photo.
     pub predicted_img_path: String,
     /// What was found.
@@ -39,9 +39,9 @@ pub struct Standing {
     /// Why it failed, in words for operators.
     #[serde(default)]
     pub failure: Option<String>,
-    /// Seconds since the epoch: when the user was told.
+    /// When the user was told.
     #[serde(default)]
-    pub delivered_at: Option<i64>,
+    pub delivered_at: Option<Timestamp>,
 }
 
 /// The most predictions that [`PredictionStore::standings`] looks at in one call.
@@ -122,30 +122,35 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn complete(&self, prediction_id: Uuid, findings: &Findings, now: i64) -> Result<Written, AwsError> {
-        self.apply(prediction_id, &PredictionTransition::Complete { findings, now: at(now) }).await
+    pub async fn complete(
+        &self,
+        prediction_id: Uuid,
+        result: &DetectionResult,
+        now: Timestamp,
+    ) -> Result<Written, AwsError> {
+        self.apply(prediction_id, &PredictionTransition::Complete { result, now }).await
     }
 
     /// Queued to failed.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn fail(&self, prediction_id: Uuid, reason: &FailureReason, now: i64) -> Result<Written, AwsError> {
-        self.apply(prediction_id, &PredictionTransition::Fail { reason, now: at(now) }).await
+    pub async fn fail(&self, prediction_id: Uuid, reason: &FailureReason, now: Timestamp) -> Result<Written, AwsError> {
+        self.apply(prediction_id, &PredictionTransition::Fail { reason, now }).await
     }
 
-    /// Queued to failed, because its message, of a job submitted at `submitted`, was received too often. It can be [revived](Self::revive); what is left of older messages then changes nothing.
+    /// Queued to failed, because its message, of a job submitted at `submitted_at`, was received too often. It can be [redriven](Self::redrive); what is left of older messages then changes nothing.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn bury(
+    pub async fn dead_letter(
         &self,
         prediction_id: Uuid,
-        submitted: i64,
+        submitted_at: Timestamp,
         reason: &FailureReason,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Written, AwsError> {
-        let transition = PredictionTransition::BecomeDeadLetter { reason, submitted_at: at(submitted), now: at(now) };
+        let transition = PredictionTransition::BecomeDeadLetter { reason, submitted_at, now };
         self.apply(prediction_id, &transition).await
     }
 
@@ -153,17 +158,17 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn revive(&self, prediction_id: Uuid, now: i64) -> Result<Written, AwsError> {
-        self.apply(prediction_id, &PredictionTransition::Redrive { now: at(now) }).await
+    pub async fn redrive(&self, prediction_id: Uuid, now: Timestamp) -> Result<Written, AwsError> {
+        self.apply(prediction_id, &PredictionTransition::Redrive { now }).await
     }
 
     /// A queued one whose message is lost is queued `now`, one more time than `prediction` says.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn requeue(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
+    pub async fn requeue(&self, prediction: &Prediction, now: Timestamp) -> Result<Written, AwsError> {
         let times = prediction.requeued + 1;
-        let transition = PredictionTransition::Requeue { seen_at: at(prediction.time), times, now: at(now) };
+        let transition = PredictionTransition::Requeue { seen_at: prediction.time, times, now };
         self.apply(prediction.prediction_id, &transition).await
     }
 
@@ -171,44 +176,30 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn lease(&self, prediction: &Prediction, now: i64, until: i64) -> Result<Written, AwsError> {
-        let transition = PredictionTransition::Lease { status: prediction.status, now: at(now), until: at(until) };
+    pub async fn lease(&self, prediction: &Prediction, now: Timestamp, until: Timestamp) -> Result<Written, AwsError> {
+        let transition = PredictionTransition::Lease { status: prediction.status, now, until };
         self.apply(prediction.prediction_id, &transition).await
     }
 
-    /// Give the right to tell the user back, which was held until `leased_until`: telling fails `since` then, and may be tried
-    /// again at `after`. The index has it at `place` until then.
+    /// Give the right to tell the user back: telling failed, and may be tried again later.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the right ends by itself, and telling is tried again then.
-    pub async fn put_off(
-        &self,
-        prediction: &Prediction,
-        leased_until: i64,
-        since: i64,
-        after: i64,
-        place: i64,
-    ) -> Result<Written, AwsError> {
-        let deferral = Deferral {
-            held_until: at(leased_until),
-            first_failed_at: at(since),
-            next_attempt_at: at(after),
-            index_time: at(place),
-        };
+    pub async fn defer(&self, prediction: &Prediction, deferral: Deferral) -> Result<Written, AwsError> {
         self.apply(prediction.prediction_id, &PredictionTransition::Defer(deferral)).await
     }
 
-    /// Move one that nobody was told of to another `place` in the index, as when its album has to wait.
+    /// Move one whose user was not told to another place in the index, as when its album has to wait.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn set_place(&self, prediction: &Prediction, place: i64) -> Result<Written, AwsError> {
-        let transition = PredictionTransition::SetIndexTime { status: prediction.status, index_time: at(place) };
+    pub async fn set_index_time(&self, prediction: &Prediction, index_time: Timestamp) -> Result<Written, AwsError> {
+        let transition = PredictionTransition::SetIndexTime { status: prediction.status, index_time };
         self.apply(prediction.prediction_id, &transition).await
     }
 
     /// Telling the user failed for too long: out of the sweep's sight, and among the [undeliverable](Self::undeliverable). From
-    /// there it can be [told again](Self::tell_again).
+    /// there it can be [resumed](Self::resume).
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; telling is tried again then.
@@ -221,8 +212,8 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn tell_again(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
-        let transition = PredictionTransition::Resume { status: prediction.status, now: at(now) };
+    pub async fn resume(&self, prediction: &Prediction, now: Timestamp) -> Result<Written, AwsError> {
+        let transition = PredictionTransition::Resume { status: prediction.status, now };
         self.apply(prediction.prediction_id, &transition).await
     }
 
@@ -230,13 +221,13 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the user may be told again.
-    pub async fn mark_delivered(&self, prediction: &Prediction, now: i64) -> Result<Written, AwsError> {
+    pub async fn mark_delivered(&self, prediction: &Prediction, now: Timestamp) -> Result<Written, AwsError> {
         let &Prediction { status, dead_letter, status_message_id, .. } = prediction;
-        let transition = PredictionTransition::MarkDelivered { status, dead_letter, status_message_id, now: at(now) };
+        let transition = PredictionTransition::MarkDelivered { status, dead_letter, status_message_id, now };
         self.apply(prediction.prediction_id, &transition).await
     }
 
-    /// The message that says to wait, so that whoever tells the user removes it.
+    /// Record the message that says "being processed", so that it is removed when the user is told.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -267,7 +258,7 @@ impl PredictionStore {
         found.iter().map(|item| self.belonging_of(item)).collect()
     }
 
-    /// One of them as it is now; nothing, if it is not there, or a tombstone.
+    /// One of them as it is now; `None` if it is not there, or a tombstone.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -278,18 +269,18 @@ impl PredictionStore {
     }
 
     /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
-    /// be on the queue, or be at a worker. Answers what it was at last; nothing, if it went on meanwhile and is not deleted: then it
-    /// is to be looked at again.
+    /// be on the queue, or be at a worker. Returns what it was at last; `None` if it went on meanwhile
+    /// and is not deleted: look at it again then.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn forget(&self, found: &Belonging, now: i64) -> Result<Option<Belonging>, AwsError> {
+    pub async fn forget(&self, found: &Belonging, now: Timestamp) -> Result<Option<Belonging>, AwsError> {
         let key = Key::Other(found.key.clone());
         let Some(status) = found.status else {
             self.table.delete(&key).await?;
             return Ok(Some(found.clone()));
         };
-        let before = self.table.apply(&key, &PredictionTransition::Forget { status, now: at(now) }).await?;
+        let before = self.table.apply(&key, &PredictionTransition::Forget { status, now }).await?;
         before.map(|item| self.belonging_of(&item)).transpose()
     }
 
@@ -297,8 +288,8 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn forget_before(&self, prediction_id: Uuid, now: i64) -> Result<Written, AwsError> {
-        self.apply(prediction_id, &PredictionTransition::ForgetBefore { now: at(now) }).await
+    pub async fn forget_before(&self, prediction_id: Uuid, now: Timestamp) -> Result<Written, AwsError> {
+        self.apply(prediction_id, &PredictionTransition::ForgetBefore { now }).await
     }
 
     /// Predictions of this status, finished (or queued) at `until` or before, whose user was not told; at most `limit`, the
@@ -306,8 +297,8 @@ impl PredictionStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn undelivered(&self, status: Status, until: i64, limit: i32) -> Result<Vec<Uuid>, AwsError> {
-        ids(self.table.due(Partition::Untold(status), at(until), limit).await?)
+    pub async fn undelivered(&self, status: Status, until: Timestamp, limit: i32) -> Result<Vec<Uuid>, AwsError> {
+        ids(self.table.due(Partition::Untold(status), until, limit).await?)
     }
 
     /// All dead letters whose users were told, the oldest first; from the sparse index.
@@ -349,10 +340,6 @@ impl PredictionStore {
             status_message: CHAT_ID.of(item).zip(waiting),
         })
     }
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_secs(seconds)
 }
 
 fn ids(keys: Vec<String>) -> Result<Vec<Uuid>, AwsError> {

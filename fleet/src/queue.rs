@@ -65,7 +65,7 @@ impl JobQueue {
         Ok(())
     }
 
-    /// Put up to ten jobs on the queue in one call. Answers those that SQS did not take, each with its reason; the others
+    /// Put up to ten jobs on the queue in one call. Returns those that SQS did not take, each with its reason; the others
     /// are durable.
     ///
     /// # Errors

@@ -235,7 +235,7 @@ async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside");
-            closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed; it was reported")
+            closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed")
         }
         Err(_) => {
             crate::log!(REQUEST_TIMED_OUT, path, "a request took too long");
@@ -362,7 +362,7 @@ mod tests {
         assert!(talk(server.port, header.as_bytes()).await.starts_with("HTTP/1.1 431"));
     }
 
-    /// The head of what a stranger sends, who knows no secret.
+    /// The head of a stranger's request, without a secret.
     fn strange(length: usize, more: &str) -> String {
         format!("POST / HTTP/1.1\r\nhost: x\r\n{more}content-length: {length}\r\n\r\n")
     }

@@ -1,6 +1,7 @@
 //! Settings are flags with the same name as an environment variable; a missing one is named in one sentence.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
@@ -24,16 +25,40 @@ pub fn secret() -> impl TypedValueParser<Value = SecretString> {
     NonEmptyStringValueParser::new().map(SecretString::from)
 }
 
-/// A setting that is a number of seconds above 0: `10`, `0.5` or `10s`.
+/// Units of time, in seconds.
+const UNITS: [(&str, f64); 8] =
+    [("", 1.0), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("min", 60.0), ("h", 3600.0), ("d", 86_400.0), ("w", 604_800.0)];
+
+/// A setting that is a time: `90` or `0.5` (seconds), `500ms`, `10s`, `2m`, `6h`, `14d`, `1w`.
 ///
 /// # Errors
 /// In a sentence, if it is none.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.strip_suffix('s').unwrap_or(text).parse().map_err(|_| "expected a number of seconds")?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|interval| !interval.is_zero())
-        .ok_or_else(|| "expected more than 0 seconds".into())
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit = UNITS.iter().find(|(name, _)| *name == unit);
+    let seconds = number.trim().parse::<f64>().ok().zip(unit).map(|(number, (_, seconds))| number * seconds);
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| format!("{text:?} is no time; expected seconds, or for example 500ms, 10s, 2m, 6h or 14d"))
+}
+
+/// The same, above zero.
+///
+/// # Errors
+/// In a sentence, if it is none.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    Some(duration(text)?).filter(|time| !time.is_zero()).ok_or_else(|| "expected more than 0 seconds".into())
+}
+
+/// The same, of at least and at most so many seconds.
+pub fn duration_in(seconds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
+    move |text| {
+        let duration = duration(text)?;
+        match seconds.contains(&duration.as_secs_f64()) {
+            true => Ok(duration),
+            false => Err(format!("expected {} to {} seconds", seconds.start(), seconds.end())),
+        }
+    }
 }
 
 /// Read the settings of a service from flags and environment.
@@ -128,12 +153,35 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_seconds() {
-        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(seconds("0.5s"), Ok(Duration::from_millis(500)));
-        for wrong in ["", "0", "-1", "soon", "NaN", "inf"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
+    fn times_have_units() {
+        for (text, millis) in [
+            ("30", 30_000),
+            ("0.5", 500),
+            ("0.5s", 500),
+            ("500ms", 500),
+            ("60s", 60_000),
+            ("2m", 120_000),
+            ("2min", 120_000),
+            ("1.5h", 5_400_000),
+            ("14d", 1_209_600_000),
+            ("1w", 604_800_000),
+            ("0", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+        for wrong in ["", "s", "-1", "-5s", "soon", "5 parsecs", "NaN", "inf", "1e400s", "5s5"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_have_limits() {
+        assert_eq!(interval("10"), Ok(Duration::from_secs(10)));
+        assert!(interval("0").is_err());
+        let in_range = duration_in(0.1..=60.0);
+        assert_eq!(in_range("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(in_range("61"), Err("expected 0.1 to 60 seconds".into()));
+        assert!(in_range("0").is_err() && in_range("soon").is_err());
     }
 
     #[test]

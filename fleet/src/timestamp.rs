@@ -81,12 +81,6 @@ impl fmt::Display for Timestamp {
 pub struct TimestampMillis(i64);
 
 impl TimestampMillis {
-    /// This moment, by the system's clock.
-    #[must_use]
-    pub fn now() -> Self {
-        Self(i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX))
-    }
-
     /// So many milliseconds after the epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {

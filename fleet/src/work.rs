@@ -2,9 +2,9 @@
 //!
 //! The items lie in the table of the predictions, under keys that no prediction has (`work#LENGTH#NUMBER`), and expire
 //! after an hour. A worker adds its numbers once a stretch, so a stretch is one small item however many workers there
-//! are, and whoever wants to know reads as much with a thousand workers as with one.
+//! are, and a reader reads as much with a thousand workers as with one.
 //!
-//! Adding is not repeatable: a call that was done and not answered is counted twice when the SDK tries it again. That is an
+//! Adding is not repeatable: a call that was done and not answered is counted twice when the SDK retries it. That is an
 //! error of a few percent in one stretch, and no record depends on it.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::{AwsError, Timestamp};
 
 /// What every key begins with, for the roles' conditions.
 pub const WORK_PREFIX: &str = "work#";
-/// How long an item is kept: far longer than anybody averages over.
+/// How long an item is kept: far longer than any average is taken over.
 const RETENTION: Duration = Duration::from_secs(3600);
 /// So often what a throttled table left out is asked for.
 const MOST_ROUNDS: u32 = 5;
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Work {
     /// Messages that were finished.
     pub photos: u64,
-    /// How often a slot was at work and done: with these photos, and with what is to be tried again or was asked for directly.
+    /// How often a slot was at work and done: with these photos, and with what is retried or was asked for directly.
     pub turns: u64,
     /// For how long slots (threads) were at work, all together.
     pub busy: Duration,
@@ -58,7 +58,7 @@ pub struct WorkStore {
 }
 
 impl WorkStore {
-    /// In this table, in stretches of this length. Whoever adds and whoever reads have to agree on it.
+    /// In this table, in stretches of this length. Writers and readers have to agree on it.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>, length: Duration) -> Self {
         // Whole milliseconds, so that all reckon the same stretches.
@@ -102,7 +102,7 @@ impl WorkStore {
         Ok(())
     }
 
-    /// What was done in these stretches, one for each, in their order; nothing where nobody added any.
+    /// What was done in these stretches, one for each, in their order; zero where no worker added any.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.

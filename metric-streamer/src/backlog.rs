@@ -4,11 +4,11 @@ use fleet::queue::Depth;
 
 /// What one look at the queue and the group found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// The queue.
-    pub depth: Depth,
+    pub(crate) depth: Depth,
     /// Instances of the group that are InService.
-    pub in_service: usize,
+    pub(crate) in_service: usize,
 }
 
 impl Backlog {
@@ -17,7 +17,7 @@ impl Backlog {
     ///
     /// As AWS's "Scaling based on Amazon SQS" defines backlog per instance.
     #[must_use]
-    pub fn per_instance(&self) -> f64 {
+    pub(crate) fn per_instance(&self) -> f64 {
         self.depth.visible as f64 / self.in_service.max(1) as f64
     }
 }

@@ -1,6 +1,6 @@
 //! Publishes `WorkerDemand` and `BacklogPerInstance` to CloudWatch, which drive the workers' scaling policies.
 
-pub mod backlog;
+mod backlog;
 mod cli;
 mod described_metrics;
 mod published;
@@ -14,4 +14,3 @@ pub use described_metrics::describe_metrics;
 pub use published::{DIMENSIONS, NAMESPACE, PublishedMetric};
 pub use service::run;
 pub use settings::Settings;
-pub use streamer::Streamer;

@@ -11,7 +11,8 @@ use fleet::{JobQueue, Platform, WorkStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, Streamer};
+use crate::Settings;
+use crate::streamer::Streamer;
 
 /// Run the service on this socket until `shutdown`.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use demand::DemandSettings;
-use fleet::settings::seconds;
+use fleet::settings::interval;
 
 /// The settings of the service: flags, or environment variables of the same name.
 #[derive(Args, Clone, Debug)]
@@ -21,16 +21,16 @@ pub struct Settings {
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub dynamodb_table: String,
     /// Seconds between two publications of the metrics
-    #[arg(long, env, default_value = "10", value_parser = seconds)]
+    #[arg(long, env, default_value = "10", value_parser = interval)]
     pub interval: Duration,
     /// Seconds between two reports of a worker's work; the same for workers and metric-streamer
-    #[arg(long, env, default_value = "10", value_parser = seconds)]
+    #[arg(long, env, default_value = "10", value_parser = interval)]
     pub report_interval: Duration,
     /// Seconds within which the photos that wait are to be worked off
-    #[arg(long, env, default_value = "10", value_parser = seconds)]
+    #[arg(long, env, default_value = "10", value_parser = interval)]
     pub promise: Duration,
     /// Seconds without any photo after which the last worker may go, where the group may be empty
-    #[arg(long, env, default_value = "900", value_parser = seconds)]
+    #[arg(long, env, default_value = "900", value_parser = interval)]
     pub idle_before_zero: Duration,
     /// How much faster than in AWS time passes, on one machine; detection takes as long as ever
     #[arg(long, env, default_value_t = 1, hide = true, value_parser = clap::value_parser!(u32).range(1..=60))]

@@ -20,28 +20,28 @@ const COMPLETE: f64 = 0.2;
 
 /// One queue, one group, its metrics.
 #[derive(Debug)]
-pub struct Streamer {
+pub(crate) struct Streamer {
     /// The jobs.
-    pub queue: JobQueue,
+    pub(crate) queue: JobQueue,
     /// What workers did.
-    pub work: WorkStore,
+    pub(crate) work: WorkStore,
     /// Auto Scaling.
-    pub auto_scaling: aws_sdk_autoscaling::Client,
+    pub(crate) auto_scaling: aws_sdk_autoscaling::Client,
     /// CloudWatch.
-    pub cloud_watch: aws_sdk_cloudwatch::Client,
+    pub(crate) cloud_watch: aws_sdk_cloudwatch::Client,
     /// The workers' group.
-    pub group: String,
+    pub(crate) group: String,
     /// How workers needed are reckoned.
-    pub demand: DemandSettings,
+    pub(crate) demand: DemandSettings,
     /// When it looks.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// Set once something was published.
-    pub ready: AtomicBool,
+    pub(crate) ready: AtomicBool,
 }
 
 /// What is remembered from one look to the next.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     estimator: Estimator,
     /// The first stretch of time whose work was not read yet.
     next_stretch: Option<u64>,
@@ -50,35 +50,35 @@ pub struct Memory {
 
 /// The group, as scaling sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     /// Instances that are in service.
-    pub in_service: u32,
+    pub(crate) in_service: u32,
     /// How many there should be.
-    pub desired: u32,
+    pub(crate) desired: u32,
     /// Never more than this.
-    pub max_size: u32,
+    pub(crate) max_size: u32,
 }
 
 /// What was seen and published.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Published {
-    /// The queue and who works on it.
-    pub backlog: Backlog,
+pub(crate) struct Published {
+    /// The queue and its workers.
+    pub(crate) backlog: Backlog,
     /// What is needed.
-    pub estimate: Estimate,
+    pub(crate) estimate: Estimate,
     /// The group.
-    pub group: Group,
+    pub(crate) group: Group,
 }
 
 impl Streamer {
     /// What a streamer that begins remembers.
     #[must_use]
-    pub fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         Memory { estimator: Estimator::new(self.demand), next_stretch: None, desired: None }
     }
 
     /// Publish every `interval` until `shutdown`. A look that fails is logged; the next one comes all the same.
-    pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
+    pub(crate) async fn run(&self, interval: Duration, shutdown: CancellationToken) {
         let mut memory = self.memory();
         loop {
             let published = tokio::select! {
@@ -93,7 +93,7 @@ impl Streamer {
                 }
                 Err(error) => {
                     metrics::counter!("streamer_failures_total").increment(1);
-                    fleet::log!(NOT_PUBLISHED, %error, "the backlog was not published; trying again in the next interval");
+                    fleet::log!(NOT_PUBLISHED, %error, group = self.group, "the metrics were not published; the next interval retries");
                 }
             }
             let wait = until_look(self.clock.since_epoch(), interval, self.work.length().mul_f64(LATER));
@@ -104,7 +104,7 @@ impl Streamer {
         }
     }
 
-    /// To whoever reads logs and metrics of this process.
+    /// In the logs and metrics of this process.
     fn tell(&self, published: &Published, memory: &mut Memory) {
         let Published { backlog, estimate, group } = published;
         metrics::counter!("streamer_published_total").increment(1);
@@ -138,7 +138,7 @@ impl Streamer {
                 promise: self.demand.promise,
             };
             metrics::counter!("streamer_capacity_changes_total").increment(1);
-            fleet::log!(CAPACITY_CHANGED, from, to = group.desired, why = %why, "the capacity changed");
+            fleet::log!(CAPACITY_CHANGED, group = self.group, from, to = group.desired, why = %why, "the capacity changed");
         }
     }
 
@@ -146,7 +146,7 @@ impl Streamer {
     ///
     /// # Errors
     /// [`AwsError`] of the first call that failed; nothing is published then.
-    pub async fn publish(&self, memory: &mut Memory) -> Result<Published, AwsError> {
+    pub(crate) async fn publish(&self, memory: &mut Memory) -> Result<Published, AwsError> {
         let (depth, group, ()) = tokio::try_join!(self.queue.depth(), self.look_at_group(), self.read_work(memory))?;
         let backlog = Backlog { depth, in_service: group.in_service as usize };
         let estimate = memory.estimator.look(&Look {

@@ -2,8 +2,7 @@
 
 use fleet::AwsError;
 
-use crate::Streamer;
-use crate::streamer::Published;
+use crate::streamer::{Published, Streamer};
 
 impl Streamer {
     /// Ask for workers where there are none and something waits. Target tracking would need three points of its metric first;
@@ -16,7 +15,7 @@ impl Streamer {
             }
             Err(error) => {
                 metrics::counter!("streamer_failures_total").increment(1);
-                fleet::log!(FIRST_WORKER_NOT_CALLED, %error, "photos wait, and no worker could be called; trying again in the next interval");
+                fleet::log!(FIRST_WORKER_NOT_CALLED, %error, group = self.group, "photos wait, and no worker could be called; the next interval retries");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::progress::Progress;
 
-/// A response body larger than this is no model of this project.
+/// A response body larger than this is not a model of this project.
 const MAX_DOWNLOAD: u64 = 2 << 30;
 
 /// The file at this address, or why it can't be had.

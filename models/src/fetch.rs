@@ -11,7 +11,7 @@ use crate::download;
 use crate::manifest::{Entry, Source};
 use crate::progress::Progress;
 
-/// What is unpacked to more than this is no model of this project.
+/// What is unpacked to more than this is not a model of this project.
 const MAX_UNPACKED: u64 = 2 << 30;
 
 /// Why there is no model.
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    /// A server that sends this to whoever connects first, and closes; answers the address of a file there as a source.
+    /// A server that sends this to its first client, and closes; returns the address of a file there as a source.
     fn serve_once(response: Vec<u8>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().expect("address");

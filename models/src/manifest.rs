@@ -89,7 +89,7 @@ mod tests {
             panic!("{:?}", entry.sources)
         };
         assert_eq!(package, "easy-yolo@0.1.3");
-        // Whoever has no cargo gets it, too, and nobody on the way can read along or change it.
+        // For machines without cargo, too; and nobody on the way can read along or change it.
         assert!(url.starts_with("https://"), "{url}");
     }
 

@@ -181,7 +181,7 @@ fn open<'a>(
     if decoder.total_bytes() > limits.max_decoder_bytes {
         return Err(PhotoError::TooMuchMemory);
     }
-    // An orientation that can't be read is no reason to refuse the photo.
+    // A photo whose orientation can't be read is upright.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok((decoder, orientation, format))
 }

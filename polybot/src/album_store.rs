@@ -9,6 +9,7 @@ use fleet::table::attribute::{
     ADDRESSED, ASKER, CAPTION as ONE_CAPTION, CHAT_ID, DELIVERED_AT, FAILING_SINCE, FIRST_FAILED_AT, NEXT_ATTEMPT_AT,
     PARTS, SPOILER, STATUS_MESSAGE_ID, THREAD, TOLD_OTHERS, TRIES,
 };
+use fleet::table::prediction::Deferral;
 use fleet::table::{Item, Key, Partition, Table, Written};
 use fleet::{AwsError, Timestamp, TimestampMillis};
 use teloxide::types::FileId;
@@ -65,8 +66,8 @@ pub(crate) struct Album {
     pub(crate) thread: Option<i32>,
     /// How often it was taken over since it last was put off: each time whoever had it died, perhaps of it.
     pub(crate) tries: i64,
-    /// Seconds since the epoch: when acting on it failed first, if it did.
-    pub(crate) failing_since: Option<i64>,
+    /// When acting on it failed first, if it did.
+    pub(crate) failing_since: Option<Timestamp>,
     /// Whether its user was told what in it can't be read.
     pub(crate) told_others: bool,
     /// The prediction of each photo, once it was acted on by detecting.
@@ -75,10 +76,10 @@ pub(crate) struct Album {
     pub(crate) status_message_id: Option<i32>,
     /// Whether its user was told.
     pub(crate) delivered: bool,
-    /// Seconds since the epoch: when telling failed first, if it did.
-    pub(crate) untold_since: Option<i64>,
-    /// Seconds since the epoch: after that failure, telling is not tried again before.
-    pub(crate) tell_after: Option<i64>,
+    /// When telling failed first, if it did.
+    pub(crate) first_failed_at: Option<Timestamp>,
+    /// After that failure, telling is not tried again before.
+    pub(crate) next_attempt_at: Option<Timestamp>,
 }
 
 impl Album {
@@ -110,7 +111,7 @@ impl AlbumStore {
         Self { table: Table::new(client, table) }
     }
 
-    /// Put a part into its album; `arrival` (milliseconds since the epoch) is remembered as the last one's.
+    /// Put a part into its album; `arrival` is remembered as the last one's.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -119,7 +120,7 @@ impl AlbumStore {
         album: &AlbumId,
         part: &Incoming,
         attached: &Attached,
-        arrival: i64,
+        arrival: TimestampMillis,
     ) -> Result<Added, AwsError> {
         let message_id = part.message_id;
         let content = match attached {
@@ -137,7 +138,7 @@ impl AlbumStore {
             spoiler: part.spoiler,
             thread: part.thread,
         };
-        let added = AlbumTransition::Add { part: &part, arrival: TimestampMillis::from_millis(arrival) };
+        let added = AlbumTransition::Add { part: &part, arrival };
         if self.apply(album, &added).await?.is_some() {
             return Ok(Added::InTime);
         }
@@ -150,8 +151,13 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn close(&self, album: &AlbumId, arrival: i64, until: i64) -> Result<Option<Album>, AwsError> {
-        let closed = AlbumTransition::Close { arrival: TimestampMillis::from_millis(arrival), until: at(until) };
+    pub(crate) async fn close(
+        &self,
+        album: &AlbumId,
+        arrival: TimestampMillis,
+        until: Timestamp,
+    ) -> Result<Option<Album>, AwsError> {
+        let closed = AlbumTransition::Close { arrival, until };
         self.apply(album, &closed).await
     }
 
@@ -159,18 +165,28 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn take_over(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
-        self.apply(album, &AlbumTransition::TakeOver { now: at(now), until: at(until) }).await
+    pub(crate) async fn take_over(
+        &self,
+        album: &AlbumId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Album>, AwsError> {
+        self.apply(album, &AlbumTransition::TakeOver { now, until }).await
     }
 
-    /// Acting on it failed for a reason that will pass, `since` then; it is taken over at `after`. The index has it at `place` until
-    /// then. That was no try of which an instance died.
+    /// Acting on it failed for a reason that will pass, first at `failing_since`; it is taken over at `next_attempt_at`. The index has
+    /// it at `index_time` until then. That was no try of which an instance died.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn rest(&self, album: &AlbumId, since: i64, after: i64, place: i64) -> Result<(), AwsError> {
-        let rested =
-            AlbumTransition::Rest { failing_since: at(since), next_attempt_at: at(after), index_time: at(place) };
+    pub(crate) async fn rest(
+        &self,
+        album: &AlbumId,
+        failing_since: Timestamp,
+        next_attempt_at: Timestamp,
+        index_time: Timestamp,
+    ) -> Result<(), AwsError> {
+        let rested = AlbumTransition::Rest { failing_since, next_attempt_at, index_time };
         self.apply(album, &rested).await?;
         Ok(())
     }
@@ -214,28 +230,22 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn lease(&self, album: &AlbumId, now: i64, until: i64) -> Result<Option<Album>, AwsError> {
-        self.apply(album, &AlbumTransition::Lease { now: at(now), until: at(until) }).await
+    pub(crate) async fn lease(
+        &self,
+        album: &AlbumId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Album>, AwsError> {
+        self.apply(album, &AlbumTransition::Lease { now, until }).await
     }
 
-    /// Give the right to tell the user back, which was held until `leased_until`: telling fails `since` then, and may be tried
-    /// again at `after`.
+    /// Give the right to tell the user back: telling failed, and may be tried again later.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn put_off(
-        &self,
-        album: &AlbumId,
-        leased_until: i64,
-        since: i64,
-        after: i64,
-    ) -> Result<(), AwsError> {
-        let deferred = AlbumTransition::Defer {
-            held_until: at(leased_until),
-            first_failed_at: at(since),
-            next_attempt_at: at(after),
-        };
-        self.apply(album, &deferred).await?;
+    pub(crate) async fn defer(&self, album: &AlbumId, deferral: Deferral) -> Result<(), AwsError> {
+        let Deferral { held_until, first_failed_at, next_attempt_at, .. } = deferral;
+        self.apply(album, &AlbumTransition::Defer { held_until, first_failed_at, next_attempt_at }).await?;
         Ok(())
     }
 
@@ -243,8 +253,8 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn give_up(&self, album: &AlbumId, leased_until: i64) -> Result<(), AwsError> {
-        self.apply(album, &AlbumTransition::GiveUp { held_until: at(leased_until) }).await?;
+    pub(crate) async fn give_up(&self, album: &AlbumId, held_until: Timestamp) -> Result<(), AwsError> {
+        self.apply(album, &AlbumTransition::GiveUp { held_until }).await?;
         Ok(())
     }
 
@@ -252,8 +262,8 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn delivered(&self, album: &AlbumId, now: i64) -> Result<(), AwsError> {
-        self.apply(album, &AlbumTransition::MarkDelivered { now: at(now) }).await?;
+    pub(crate) async fn delivered(&self, album: &AlbumId, now: Timestamp) -> Result<(), AwsError> {
+        self.apply(album, &AlbumTransition::MarkDelivered { now }).await?;
         Ok(())
     }
 
@@ -269,8 +279,8 @@ impl AlbumStore {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn waiting(&self, until: i64, limit: i32) -> Result<Vec<AlbumId>, AwsError> {
-        let found = self.table.due(Partition::Album, at(until), limit).await?;
+    pub(crate) async fn waiting(&self, until: Timestamp, limit: i32) -> Result<Vec<AlbumId>, AwsError> {
+        let found = self.table.due(Partition::Album, until, limit).await?;
         Ok(found.iter().filter_map(|key| AlbumId::from_record(key)).collect())
     }
 
@@ -305,17 +315,13 @@ fn from_item(item: &Item) -> Album {
         told_others: TOLD_OTHERS.of(item).unwrap_or_default(),
         thread: THREAD.of(item),
         tries: TRIES.of(item).unwrap_or_default(),
-        failing_since: FAILING_SINCE.of(item).map(Timestamp::as_secs),
+        failing_since: FAILING_SINCE.of(item),
         parts: PARTS.of(item).unwrap_or_default(),
         status_message_id: STATUS_MESSAGE_ID.of(item),
         delivered: DELIVERED_AT.is_in(item),
-        untold_since: FIRST_FAILED_AT.of(item).map(Timestamp::as_secs),
-        tell_after: NEXT_ATTEMPT_AT.of(item).map(Timestamp::as_secs),
+        first_failed_at: FIRST_FAILED_AT.of(item),
+        next_attempt_at: NEXT_ATTEMPT_AT.of(item),
     }
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_secs(seconds)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fleet::table::Written;
-use fleet::{AwsError, Clock, FailureReason};
+use fleet::{AwsError, Clock, FailureReason, TimestampMillis};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -23,8 +23,8 @@ use crate::telegram::{Picture, Place, Sent};
 use crate::{TelegramError, reply};
 use photo::filters::Filter;
 
-/// What is silent for this long, in seconds, was left behind by an instance that died.
-const ABANDONED: i64 = 20;
+/// What is silent for this long was left behind by an instance that died.
+const ABANDONED: Duration = Duration::from_secs(20);
 /// After so many instances died under it, an album is not tried any more.
 const MOST_TRIES: i64 = 3;
 /// The most bytes that the pictures of one album may have; Telegram takes no larger request.
@@ -50,8 +50,8 @@ pub(crate) struct Albums {
     pub(crate) clock: Clock,
     /// An album is complete when nothing came for this long.
     pub(crate) quiet: Duration,
-    /// How long acting on an album may take, in seconds, before another instance may try.
-    pub(crate) lease: i64,
+    /// How long acting on an album may take before another instance may try.
+    pub(crate) lease: Duration,
     /// Those that wait for silence; finished before the service ends.
     pub(crate) waiting: TaskTracker,
     /// At shutdown nobody waits any longer: another instance takes over.
@@ -65,7 +65,7 @@ impl Albums {
     /// [`AwsError`] if it has to be tried again.
     pub(crate) async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
         let album = AlbumId::new(part.chat_id, media_group);
-        let arrival = i64::try_from(self.clock.since_epoch().as_millis()).unwrap_or(i64::MAX);
+        let arrival = self.clock.now_millis();
         let added = self.store.add(&album, part, attached, arrival).await?;
         if added == Added::InTime {
             let albums = self.clone();
@@ -74,7 +74,7 @@ impl Albums {
         Ok(added)
     }
 
-    async fn when_quiet(&self, album: AlbumId, arrival: i64) {
+    async fn when_quiet(&self, album: AlbumId, arrival: TimestampMillis) {
         tokio::select! {
             () = self.clock.sleep(self.quiet) => {}
             () = self.shutdown.cancelled() => return,
@@ -135,19 +135,19 @@ impl Albums {
         }
     }
 
-    /// Put it off, or give it up and say so.
+    /// Defer it, or give it up and say so.
     async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), HandleError> {
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
             return Ok(self.store.delivered(id, self.clock.now()).await?);
         }
         let now = self.clock.now();
-        let since = album.failing_since.unwrap_or(now);
+        let failing_since = album.failing_since.unwrap_or(now);
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        if let Some(after) = self.retry_policy.next_attempt_after(since, now, wait) {
+        if let Some(next) = self.retry_policy.next_attempt_after(failing_since, now, wait) {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
-            return Ok(self.store.rest(id, since, after, after - ABANDONED).await?);
+            return Ok(self.store.rest(id, failing_since, next, next - ABANDONED).await?);
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
         self.give_up(id, album, reply::KEPT_FAILING).await
@@ -238,7 +238,7 @@ impl Albums {
     }
 
     fn is_long_ago(&self, album: &Album) -> bool {
-        album.failing_since.is_some_and(|since| self.clock.now() - since >= self.retry_policy.for_a_file())
+        album.failing_since.is_some_and(|since| self.clock.now().since(since) >= self.retry_policy.for_a_file())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.

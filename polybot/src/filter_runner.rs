@@ -1,12 +1,10 @@
 //! Filters at work: a photo from Telegram, changed off the async runtime, and back.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fleet::Room;
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 use photo::{Header, Limits, PhotoError};
 use tokio::sync::Semaphore;
 
@@ -84,7 +82,7 @@ impl FilterRunner {
             return Ok(Err(PhotoError::TooMuchMemory.to_string()));
         }
         let room = self.memory.for_pixels(needed).await;
-        Ok(self.work(room, move || to_jpeg(&filters::apply(&filter, decode(&file.bytes)?))).await)
+        Ok(self.work(room, move || to_jpeg(filters::apply(&filter, decode(&file.bytes)?))).await)
     }
 
     /// Download the photos and join them, one after another.
@@ -127,7 +125,7 @@ impl FilterRunner {
                 Err(sentence) => return Ok(Err(sentence)),
             };
         }
-        Ok(self.work(room, move || to_jpeg(&join.joined())).await)
+        Ok(self.work(room, move || to_jpeg(join.joined())).await)
     }
 
     async fn download(&self, file: &File) -> Result<Result<(Fetched, Header), String>, HandleError> {
@@ -193,12 +191,10 @@ fn sentence(error: &PhotoError) -> String {
     error.to_string()
 }
 
-fn to_jpeg(image: &RgbImage) -> Filtered {
-    let mut jpeg = Cursor::new(Vec::new());
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    image.write_with_encoder(encoder).map_err(|error| {
+fn to_jpeg(image: RgbImage) -> Filtered {
+    let jpeg = photo::encode_jpeg(image, QUALITY).map_err(|error| {
         fleet::log!(JPEG_NOT_ENCODED, %error, "a result can't be encoded as JPEG");
         "the result can't be written"
     })?;
-    Ok(jpeg.into_inner().into())
+    Ok(jpeg.into())
 }

@@ -149,8 +149,8 @@ impl Inbox {
             return;
         }
         // It may have waited for others of its chat.
-        let left = entry.leased_until - self.clock.now();
-        if left < self.ledger.time().as_secs() as i64 {
+        let left = entry.held_until.since(self.clock.now());
+        if left < self.ledger.time() {
             match self.ledger.hold(&mut entry, self.clock.now()).await {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -202,21 +202,21 @@ impl Inbox {
         }
     }
 
-    /// Put it off, or give it up and say so.
+    /// Defer it, or give it up and say so.
     async fn failed(&self, entry: &Entry, error: HandleError) -> Result<(), AwsError> {
         let (update_id, now) = (entry.update_id, self.clock.now());
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::info!(%error, update_id, "the chat can't be reached");
             return self.ledger.end(update_id, &self.clock).await;
         }
-        let since = entry.since.unwrap_or(now);
+        let first_failed_at = entry.first_failed_at.unwrap_or(now);
         let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        let next = self.retry_policy.next_attempt_after(since, now, wait);
-        let next = next.filter(|_| !is_gone || now - since < self.retry_policy.for_a_file());
-        if let Some(after) = next {
-            tracing::warn!(%error, update_id, seconds = after - now, "an update failed; it is retried");
-            return self.ledger.put_off(entry, since, after).await;
+        let next = self.retry_policy.next_attempt_after(first_failed_at, now, wait);
+        let next = next.filter(|_| !is_gone || now.since(first_failed_at) < self.retry_policy.for_a_file());
+        if let Some(next) = next {
+            tracing::warn!(%error, update_id, seconds = next.since(now).as_secs(), "an update failed; it is retried");
+            return self.ledger.defer(entry, first_failed_at, next).await;
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
@@ -226,8 +226,8 @@ impl Inbox {
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
                 tracing::warn!(%error, update_id, "the sender was not told");
                 let wait = error.telegram().and_then(TelegramError::retry_after);
-                match self.retry_policy.next_attempt_after(since, now, wait) {
-                    Some(after) => self.ledger.put_off(entry, since, after).await,
+                match self.retry_policy.next_attempt_after(first_failed_at, now, wait) {
+                    Some(next) => self.ledger.defer(entry, first_failed_at, next).await,
                     None => self.ledger.end(update_id, &self.clock).await,
                 }
             }

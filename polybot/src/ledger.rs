@@ -41,10 +41,10 @@ pub(crate) struct Entry {
     pub(crate) work_id: Uuid,
     /// What is asked.
     pub(crate) asked: Asked,
-    /// Seconds since the epoch: held until then.
-    pub(crate) leased_until: i64,
-    /// Seconds since the epoch: when handling it failed first, if it did.
-    pub(crate) since: Option<i64>,
+    /// The end of the lease.
+    pub(crate) held_until: Timestamp,
+    /// When handling it failed first, if it did.
+    pub(crate) first_failed_at: Option<Timestamp>,
     /// How often it was taken and not even put off: whoever held it died, perhaps of it.
     pub(crate) deaths: i64,
 }
@@ -53,13 +53,13 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     table: Table,
-    lease: i64,
+    lease: Duration,
 }
 
 impl Ledger {
-    /// In the table of this name. An instance may take `lease` seconds for one update before another one may try it.
+    /// In the table of this name. An instance may take `lease` for one update before another one may try it.
     #[must_use]
-    pub(crate) fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>, lease: i64) -> Self {
+    pub(crate) fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>, lease: Duration) -> Self {
         Self { table: Table::new(client, table), lease }
     }
 
@@ -73,7 +73,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn take(&self, update_id: i64, asked: &Asked, now: i64) -> Result<Taken, AwsError> {
+    pub(crate) async fn take(&self, update_id: i64, asked: &Asked, now: Timestamp) -> Result<Taken, AwsError> {
         let key = Key::Update(update_id);
         let body = serde_json::to_string(asked).map_err(|error| self.table.unreadable(&key, error))?;
         let taken = UpdateTransition::Take {
@@ -81,8 +81,8 @@ impl Ledger {
             asker: asked.sender(),
             chat_id: asked.chat_id(),
             work_id: Uuid::now_v7(),
-            now: at(now),
-            until: at(now + self.lease),
+            now,
+            until: now + self.lease,
         };
         match self.table.apply(&key, &taken).await? {
             Some(item) => Ok(Taken::Now(Box::new(self.entry(update_id, &item)?))),
@@ -98,8 +98,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn take_over(&self, update_id: i64, now: i64) -> Result<Option<Entry>, AwsError> {
-        let taken = UpdateTransition::TakeOver { now: at(now), until: at(now + self.lease) };
+    pub(crate) async fn take_over(&self, update_id: i64, now: Timestamp) -> Result<Option<Entry>, AwsError> {
+        let taken = UpdateTransition::TakeOver { now, until: now + self.lease };
         let taken = self.table.apply(&Key::Update(update_id), &taken).await?;
         taken.map(|item| self.entry(update_id, &item)).transpose()
     }
@@ -108,11 +108,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn hold(&self, entry: &mut Entry, now: i64) -> Result<bool, AwsError> {
+    pub(crate) async fn hold(&self, entry: &mut Entry, now: Timestamp) -> Result<bool, AwsError> {
         let until = now + self.lease;
-        let held = UpdateTransition::Hold { held_until: at(entry.leased_until), until: at(until) };
+        let held = UpdateTransition::Hold { held_until: entry.held_until, until };
         let written = self.change(entry, &held).await?;
-        entry.leased_until = until;
+        entry.held_until = until;
         Ok(written == Written::Now)
     }
 
@@ -120,8 +120,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn due(&self, now: i64, limit: i32) -> Result<Vec<i64>, AwsError> {
-        let found = self.table.due(Partition::Update, at(now), limit).await?;
+    pub(crate) async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<i64>, AwsError> {
+        let found = self.table.due(Partition::Update, now, limit).await?;
         Ok(found.iter().filter_map(|key| Key::update_id(key)).collect())
     }
 
@@ -130,22 +130,24 @@ impl Ledger {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the update may be handled again.
     pub(crate) async fn end(&self, update_id: i64, clock: &Clock) -> Result<(), AwsError> {
-        let (key, ended) = (Key::Update(update_id), UpdateTransition::End { now: at(clock.now()) });
+        let (key, ended) = (Key::Update(update_id), UpdateTransition::End { now: clock.now() });
         let write = || self.table.apply(&key, &ended);
         answers::insist(clock, write, |error| tracing::warn!(%error, update_id, "not marked as handled yet")).await?;
         Ok(())
     }
 
-    /// Handling it fails `since` then; it may be tried again at `after`, by anybody.
+    /// Handling it failed first at `first_failed_at`; anybody may try it again at `next_attempt_at`.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the next try then has to wait for the lease to end.
-    pub(crate) async fn put_off(&self, entry: &Entry, since: i64, after: i64) -> Result<(), AwsError> {
-        let deferred = UpdateTransition::Defer {
-            held_until: at(entry.leased_until),
-            failing_since: at(since),
-            next_attempt_at: at(after),
-        };
+    pub(crate) async fn defer(
+        &self,
+        entry: &Entry,
+        first_failed_at: Timestamp,
+        next_attempt_at: Timestamp,
+    ) -> Result<(), AwsError> {
+        let deferred =
+            UpdateTransition::Defer { held_until: entry.held_until, failing_since: first_failed_at, next_attempt_at };
         let (Written::Now | Written::NotAsExpected) = self.change(entry, &deferred).await?;
         Ok(())
     }
@@ -155,7 +157,7 @@ impl Ledger {
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the next try then has to wait for the lease to end.
     pub(crate) async fn give_back(&self, entry: &Entry) -> Result<(), AwsError> {
-        let given_back = UpdateTransition::GiveBack { held_until: at(entry.leased_until) };
+        let given_back = UpdateTransition::GiveBack { held_until: entry.held_until };
         let (Written::Now | Written::NotAsExpected) = self.change(entry, &given_back).await?;
         Ok(())
     }
@@ -169,14 +171,14 @@ impl Ledger {
         message: (i64, i32),
         words: Option<&str>,
         work_id: Uuid,
-        now: i64,
+        now: Timestamp,
     ) -> Result<bool, AwsError> {
         let (chat_id, message_id) = message;
         let mark = fingerprint(words);
         let remembered = UpdateExpression::new()
             .set(FINGERPRINT, mark.as_str())
             .set(WORK_ID, work_id)
-            .set(EXPIRES_AT, at(now) + EDITABLE)
+            .set(EXPIRES_AT, now + EDITABLE)
             // The same work may come here twice.
             .when(FINGERPRINT.absent().or(FINGERPRINT.is_not(mark.as_str())).or(WORK_ID.is(work_id)));
         let key = Key::Message { chat_id, message_id };
@@ -193,8 +195,8 @@ impl Ledger {
                 update_id,
                 work_id: WORK_ID.of(item)?,
                 asked: serde_json::from_str(&ASKED.of(item)?).ok()?,
-                leased_until: LEASE_UNTIL.of(item)?.as_secs(),
-                since: FAILING_SINCE.of(item).map(Timestamp::as_secs),
+                held_until: LEASE_UNTIL.of(item)?,
+                first_failed_at: FAILING_SINCE.of(item),
                 deaths: DEATHS.of(item).unwrap_or_default(),
             })
         };
@@ -206,8 +208,4 @@ impl Ledger {
 fn fingerprint(words: Option<&str>) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(words.unwrap_or_default().trim()))
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_secs(seconds)
 }

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn answers() {
-        let mut prediction = Prediction::queued(uuid::Uuid::nil(), 1, 2, "k".into(), 0);
+        let mut prediction = Prediction::queued(uuid::Uuid::nil(), 1, 2, "k".into(), fleet::Timestamp::from_secs(0));
         prediction.status = Status::Done;
         assert_eq!(answer(&prediction), "I see nothing I know in this photo.");
         let bus = Label { class: "bus".into(), cx: 0.5, cy: 0.5, width: 1.0, height: 1.0, confidence: 0.9 };

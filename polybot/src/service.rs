@@ -47,7 +47,7 @@ pub async fn run(
     let memory = Memory::default();
     // An answer may wait twice, for its picture and for its turn: less than a lease lasts, and than a worker waits for an answer
     // to its call.
-    let patience = Duration::from_secs(settings.lease.unsigned_abs()).div_f64(4.0).min(LONGEST_WAIT);
+    let patience = (settings.lease / 4).min(LONGEST_WAIT);
     let telegram = Telegram::new(&token, settings.telegram_api_url.clone(), patience, memory.clone(), clock.clone())?
         .with_local_files(settings.telegram_api_local_files.clone());
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
@@ -56,10 +56,7 @@ pub async fn run(
     let album_store = AlbumStore::new(dynamodb.clone(), &settings.dynamodb_table);
     let sqs = aws_sdk_sqs::Client::new(&config);
     let queue = JobQueue::new(sqs.clone(), &settings.sqs_queue_url);
-    let retry_policy = RetryPolicy {
-        interval: i64::try_from(settings.sweep_interval).unwrap_or(i64::MAX),
-        give_up_after: settings.give_up_after,
-    };
+    let retry_policy = RetryPolicy { interval: settings.sweep_interval, give_up_after: settings.give_up_after };
     let working = TaskTracker::new();
     let answers = Answers {
         outbox: Outbox {
@@ -100,7 +97,7 @@ pub async fn run(
         memory,
         retry_policy,
         clock: clock.clone(),
-        quiet: Duration::from_secs_f64(settings.album_quiet),
+        quiet: settings.album_quiet,
         lease: settings.lease,
         waiting: working.clone(),
         shutdown: shutdown.clone(),
@@ -139,7 +136,7 @@ pub async fn run(
     let guarded = Arc::clone(&context);
     let reads = move |head: &_| guarded.reads(head);
     let listen_addr = listener.local_addr()?;
-    let limits = Limits { grace: Duration::from_secs(settings.drain_timeout), ..Limits::default() };
+    let limits = Limits { grace: settings.drain_timeout, ..Limits::default() };
     let sweep = Sweep {
         inbox: inbox.clone(),
         answers: answers.clone(),
@@ -152,7 +149,7 @@ pub async fn run(
             stale_after: settings.stale_after,
         },
         clock: clock.clone(),
-        interval: Duration::from_secs(settings.sweep_interval),
+        interval: settings.sweep_interval,
     };
     let dead_letters = settings.dead_letter_queue_url.as_ref().map(|url| DeadLetters {
         queue: JobQueue::new(sqs, url),
@@ -166,7 +163,7 @@ pub async fn run(
             "DEAD_LETTER_QUEUE_URL is not set: users of jobs that keep failing are not told"
         );
     }
-    let webhook_interval = 2 * Duration::from_secs(settings.sweep_interval);
+    let webhook_interval = 2 * settings.sweep_interval;
     let receive = async {
         let Some(who) = until_answered(&clock, || telegram.me(), &shutdown).await? else { return anyhow::Ok(()) };
         if !who.reads_groups {

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use fleet::settings::duration_in;
 use reqwest::Url;
 use secrecy::SecretString;
 
@@ -47,8 +49,8 @@ pub struct Settings {
     #[arg(long, env)]
     pub image_days: Option<u32>,
     /// Seconds without a new photo after which an album is complete
-    #[arg(long, env, default_value_t = 2.0, value_parser = quiet)]
-    pub album_quiet: f64,
+    #[arg(long, env, default_value = "2", value_parser = duration_in(0.1..=60.0))]
+    pub album_quiet: Duration,
     /// Serve /loadTest, which takes messages from load generators
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, requires = "load_test_secret")]
     pub load_test: bool,
@@ -59,29 +61,24 @@ pub struct Settings {
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub dead_letter_queue_url: Option<String>,
     /// Seconds between two sweeps for answers that nobody called back for
-    #[arg(long, env, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub sweep_interval: u64,
+    #[arg(long, env, default_value = "15", value_parser = duration_in(1.0..=3600.0))]
+    pub sweep_interval: Duration,
     /// Seconds after which another instance takes over an update or an answer that is not finished
-    #[arg(long, env, default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3600))]
-    pub lease: i64,
+    #[arg(long, env, default_value = "120", value_parser = duration_in(1.0..=3600.0))]
+    pub lease: Duration,
     /// Seconds after which a queued job is sent again if its message is gone
-    #[arg(long, env, default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=86_400))]
-    pub stale_after: i64,
+    #[arg(long, env, default_value = "900", value_parser = duration_in(1.0..=86_400.0))]
+    pub stale_after: Duration,
     /// Seconds for which an answer is retried that can't be sent; the default is a week. After that it can be redriven
-    #[arg(long, env, default_value_t = 604_800, value_parser = clap::value_parser!(i64).range(1..=2_160_000))]
-    pub give_up_after: i64,
+    #[arg(long, env, default_value = "604800", value_parser = duration_in(1.0..=2_160_000.0))]
+    pub give_up_after: Duration,
     /// Seconds to finish what runs when the service stops
-    #[arg(long, env, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub drain_timeout: u64,
+    #[arg(long, env, default_value = "100", value_parser = duration_in(1.0..=3600.0))]
+    pub drain_timeout: Duration,
     /// The address to listen on
     #[arg(long, env, default_value = "0.0.0.0:8443")]
     pub listen_addr: SocketAddr,
     /// How the service reports on itself
     #[command(flatten)]
     pub telemetry: fleet::settings::Telemetry,
-}
-
-fn quiet(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
-    if (0.1..=60.0).contains(&seconds) { Ok(seconds) } else { Err("expected 0.1 to 60 seconds".into()) }
 }

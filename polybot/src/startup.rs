@@ -13,8 +13,8 @@ const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 /// The longest that a 429 at start is believed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// So long after an update was not taken, in seconds, the webhook counts as failing.
-const FAILING: i64 = 300;
+/// So long after an update was not taken the webhook counts as failing.
+const FAILING: Duration = Duration::from_secs(300);
 
 /// Ask Telegram until it answers. Nothing, if `shutdown` comes first.
 ///
@@ -64,7 +64,7 @@ pub(crate) async fn watch_webhook(
                 continue;
             }
         };
-        let is_failing = health.failed_at.is_some_and(|at| clock.now() - at < FAILING);
+        let is_failing = health.failed_at.is_some_and(|at| clock.now().since(at) < FAILING);
         metrics::gauge!("polybot_webhook_pending_updates").set(health.pending as f64);
         metrics::gauge!("polybot_webhook_failing").set(f64::from(u8::from(is_failing)));
         if !is_failing {
@@ -79,7 +79,7 @@ pub(crate) async fn watch_webhook(
                 Err(error) => tracing::warn!(%error, "the webhook could not be set again"),
             }
             // A failure of the same second may be an old one.
-            set_at = clock.now() + 1;
+            set_at = clock.now() + Duration::from_secs(1);
         }
     }
 }

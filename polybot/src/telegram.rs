@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleet::{Clock, Elapsed, Room};
+use fleet::{Clock, Elapsed, Room, Timestamp};
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -254,8 +254,8 @@ pub(crate) struct Webhook {
 pub(crate) struct WebhookHealth {
     /// Updates that were not taken yet.
     pub(crate) pending: u64,
-    /// When an update was not taken last, in seconds since the epoch.
-    pub(crate) failed_at: Option<i64>,
+    /// When an update was not taken last.
+    pub(crate) failed_at: Option<Timestamp>,
     /// Why it was not.
     pub(crate) failure: Option<String>,
 }
@@ -754,7 +754,7 @@ impl Telegram {
         let info = self.call("getWebhookInfo", &json!({}), "asking for the webhook").await?;
         Ok(WebhookHealth {
             pending: info["pending_update_count"].as_u64().unwrap_or_default(),
-            failed_at: info["last_error_date"].as_i64(),
+            failed_at: info["last_error_date"].as_i64().map(Timestamp::from_secs),
             failure: info["last_error_message"].as_str().map(str::to_owned),
         })
     }

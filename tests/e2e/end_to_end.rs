@@ -216,7 +216,7 @@ async fn a_result_is_told_once_however_often_polybot_is_called() {
     assert_eq!(prediction.model.as_deref(), Some("yolo12n"));
     assert!(prediction.delivered_at.is_some());
     assert_eq!(prediction.labels.len(), 1);
-    let undelivered = store.undelivered(Status::Done, i64::MAX, 10).await.expect("query");
+    let undelivered = store.undelivered(Status::Done, fleet::Timestamp::MAX, 10).await.expect("query");
     assert!(undelivered.is_empty(), "the sparse index has let go of it");
     stack.stop().await;
 }

@@ -87,7 +87,7 @@ async fn straight_to_the_queue_every_job_is_answered() {
     assert!(stack.telegram.calls("sendPhoto") == 0 && stack.telegram.events().is_empty());
     stack.aws.calls().at_least(Service::Sqs, "DeleteMessage", 60).await;
     let predictions = fleet::PredictionStore::new(aws_sdk_dynamodb::Client::new(&stack.config), &stack.resources.table);
-    let untold = predictions.undelivered(fleet::Status::Done, i64::MAX, 100).await.expect("query");
+    let untold = predictions.undelivered(fleet::Status::Done, fleet::Timestamp::MAX, 100).await.expect("query");
     assert!(untold.is_empty(), "{untold:?}");
     assert!(report.sightings.iter().all(|seen| seen.instances == Some(1)), "{:?}", report.sightings);
     stack.stop().await;

@@ -24,13 +24,10 @@ use crate::pipeline::{NoResult, Pipeline, Stage};
 /// What every attempt needs.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Where the messages come from.
     pub(crate) queue: JobQueue,
-    /// The records.
     pub(crate) predictions: PredictionStore,
     /// From a photo to what is in it.
     pub(crate) pipeline: Arc<Pipeline>,
-    /// Polybot.
     pub(crate) callback: Callback,
     /// Places for callbacks that are under way.
     pub(crate) callbacks: Semaphore,
@@ -89,7 +86,7 @@ pub(crate) struct Stopping {
 pub(crate) struct Attempt {
     message: Received,
     job: Result<Job, JobError>,
-    /// The prediction it names, also where it is no job of this version.
+    /// The prediction it names, also where this version can't read it.
     prediction_id: Option<Uuid>,
     started: Instant,
     span: Span,
@@ -194,7 +191,7 @@ impl Attempt {
         }
     }
 
-    /// A message that is no job of this version: its user is told, if it names a prediction; else it stays until SQS
+    /// A message that this version can't read as a job: its user is told, if it names a prediction; else it stays until SQS
     /// moves it to the dead-letter queue, where a person can look at it.
     async fn refuse(&self, worker: &Worker, error: &JobError) -> Result<Outcome, AwsError> {
         fleet::log!(MESSAGE_REFUSED, %error, "a message was refused");

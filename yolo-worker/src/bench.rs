@@ -55,7 +55,7 @@ struct Report {
     model: String,
     /// What the network ran on.
     instructions: String,
-    /// What of it ran on tract's operators and why; nothing if nothing did.
+    /// What of it ran on tract's operators and why; `None` if nothing did.
     fallback_reason: Option<String>,
     /// Width and height of the network's input for this image.
     input: [u32; 2],

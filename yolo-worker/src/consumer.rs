@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,14 +11,13 @@ use tokio_util::task::TaskTracker;
 use crate::attempt::{Attempt, Stopping, Worker};
 use crate::readiness::Readiness;
 
-/// Waits after a receive that failed: longer each time, up to the last.
-const BACKOFF: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
-];
+/// Waits after a receive that failed: half a second, then twice as long each time, up to 15 s, and by chance up to as much again.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(500))
+    .with_max_delay(MAX_WAIT)
+    .without_max_times()
+    .with_jitter();
+const MAX_WAIT: Duration = Duration::from_secs(15);
 /// How long the first receive waits for a message.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long giving up what was not finished in time may take.
@@ -72,7 +72,7 @@ impl Consumer {
     async fn receive(&self, jobs: &TaskTracker, stopping: &Stopping) {
         let shutdown = &stopping.shutdown;
         let slots = Arc::new(Semaphore::new(self.capacity));
-        let mut failures = 0_usize;
+        let (mut failures, mut backoff) = (0_usize, BACKOFF.build());
         while let Some(first) = free_slot(&slots, shutdown).await {
             // A receive that was begun is waited for even at shutdown: what it brings would else be hidden from all
             // workers for a visibility timeout.
@@ -81,7 +81,7 @@ impl Consumer {
             let wait = if self.readiness.is_ready() { self.receive_wait } else { self.receive_wait.min(FIRST_WAIT) };
             match self.worker.queue.receive(free, wait).await {
                 Ok(messages) => {
-                    failures = 0;
+                    (failures, backoff) = (0, BACKOFF.build());
                     self.readiness.set();
                     let mut slot = Some(first);
                     for message in messages {
@@ -92,10 +92,11 @@ impl Consumer {
                     }
                 }
                 Err(error) => {
-                    let wait = BACKOFF[failures.min(BACKOFF.len() - 1)].mul_f64(0.5 + fastrand::f64());
+                    let wait = backoff.next().unwrap_or(MAX_WAIT);
                     failures += 1;
                     metrics::counter!("worker_receive_failures_total").increment(1);
-                    fleet::log!(RECEIVE_FAILED, %error, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
+                    let queue = self.worker.queue.name();
+                    fleet::log!(RECEIVE_FAILED, %error, queue, failures, retry_in_ms = wait.as_millis() as u64, "can't receive");
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = shutdown.cancelled() => {}

@@ -55,6 +55,7 @@ impl Instance {
                         let error = fleet::in_words(&error);
                         tracing::warn!(
                             error,
+                            group = self.group,
                             "the instance metadata can't be read: no notice will be seen. Outside EC2 leave ASG_NAME unset; in a \
                              container the metadata's hop limit has to be 2"
                         );
@@ -93,7 +94,7 @@ impl Instance {
     pub(crate) async fn drained(&self) {
         let Some(hook) = &self.hook else { return };
         if let Err(error) = self.complete(hook).await {
-            fleet::log!(LIFECYCLE_ACTION_FAILED, %error, "Auto Scaling was not told; it waits for the hook's timeout");
+            fleet::log!(LIFECYCLE_ACTION_FAILED, %error, group = self.group, hook, "Auto Scaling was not told; it waits for the hook's timeout");
         }
     }
 
@@ -130,7 +131,7 @@ impl Instance {
                 match self.protect(wished).await {
                     Ok(()) => protected = Some(wished),
                     Err(error) => {
-                        tracing::warn!(%error, wished, "the protection from scale-in was not changed");
+                        tracing::warn!(%error, group = self.group, wished, "the protection from scale-in was not changed");
                         // A job that arrives meanwhile is to be protected now: it may be over before the next try.
                         match self.clock.timeout(INTERVAL, in_flight.wait_for(|held| (*held > 0) != wished)).await {
                             Ok(Err(_)) => return,

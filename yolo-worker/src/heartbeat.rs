@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fleet::JobQueue;
+use backon::{ConstantBuilder, Retryable};
+use fleet::{AwsError, JobQueue};
 use tokio::time::Instant;
 
 /// The longest an extension may take; it is begun at least this long before the message would reappear.
@@ -33,18 +34,17 @@ pub(crate) async fn extend_visibility(queue: &JobQueue, receipt: &str, timeout: 
 
 /// Extend until it works; returns when the request that did was begun, `None` if no other can.
 async fn extend(queue: &JobQueue, receipt: &str, timeout: Duration) -> Option<Instant> {
-    loop {
+    let extend = || async move {
         let begun = Instant::now();
-        let error = match queue.extend_visibility(receipt, timeout).await {
-            Ok(()) => return Some(begun),
-            Err(error) => error,
-        };
+        queue.extend_visibility(receipt, timeout).await.map(|()| begun)
+    };
+    let is_final = |error: &AwsError| error.code().is_some_and(|code| FINAL.iter().any(|last| code.ends_with(last)));
+    let extended = extend.retry(ConstantBuilder::new().with_delay(PAUSE).without_max_times());
+    let extended = extended.when(|error| {
         fleet::log!(MESSAGE_NOT_EXTENDED, %error, "a message was not extended");
-        if error.code().is_some_and(|code| FINAL.iter().any(|last| code.ends_with(last))) {
-            return None;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+        !is_final(error)
+    });
+    extended.await.ok()
 }
 
 /// At half the timeout, and early enough for one request before the end.

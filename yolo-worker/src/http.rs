@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::attempt::Worker;
@@ -40,7 +41,7 @@ pub(crate) fn routes(context: Arc<Context>, metrics: PrometheusHandle) -> Router
         .route("/metrics", get(move || async move { metrics.render() }))
 }
 
-/// Well once it takes jobs: whoever counts workers asks here when to begin.
+/// 200 once it takes jobs: only then it counts as a worker.
 async fn healthz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
     match context.readiness.is_ready() {
         true => (StatusCode::OK, "ok"),
@@ -62,7 +63,10 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
         return refuse(StatusCode::BAD_REQUEST, "imgName is missing");
     };
     if !stays_in_its_prefix(&name) {
-        return refuse(StatusCode::BAD_REQUEST, "imgName is no name of a photo: letters, digits, . _ - and / only");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "imgName is not the name of a photo: letters, digits, . _ - and / only",
+        );
     }
     let Ok(_slot) = context.slots.try_acquire() else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy; try again later");
@@ -71,39 +75,39 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     let prediction_id = Uuid::now_v7();
     let original = format!("{PREFIX}{name}");
     // A request that was accepted is answered, also at shutdown.
-    let findings =
-        match worker.pipeline.detect(&original, prediction_id, &Wish::default(), &CancellationToken::new()).await {
-            Ok(findings) => findings,
-            Err(NoResult::Failed(FailureReason::PhotoGone)) => {
-                return refuse(StatusCode::NOT_FOUND, "there is no such photo");
-            }
-            Err(NoResult::Failed(reason)) => {
-                let is_ours = matches!(
-                    reason,
-                    FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
-                );
-                let status =
-                    if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
-                return refuse(status, &reason.to_string());
-            }
-            Err(NoResult::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
-            Err(NoResult::Aws(error)) => {
-                fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
-                return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
-            }
-        };
+    let span = tracing::info_span!("predict", %prediction_id, image_key = original);
+    let (wish, never) = (Wish::default(), CancellationToken::new());
+    let result = match worker.pipeline.detect(&original, prediction_id, &wish, &never).instrument(span).await {
+        Ok(result) => result,
+        Err(NoResult::Failed(FailureReason::PhotoGone)) => {
+            return refuse(StatusCode::NOT_FOUND, "there is no such photo");
+        }
+        Err(NoResult::Failed(reason)) => {
+            let is_ours = matches!(
+                reason,
+                FailureReason::DetectorFailed | FailureReason::DetectorPanicked | FailureReason::ResultNotEncoded
+            );
+            let status = if is_ours { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
+            return refuse(status, &reason.to_string());
+        }
+        Err(NoResult::Stopping) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "stopping; ask another worker"),
+        Err(NoResult::Aws(error)) => {
+            fleet::log!(PREDICT_CALL_FAILED, %error, %prediction_id, "a call of /predict failed");
+            return refuse(StatusCode::BAD_GATEWAY, "the photo could not be read or stored; try again later");
+        }
+    };
     let time = worker.clock.now();
     // Nobody in Telegram waits for it: it counts as delivered.
     let record = Prediction {
         status: Status::Done,
-        predicted_img_path: Some(findings.predicted_img_path),
-        labels: findings.labels,
-        model: Some(findings.model),
+        predicted_img_path: Some(result.predicted_img_path),
+        labels: result.labels,
+        model: Some(result.model),
         delivered_at: Some(time),
         ..Prediction::queued(prediction_id, 0, 0, original, time)
     };
     if let Err(error) = worker.predictions.insert(&record).await {
-        fleet::log!(PREDICT_CALL_FAILED, %error, "a call of /predict failed");
+        fleet::log!(PREDICT_CALL_FAILED, %error, %prediction_id, "a call of /predict failed");
         return refuse(StatusCode::BAD_GATEWAY, "the result could not be recorded; try again later");
     }
     let label = |label: &fleet::Label| {

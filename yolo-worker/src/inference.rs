@@ -45,7 +45,7 @@ impl InferencePool {
         Ok(Self { tasks, slots: Arc::new(Semaphore::new(threads)) })
     }
 
-    /// Wait for a thread to be free; it is yours while you hold the answer. Whoever may want to stop waiting waits here: a
+    /// Wait for a thread to be free; it is yours while you hold the permit. A caller that may stop waiting waits here: a
     /// task that was handed over is run.
     pub(crate) async fn slot(&self) -> SemaphorePermit<'_> {
         self.slots.acquire().await.expect("nobody closes it")
@@ -60,9 +60,11 @@ impl InferencePool {
         task: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Panicked> {
         let (answer, answered) = oneshot::channel();
+        // What the task logs carries the ids of its job.
+        let span = tracing::Span::current();
         let task = Box::new(move || {
-            // Whoever asked may have given up; then nobody wants the answer.
-            let _ = answer.send(catch_unwind(AssertUnwindSafe(task)));
+            // The caller may have given up.
+            let _ = answer.send(span.in_scope(|| catch_unwind(AssertUnwindSafe(task))));
         });
         self.tasks.send(task).map_err(|_| Panicked)?;
         answered.await.map_err(|_| Panicked)?.map_err(|_| Panicked)

@@ -1,6 +1,6 @@
 //! How much memory a worker spends on photos, in bytes and not in photos: a file of some kilobytes may be of fifty megapixels.
 //!
-//! Files, then pixels, and never the other way round: nobody waits for somebody who waits for them. What the network takes by
+//! Files, then pixels, and never the other way round: no two photos wait for each other. What the network takes by
 //! itself is the same for every photo and stands beside it.
 
 use detector::photo::Header;
@@ -40,7 +40,7 @@ impl Memory {
         self.files.room(2 * bytes).await
     }
 
-    /// Wait for room for this photo as pixels. Nothing, if there is less of it than that at all.
+    /// Wait for room for this photo as pixels. `None` if there is less than that at all.
     pub(crate) async fn for_pixels(&self, header: &Header) -> Option<Room> {
         let needed = needed(header);
         if needed > self.pixels.bytes() {

@@ -28,7 +28,7 @@ impl Meter {
         Self { slots: u32::try_from(slots).unwrap_or(u32::MAX), state: Mutex::new(state) }
     }
 
-    /// A slot is at work until the answer is dropped.
+    /// A slot is busy until the guard is dropped.
     pub(crate) fn begin(&self) -> Busy<'_> {
         self.now().busy += 1;
         Busy(self)
@@ -44,7 +44,7 @@ impl Meter {
         std::mem::take(&mut self.now().work)
     }
 
-    /// Count what was not added up elsewhere: it is in the next answer.
+    /// Count what could not be reported: the next `take` returns it.
     pub(crate) fn put_back(&self, work: Work) {
         self.now().work += work;
     }

@@ -47,7 +47,7 @@ impl Network {
     }
 }
 
-/// What who asked for this detector should know.
+/// What the operator should know of this detector.
 pub(crate) fn warning(network: &Network, detector: &Detector) -> Option<String> {
     let Some(model) = detector.model() else {
         return Some("MODEL is the stand-in: nothing is really detected".into());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use detector::photo::{self, Header, Limits, PhotoError};
 use detector::{DetectError, Detection, Detector, RgbImage, Timings, annotate, redact};
 use fleet::images::{self, GetError};
-use fleet::predictions::Findings;
+use fleet::predictions::DetectionResult;
 use fleet::{AwsError, Deed, FailureReason, ImageStore, Label, Wish};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -71,7 +71,7 @@ pub(crate) enum NoResult {
     Stopping,
 }
 
-/// A photo with its findings drawn on it.
+/// A photo with what was found drawn on it.
 struct Detected {
     labels: Vec<Label>,
     annotated_jpeg: Vec<u8>,
@@ -88,7 +88,7 @@ impl Pipeline {
         prediction_id: Uuid,
         wish: &Wish,
         shutdown: &CancellationToken,
-    ) -> Result<Findings, NoResult> {
+    ) -> Result<DetectionResult, NoResult> {
         let stage = Stage::start("fetch");
         let opened = match self.images.open(image_key, self.limits.max_bytes as u64).await {
             Ok(opened) => opened,
@@ -129,7 +129,7 @@ impl Pipeline {
         let predicted_img_path = images::predicted_key(prediction_id);
         self.images.put(&predicted_img_path, detected.annotated_jpeg.into(), "image/jpeg").await?;
         stage.end();
-        Ok(Findings { predicted_img_path, labels: detected.labels, model: self.detector.name().into() })
+        Ok(DetectionResult { predicted_img_path, labels: detected.labels, model: self.detector.name().into() })
     }
 
     /// Look at a photo before it is decoded; where the decoder may fail as it may, and not on the async runtime.

@@ -15,7 +15,7 @@ pub(crate) async fn report(meter: &Meter, store: &WorkStore, clock: &Clock) {
         let work = meter.take();
         if let Err(error) = store.add(stretch, &work).await {
             metrics::counter!("worker_report_failures_total").increment(1);
-            fleet::log!(REPORT_FAILED, %error, "what this worker did was not told; it is told with the next");
+            fleet::log!(REPORT_FAILED, %error, stretch, "this worker's report was not stored; the next one includes it");
             meter.put_back(work);
         }
     }

@@ -1,7 +1,6 @@
 //! The service put together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use detector::Model;
 use fleet::server::{self, Limits};
@@ -81,8 +80,8 @@ pub async fn serve(
         callback: Callback::new(settings.polybot_results_url.clone(), settings.results_secret.clone())?,
         callbacks: Semaphore::new(MAX_CALLBACKS),
         clock: platform.clock.clone(),
-        visibility_timeout: settings.visibility_timeout(),
-        retry_wait: Duration::from_secs(settings.retry_wait),
+        visibility_timeout: settings.visibility_timeout,
+        retry_wait: settings.retry_wait,
         in_flight,
     });
     let slots = Semaphore::new(threads);
@@ -92,8 +91,8 @@ pub async fn serve(
     let consumer = Consumer {
         worker: Arc::clone(&worker),
         capacity: 2 * threads,
-        receive_wait: Duration::from_secs(settings.receive_wait),
-        drain_timeout: Duration::from_secs(settings.drain_timeout),
+        receive_wait: settings.receive_wait,
+        drain_timeout: settings.drain_timeout,
         readiness,
     };
     let instance = settings.asg_name.map(|group| Instance {
@@ -142,7 +141,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Cancel `shutdown` when the instance is going to end; nothing if something else cancels it before.
+/// Cancel `shutdown` when the instance is going to end; `None` if something else cancels it before.
 async fn stop_at_notice(instance: &Instance, shutdown: &CancellationToken) -> Option<Notice> {
     tokio::select! {
         notice = instance.notice() => {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use fleet::settings::duration_in;
+use secrecy::SecretString;
 
 use crate::Network;
 
@@ -25,8 +27,8 @@ pub struct Settings {
     #[arg(long, env)]
     pub polybot_results_url: reqwest::Url,
     /// The secret that a worker shows at polybot's /results
-    #[arg(long, env, hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
-    pub results_secret: String,
+    #[arg(long, env, hide_env_values = true, value_parser = fleet::settings::secret())]
+    pub results_secret: SecretString,
     /// Which network looks at the photos
     #[command(flatten)]
     pub network: Network,
@@ -37,14 +39,14 @@ pub struct Settings {
     #[arg(long, env)]
     pub threads: Option<NonZeroUsize>,
     /// The queue's visibility timeout in seconds; messages are extended at half of it
-    #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=43_200))]
-    pub visibility_timeout: u64,
+    #[arg(long, env, default_value = "60", value_parser = duration_in(2.0..=43_200.0))]
+    pub visibility_timeout: Duration,
     /// Seconds before the first retry of a job that failed for a passing reason; later retries wait longer
-    #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=900))]
-    pub retry_wait: u64,
+    #[arg(long, env, default_value = "5", value_parser = duration_in(0.0..=900.0))]
+    pub retry_wait: Duration,
     /// Seconds to finish the jobs that run when the service stops; jobs that still run then go to other workers
-    #[arg(long, env, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub drain_timeout: u64,
+    #[arg(long, env, default_value = "100", value_parser = duration_in(1.0..=3600.0))]
+    pub drain_timeout: Duration,
     /// The workers' Auto Scaling group. A worker on EC2 that knows it watches for the end of its instance and drains in time
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub asg_name: Option<String>,
@@ -55,10 +57,10 @@ pub struct Settings {
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, requires_if("true", "asg_name"))]
     pub scale_in_protection: bool,
     /// Seconds for which one receive waits for messages
-    #[arg(long, env, default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=20))]
-    pub receive_wait: u64,
+    #[arg(long, env, default_value = "20", value_parser = duration_in(0.0..=20.0))]
+    pub receive_wait: Duration,
     /// Seconds between two reports of a worker's work; the same for workers and metric-streamer
-    #[arg(long, env, default_value = "10", value_parser = fleet::settings::seconds)]
+    #[arg(long, env, default_value = "10", value_parser = fleet::settings::interval)]
     pub report_interval: Duration,
     /// How the service reports on itself
     #[command(flatten)]
@@ -70,11 +72,5 @@ impl Settings {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
-    }
-
-    /// How long a received message stays invisible.
-    #[must_use]
-    pub fn visibility_timeout(&self) -> Duration {
-        Duration::from_secs(self.visibility_timeout)
     }
 }

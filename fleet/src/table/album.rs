@@ -16,7 +16,7 @@ use crate::{Timestamp, TimestampMillis};
 pub const PHOTO: &str = "photo_";
 /// The same, of photos that were sent as files.
 pub const DOCUMENT: &str = "document_";
-/// The same, of what is no photo.
+/// The same, of anything but a photo.
 pub const OTHER: &str = "other_";
 /// The same, of captions.
 pub const CAPTION: &str = "caption_";
@@ -72,7 +72,7 @@ impl AlbumState {
 pub struct Part {
     /// Its chat.
     pub chat_id: i64,
-    /// Who sent it.
+    /// The sender.
     pub sender: i64,
     /// Its number.
     pub message_id: i32,
@@ -116,7 +116,7 @@ pub enum AlbumTransition<'a> {
         /// When the right ends.
         until: Timestamp,
     },
-    /// Take the right to act on an album that whoever had it did not act on.
+    /// Take the right to act on an album whose holder did not act on it.
     TakeOver {
         /// This moment.
         now: Timestamp,
@@ -143,7 +143,7 @@ pub enum AlbumTransition<'a> {
         /// The message that says "being processed".
         status_message_id: Option<i32>,
     },
-    /// Take the right to tell its user. All its photos are finished, so it was acted on, whatever became of who did.
+    /// Take the right to tell its user. All its photos are finished, so it was acted on, whatever became of the instance that did.
     Lease {
         /// This moment.
         now: Timestamp,

@@ -33,7 +33,7 @@ pub const FIRST_FAILED_AT: Attribute<Timestamp> = Attribute::new("untold_since")
 pub const NEXT_ATTEMPT_AT: Attribute<Timestamp> = Attribute::new("tell_after");
 /// The Telegram chat.
 pub const CHAT_ID: Attribute<i64> = Attribute::new("chat_id");
-/// The person who sent it.
+/// The sender.
 pub const ASKER: Attribute<i64> = Attribute::new("asker");
 /// The Telegram message it answers.
 pub const MESSAGE_ID: Attribute<i64> = Attribute::new("message_id");
@@ -305,7 +305,7 @@ impl Value for Uuid {
     }
 }
 
-/// What is no id is left out.
+/// Texts that are not ids are left out.
 impl Value for Vec<Uuid> {
     fn into_attribute(self) -> AttributeValue {
         L(self.into_iter().map(Value::into_attribute).collect())

@@ -80,7 +80,7 @@ impl Condition {
         LEASE_UNTIL.absent().or(LEASE_UNTIL.less_than(now))
     }
 
-    /// The lease that ends at `held_until` is still the one on the item: whoever took it has not lost it to another.
+    /// The lease that ends at `held_until` is still the one on the item: its holder has not lost it.
     #[must_use]
     pub fn lease_is_held(held_until: Timestamp) -> Self {
         LEASE_UNTIL.is(held_until)

@@ -9,7 +9,7 @@ use super::expression::{Condition, UpdateExpression};
 use super::transition::{Transition, Write};
 use crate::job::NOBODY;
 use crate::prediction::{RETENTION, TOMBSTONE_RETENTION};
-use crate::predictions::Findings;
+use crate::predictions::DetectionResult;
 use crate::{FailureReason, Prediction, Status, Timestamp};
 
 /// What a prediction can be. All but the first two have the mark [`DEAD_LETTER`] or not: it failed too often and can be redriven.
@@ -73,7 +73,7 @@ pub enum PredictionTransition<'a> {
     /// The detector found this.
     Complete {
         /// What it found.
-        findings: &'a Findings,
+        result: &'a DetectionResult,
         /// This moment.
         now: Timestamp,
     },
@@ -216,10 +216,10 @@ impl Transition for PredictionTransition<'_> {
                 return Write::Put(tombstone(now), STATUS.is(status).and(CHAT_ID.is_not(NOBODY)));
             }
             Self::ForgetBefore { now } => return Write::Put(tombstone(now), KEY.absent()),
-            Self::Complete { findings, now } => finish(Status::Done, now)
-                .set(PREDICTED, findings.predicted_img_path.as_str())
-                .set(LABELS, findings.labels.clone())
-                .set(MODEL, findings.model.as_str()),
+            Self::Complete { result, now } => finish(Status::Done, now)
+                .set(PREDICTED, result.predicted_img_path.as_str())
+                .set(LABELS, result.labels.clone())
+                .set(MODEL, result.model.as_str()),
             Self::Fail { reason, now } => fail(reason, now),
             Self::BecomeDeadLetter { reason, submitted_at, now } => fail(reason, now)
                 .set(DEAD_LETTER, true)
@@ -245,7 +245,9 @@ impl Transition for PredictionTransition<'_> {
             Self::Requeue { seen_at, times, now } => {
                 update.set(TIME, now).set(REQUEUED, times).when(STATUS.is(Status::Queued)).when(TIME.is(seen_at))
             }
+            // One that was given up is in the sweep's sight again.
             Self::Lease { status, now, until } => update
+                .set(UNDELIVERED, status)
                 .when(is_untold(status))
                 .lease(now, until)
                 .when(NEXT_ATTEMPT_AT.absent().or(NEXT_ATTEMPT_AT.at_most(now))),

@@ -47,6 +47,10 @@ impl UpdateState {
         if LEASE_UNTIL.of(item).is_some_and(|until| until >= now) {
             return Held;
         }
+        // What an instance of an older version left, which kept nothing but a lease.
+        if !ASKED.is_in(item) {
+            return Absent;
+        }
         if TIME.of(item).is_some_and(|time| time > now) { Deferred } else { Due }
     }
 }
@@ -58,9 +62,9 @@ pub enum UpdateTransition<'a> {
     Take {
         /// What it asks, as JSON.
         asked: &'a str,
-        /// Who asks.
+        /// The sender.
         asker: i64,
-        /// Where.
+        /// The chat.
         chat_id: i64,
         /// The prediction that may come of it, unless an earlier try named one.
         work_id: Uuid,
@@ -97,7 +101,7 @@ pub enum UpdateTransition<'a> {
         /// The end of the lease that is given back.
         held_until: Timestamp,
     },
-    /// It was handled. Whoever says so is believed, also after its lease.
+    /// It was handled. An instance that says so is believed, also after its lease.
     End {
         /// This moment.
         now: Timestamp,

@@ -1,13 +1,13 @@
 //! Predictions.
 
-use fleet::predictions::Findings;
+use fleet::predictions::DetectionResult;
 use fleet::table::attribute::{
     CHAT_ID, DEAD_LETTER, DELIVERED_AT, FIRST_FAILED_AT, LEASE_UNTIL, NEXT_ATTEMPT_AT, ORIGINAL, REDRIVEN_AT, STATUS,
     STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
 use fleet::table::prediction::{Deferral, PredictionState, PredictionTransition};
 use fleet::table::{Item, Key, Partition, Transition};
-use fleet::{FailureReason, Label, Prediction, Status};
+use fleet::{FailureReason, Label, Prediction, Status, Timestamp};
 use uuid::Uuid;
 
 use crate::{Db, HELD_UNTIL, LATER, NOW, ago, are_complete, with, without};
@@ -15,7 +15,7 @@ use crate::{Db, HELD_UNTIL, LATER, NOW, ago, are_complete, with, without};
 const ID: Uuid = Uuid::from_u128(7);
 const KEY: Key = Key::Prediction(ID);
 /// When the record was queued.
-const QUEUED_AT: i64 = NOW.as_secs() - 100;
+const QUEUED_AT: Timestamp = Timestamp::from_secs(NOW.as_secs() - 100);
 
 fn queued() -> Prediction {
     Prediction::queued(ID, 5, 6, format!("images/original/{ID}.jpg"), QUEUED_AT)
@@ -46,21 +46,21 @@ fn item(state: PredictionState, is_dead_letter: bool) -> Option<Item> {
     })
 }
 
-fn findings() -> Findings {
+fn result() -> DetectionResult {
     let label = Label { class: "bus".into(), cx: 0.5, cy: 0.25, width: 0.5, height: 0.125, confidence: 0.75 };
-    Findings { predicted_img_path: "p.jpg".into(), labels: vec![label], model: "m".into() }
+    DetectionResult { predicted_img_path: "p.jpg".into(), labels: vec![label], model: "m".into() }
 }
 
 /// One of each, with `status` as it was read.
 pub(crate) fn examples<'a>(
     prediction: &'a Prediction,
-    findings: &'a Findings,
+    result: &'a DetectionResult,
     status: Status,
 ) -> Vec<PredictionTransition<'a>> {
     let deferral = Deferral { held_until: HELD_UNTIL, first_failed_at: NOW, next_attempt_at: LATER, index_time: LATER };
     vec![
         PredictionTransition::Insert(prediction, serde_dynamo::to_item(prediction).expect("an item")),
-        PredictionTransition::Complete { findings, now: NOW },
+        PredictionTransition::Complete { result, now: NOW },
         PredictionTransition::Fail { reason: &FailureReason::Damaged, now: NOW },
         PredictionTransition::BecomeDeadLetter { reason: &FailureReason::Damaged, submitted_at: ago(100), now: NOW },
         PredictionTransition::Redrive { now: NOW },
@@ -111,10 +111,10 @@ fn states(is_dead_letter: bool) -> Vec<PredictionState> {
 #[tokio::test]
 async fn each_transition_happens_from_its_states_and_from_no_other() {
     let db = Db::start().await;
-    let (prediction, findings) = (queued(), findings());
-    are_complete(&examples(&prediction, &findings, Status::Done), number);
+    let (prediction, result) = (queued(), result());
+    are_complete(&examples(&prediction, &result, Status::Done), number);
     for (is_dead_letter, status) in [(false, Status::Done), (true, Status::Failed)] {
-        for transition in examples(&prediction, &findings, status) {
+        for transition in examples(&prediction, &result, status) {
             let is_unlike = match transition {
                 // What is no dead letter is not redriven; and each is marked as what it is.
                 PredictionTransition::Redrive { .. } => !is_dead_letter,
@@ -197,6 +197,32 @@ async fn a_lease_that_ended_or_is_another_ones_holds_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_and_is_told_after_all_is_in_the_sweeps_sight_again() {
+    let db = Db::start().await;
+    let given_up = item(PredictionState::Undeliverable, false);
+    let lease = PredictionTransition::Lease { status: Status::Done, now: NOW, until: HELD_UNTIL };
+    let (held, _) = db.after(&KEY, given_up.as_ref(), &lease).await;
+    let held = held.expect("it is there");
+    assert_eq!(UNDELIVERED.of(&held), Some(Partition::Untold(Status::Done)));
+    let (deferred, _) = db.after(&KEY, Some(&held), &defer(LATER)).await;
+    assert_eq!(PredictionState::of(deferred.as_ref(), NOW), PredictionState::Deferred);
+    let (given_up, _) = db.after(&KEY, Some(&held), &PredictionTransition::GiveUp { status: Status::Done }).await;
+    assert_eq!(PredictionState::of(given_up.as_ref(), NOW), PredictionState::Undeliverable);
+}
+
+#[tokio::test]
+async fn what_is_deferred_to_this_moment_is_due() {
+    let db = Db::start().await;
+    let (due, _) = db.after(&KEY, item(PredictionState::Held, false).as_ref(), &defer(NOW)).await;
+    assert_eq!(PredictionState::of(due.as_ref(), NOW), PredictionState::Finished);
+}
+
+fn defer(next_attempt_at: Timestamp) -> PredictionTransition<'static> {
+    let (held_until, first_failed_at) = (HELD_UNTIL, NOW);
+    PredictionTransition::Defer(Deferral { held_until, first_failed_at, next_attempt_at, index_time: next_attempt_at })
+}
+
+#[tokio::test]
 async fn a_job_is_requeued_once_for_each_look() {
     let db = Db::start().await;
     let queued = item(PredictionState::Queued, false).expect("an item");
@@ -210,22 +236,22 @@ async fn a_job_is_requeued_once_for_each_look() {
 #[tokio::test]
 async fn a_record_is_read_as_it_was_written() {
     let db = Db::start().await;
-    let (prediction, findings) = (queued(), findings());
+    let (prediction, result) = (queued(), result());
     let insert = PredictionTransition::Insert(&prediction, serde_dynamo::to_item(&prediction).expect("an item"));
     let (inserted, _) = db.after(&KEY, None, &insert).await;
     let inserted = inserted.expect("it is there");
     assert_eq!(UNDELIVERED.of(&inserted), Some(Partition::Untold(Status::Queued)));
     assert!(inserted.values().all(|value| !value.is_null()), "{inserted:?}");
-    db.table.apply(&KEY, &PredictionTransition::Complete { findings: &findings, now: NOW }).await.expect("AWS");
+    db.table.apply(&KEY, &PredictionTransition::Complete { result: &result, now: NOW }).await.expect("AWS");
     let done: Prediction =
         serde_dynamo::from_item(db.table.get(&KEY).await.expect("AWS").expect("a record")).expect("read");
     let expected = Prediction {
         status: Status::Done,
         predicted_img_path: Some("p.jpg".into()),
-        labels: findings.labels,
+        labels: result.labels,
         model: Some("m".into()),
-        time: NOW.as_secs(),
-        expires_at: (NOW + fleet::prediction::RETENTION).as_secs(),
+        time: NOW,
+        expires_at: NOW + fleet::prediction::RETENTION,
         ..queued()
     };
     assert_eq!(done, expected);
@@ -246,10 +272,10 @@ fn what_was_given_up_has_a_partition_of_its_own() {
 
 /// For the diagram.
 pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
-    let (prediction, findings) = (queued(), findings());
-    let done = Prediction { status: Status::Done, delivered_at: Some(NOW.as_secs()), ..queued() };
+    let (prediction, result) = (queued(), result());
+    let done = Prediction { status: Status::Done, delivered_at: Some(NOW), ..queued() };
     let failed = Prediction { status: Status::Failed, ..queued() };
-    let mut all = examples(&prediction, &findings, Status::Done);
+    let mut all = examples(&prediction, &result, Status::Done);
     // A photo of an album that can't be had, and what a caller of /predict waits for.
     all.extend([&failed, &done].map(|record| PredictionTransition::Insert(record, Item::new())));
     crate::diagram::arrows(&all, PredictionState::Absent)
@@ -258,8 +284,7 @@ pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
 #[tokio::test]
 async fn a_record_may_begin_finished() {
     let db = Db::start().await;
-    for (delivered_at, state) in [(None, PredictionState::Finished), (Some(NOW.as_secs()), PredictionState::Delivered)]
-    {
+    for (delivered_at, state) in [(None, PredictionState::Finished), (Some(NOW), PredictionState::Delivered)] {
         let record = Prediction { status: Status::Failed, delivered_at, ..queued() };
         let insert = PredictionTransition::Insert(&record, serde_dynamo::to_item(&record).expect("an item"));
         let (after, _) = db.after(&KEY, None, &insert).await;

@@ -79,6 +79,8 @@ async fn an_instance_of_an_older_version_that_keeps_nothing_is_waited_for() {
     let busy = item_of([(LEASE_UNTIL.name(), HELD_UNTIL.into_attribute())]);
     assert!(!db.after(&KEY, Some(&busy), take).await.1);
     let gone = item_of([(LEASE_UNTIL.name(), ago(1).into_attribute())]);
+    let states = [&busy, &gone].map(|item| UpdateState::of(Some(item), NOW));
+    assert_eq!(states, [UpdateState::Held, UpdateState::Absent]);
     assert!(db.after(&KEY, Some(&gone), take).await.1);
 }
 

@@ -9,7 +9,7 @@ use super::CHANNELS;
 #[must_use]
 pub fn salt_and_pepper(mut image: RgbImage, level: f32, seed: u64) -> RgbImage {
     let mut random = fastrand::Rng::with_seed(seed);
-    // One number a pixel, and no float: below `salt` is white, below `grains` black. A level that is no number gives 0.
+    // One number a pixel, and no float: below `salt` is white, below `grains` black. A level that is NaN gives 0.
     let grains = (f64::from(level.clamp(0.0, 1.0)) * (u64::from(u32::MAX) + 1) as f64) as u64;
     let salt = grains / 2;
     for pixel in image.chunks_exact_mut(CHANNELS) {

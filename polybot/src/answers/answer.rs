@@ -68,7 +68,7 @@ fn picture_of(prediction: &Prediction) -> Option<Shown<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use fleet::Label;
+    use fleet::{Label, Timestamp};
     use uuid::Uuid;
 
     use super::*;
@@ -80,12 +80,12 @@ mod tests {
             labels: vec![bus],
             predicted_img_path: Some(format!("{message_id}.jpg")),
             message_thread_id: Some(12),
-            ..Prediction::queued(Uuid::nil(), 7, message_id, "k".into(), 0)
+            ..Prediction::queued(Uuid::nil(), 7, message_id, "k".into(), Timestamp::from_secs(0))
         }
     }
 
     fn failed(message_id: i32) -> Prediction {
-        let record = Prediction::queued(Uuid::nil(), 7, message_id, "k".into(), 0);
+        let record = Prediction::queued(Uuid::nil(), 7, message_id, "k".into(), Timestamp::from_secs(0));
         Prediction { status: Status::Failed, failure: Some("it is no image".into()), ..record }
     }
 

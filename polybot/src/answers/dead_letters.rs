@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fleet::predictions::Written;
 use fleet::queue::Received;
-use fleet::{Clock, FailureReason, Job, JobQueue, Prediction, PredictionStore};
+use fleet::{Clock, FailureReason, Job, JobQueue, Prediction, PredictionStore, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answers, DeliverError, Delivered};
@@ -45,7 +45,7 @@ impl DeadLetters {
                         if shutdown.is_cancelled() {
                             return;
                         }
-                        self.bury(&message, &mut foreign).await;
+                        self.dead_letter(&message, &mut foreign).await;
                     }
                 }
                 Err(error) => {
@@ -60,7 +60,7 @@ impl DeadLetters {
     }
 
     /// One dead letter: deleted after its failure is recorded. One that is no job stays for a person to look at.
-    async fn bury(&self, message: &Received, foreign: &mut HashSet<String>) {
+    async fn dead_letter(&self, message: &Received, foreign: &mut HashSet<String>) {
         let job = match Job::from_json(&message.body) {
             Ok(job) => job,
             Err(error) => {
@@ -86,10 +86,10 @@ impl DeadLetters {
     }
 
     async fn record_and_tell(&self, job: &Job) -> Result<(), DeliverError> {
-        let submitted = job.submitted_at.unix_timestamp();
+        let submitted = Timestamp::from(job.submitted_at);
         let buried = self
             .predictions
-            .bury(job.prediction_id, submitted, &FailureReason::RetriesExhausted, self.clock.now())
+            .dead_letter(job.prediction_id, submitted, &FailureReason::RetriesExhausted, self.clock.now())
             .await?;
         if buried == Written::NotAsExpected && self.predictions.get(job.prediction_id).await?.is_none() {
             // Put on the queue without a record, as load generators do.
@@ -103,7 +103,7 @@ impl DeadLetters {
             let (Written::Now | Written::NotAsExpected) = self.predictions.insert(&record).await?;
             let (Written::Now | Written::NotAsExpected) = self
                 .predictions
-                .bury(job.prediction_id, submitted, &FailureReason::RetriesExhausted, self.clock.now())
+                .dead_letter(job.prediction_id, submitted, &FailureReason::RetriesExhausted, self.clock.now())
                 .await?;
         }
         // Finished after all, by a worker that died before deleting: then that is told.

@@ -1,6 +1,8 @@
 //! Queued predictions whose message is gone: an instance died between recording and queueing and Telegram gave up, or
 //! somebody purged the queue.
 
+use std::time::Duration;
+
 use fleet::predictions::Written;
 use fleet::{AwsError, Clock, FailureReason, Job, JobQueue, PredictionStore, Status};
 use tokio_util::sync::CancellationToken;
@@ -8,9 +10,9 @@ use uuid::Uuid;
 
 use super::Answers;
 
-/// A queue that is never empty tells nothing of one message. After this long, in seconds, it counts as lost all the same: a
+/// A queue that is never empty tells nothing of one message. After this long it counts as lost all the same: a
 /// message too many is only called back and deleted.
-const LOST_FOR_CERTAIN: i64 = 3600;
+const LOST_FOR_CERTAIN: Duration = Duration::from_secs(3600);
 /// How often a message is sent anew before its user is told that it failed.
 const MOST_REQUEUES: u32 = 3;
 /// The most that one look acts on.
@@ -27,8 +29,8 @@ pub(crate) struct LostJobs {
     pub(crate) answers: Answers,
     /// What time it is.
     pub(crate) clock: Clock,
-    /// How long, in seconds, a job may be queued before it is asked whether its message is still there.
-    pub(crate) stale_after: i64,
+    /// How long a job may be queued before it is asked whether its message is still there.
+    pub(crate) stale_after: Duration,
 }
 
 impl LostJobs {
@@ -85,7 +87,7 @@ impl LostJobs {
     async fn give_up(&self, prediction_id: Uuid) -> Result<(), AwsError> {
         if self
             .predictions
-            .bury(prediction_id, self.clock.now(), &FailureReason::RetriesExhausted, self.clock.now())
+            .dead_letter(prediction_id, self.clock.now(), &FailureReason::RetriesExhausted, self.clock.now())
             .await?
             == Written::Now
         {

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, Prediction, PredictionStore, Status};
+use fleet::table::prediction::Deferral;
+use fleet::{AwsError, Clock, Prediction, PredictionStore, Status, Timestamp};
 use uuid::Uuid;
 
 use super::answer::Answer;
@@ -22,8 +23,8 @@ pub(crate) struct Outbox {
     pub(crate) albums: AlbumStore,
     /// How long an answer is tried that can't be sent.
     pub(crate) retry_policy: RetryPolicy,
-    /// How long whoever tells may take, in seconds, before another instance may.
-    pub(crate) lease: i64,
+    /// How long one instance may take to tell before another may.
+    pub(crate) lease: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -43,16 +44,16 @@ pub(crate) struct Pending {
     album: Option<AlbumId>,
     /// The message that says to wait.
     pub(crate) status_message_id: Option<i32>,
-    /// Seconds since the epoch: when telling failed first, if it did.
-    first_failed_at: Option<i64>,
-    /// Seconds since the epoch: telling is not tried again before.
-    next_attempt_at: Option<i64>,
+    /// When telling failed first, if it did.
+    first_failed_at: Option<Timestamp>,
+    /// Telling is not tried again before.
+    next_attempt_at: Option<Timestamp>,
 }
 
 /// The right to tell the user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
-    until: i64,
+    until: Timestamp,
 }
 
 impl Pending {
@@ -73,8 +74,8 @@ impl Pending {
     fn photo(prediction: Prediction) -> Self {
         Self {
             status_message_id: prediction.status_message_id,
-            first_failed_at: prediction.untold_since,
-            next_attempt_at: prediction.tell_after,
+            first_failed_at: prediction.first_failed_at,
+            next_attempt_at: prediction.next_attempt_at,
             answer: Answer { parts: vec![prediction], is_album: false },
             album: None,
         }
@@ -83,8 +84,8 @@ impl Pending {
     /// What the item that is leased says now, which may be more than when it was found.
     fn refresh(&mut self, album: &Album) {
         self.status_message_id = album.status_message_id;
-        self.first_failed_at = album.untold_since;
-        self.next_attempt_at = album.tell_after;
+        self.first_failed_at = album.first_failed_at;
+        self.next_attempt_at = album.next_attempt_at;
     }
 }
 
@@ -207,23 +208,24 @@ impl Outbox {
         error: &DeliverError,
     ) -> Result<(), AwsError> {
         let now = self.clock.now();
-        let first = pending.first_failed_at.unwrap_or(now);
-        let Some(next) = self.retry_policy.next_attempt_after(first, now, wait) else {
+        let first_failed_at = pending.first_failed_at.unwrap_or(now);
+        let Some(next_attempt_at) = self.retry_policy.next_attempt_after(first_failed_at, now, wait) else {
             return self.give_up(pending, lease, error).await;
         };
-        let index_time = self.retry_policy.index_time(next);
+        let index_time = self.retry_policy.index_time(next_attempt_at);
+        let deferral = Deferral { held_until: lease.until, first_failed_at, next_attempt_at, index_time };
         match &pending.album {
             Some(album) => {
                 // The album decides; its parts are only moved so that the sweep does not find them all the time.
-                self.albums.put_off(album, lease.until, first, next).await?;
+                self.albums.defer(album, deferral).await?;
                 for part in &pending.answer.parts {
-                    let (Written::Now | Written::NotAsExpected) = self.predictions.set_place(part, index_time).await?;
+                    let (Written::Now | Written::NotAsExpected) =
+                        self.predictions.set_index_time(part, index_time).await?;
                 }
             }
             None => {
                 for photo in &pending.answer.parts {
-                    let deferred = self.predictions.put_off(photo, lease.until, first, next, index_time);
-                    let (Written::Now | Written::NotAsExpected) = deferred.await?;
+                    let (Written::Now | Written::NotAsExpected) = self.predictions.defer(photo, deferral).await?;
                 }
             }
         }

@@ -65,19 +65,19 @@ pub async fn redrive(
         let told = prediction.delivered_at.is_some();
         let revives = prediction.dead_letter && (told || prediction.album.is_none());
         let what = if revives { "failed" } else { "could not be told, tried last" };
-        println!("{prediction_id}  chat {}  {what} at {}", prediction.chat_id, when(prediction.time));
+        println!("{prediction_id}  chat {}  {what} at {}", prediction.chat_id, prediction.time);
         let is_put_back = if dry_run {
             true
         } else if revives {
             // Revived first: dying in between leaves a queued record without a message, which polybot's sweep sends anew.
-            let revived = predictions.revive(prediction_id, clock.now()).await? == Written::Now;
+            let revived = predictions.redrive(prediction_id, clock.now()).await? == Written::Now;
             if revived {
                 queue.send(&Job::of(&prediction, clock.date())).await?;
             }
             revived
         } else {
             // What is missing is the answer, which a polybot's sweep sends.
-            predictions.tell_again(&prediction, clock.now()).await? == Written::Now
+            predictions.resume(&prediction, clock.now()).await? == Written::Now
         };
         *(if revives { &mut redriven.jobs } else { &mut redriven.answers }) += usize::from(is_put_back);
     }
@@ -86,10 +86,4 @@ pub async fn redrive(
 
 fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
-
-fn when(seconds: i64) -> String {
-    let time = time::OffsetDateTime::from_unix_timestamp(seconds).ok();
-    let text = time.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok());
-    text.unwrap_or_else(|| seconds.to_string())
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use fleet::Clock;
+use fleet::{Clock, Timestamp};
 
 use crate::detection::HandleError;
 
 /// A file that Telegram does not give is asked for during this many looks of the sweep.
-const LOOKS_FOR_A_FILE: i64 = 8;
+const LOOKS_FOR_A_FILE: u32 = 8;
 
-/// The longest wait between two tries, in seconds: so late comes the last answer after an outage of Telegram.
-const LONGEST_WAIT: i64 = 15 * 60;
+/// The longest wait between two tries: so late comes the last answer after an outage of Telegram.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// Waits before what failed for a passing reason is tried again at once, before it is put off.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
@@ -39,37 +39,41 @@ pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
 /// How long an answer is tried to be sent. What is known of it lies with its record, so it is the same for all instances.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
-    /// Seconds between two looks of the sweep.
-    pub(crate) interval: i64,
-    /// Seconds after the first failure; who then fails again is given up.
-    pub(crate) give_up_after: i64,
+    /// Between two looks of the sweep.
+    pub(crate) interval: Duration,
+    /// What fails so long after its first failure is given up.
+    pub(crate) give_up_after: Duration,
 }
 
 impl RetryPolicy {
-    /// When to try again what failed `now`, and failed first at `since`; nothing if that is long enough ago. The wait is as
+    /// When to try again what failed `now`, and failed first at `first_failed_at`; `None` if that is long enough ago. The wait is as
     /// long as it has failed until then, so it doubles with each try; at first there is none, and the worker that calls back
     /// again in a moment has it sent. It needs no chance in it: one sweep tries one after the other.
-    pub(crate) fn next_attempt(&self, since: i64, now: i64) -> Option<i64> {
-        let failing = now.saturating_sub(since);
-        let wait = failing.clamp(0, LONGEST_WAIT);
-        (failing < self.give_up_after).then_some(now + wait)
+    pub(crate) fn next_attempt(&self, first_failed_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let failing = now.since(first_failed_at);
+        (failing < self.give_up_after).then(|| now + failing.min(LONGEST_WAIT))
     }
 
     /// The same where something says how long it will fail at least, as Telegram does with 429: that wait, and no other. It
     /// is known to end, so it is no reason to wait longer each time.
-    pub(crate) fn next_attempt_after(&self, since: i64, now: i64, wait: Option<Duration>) -> Option<i64> {
-        let next = self.next_attempt(since, now)?;
-        Some(wait.map_or(next, |wait| now + i64::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT) + 1))
+    pub(crate) fn next_attempt_after(
+        &self,
+        first_failed_at: Timestamp,
+        now: Timestamp,
+        wait: Option<Duration>,
+    ) -> Option<Timestamp> {
+        let next = self.next_attempt(first_failed_at, now)?;
+        Some(wait.map_or(next, |wait| now + wait.saturating_add(Duration::from_secs(1))))
     }
 
-    /// For how long, in seconds, a file is asked for that Telegram does not give.
-    pub(crate) fn for_a_file(&self) -> i64 {
+    /// For how long a file is asked for that Telegram does not give.
+    pub(crate) fn for_a_file(&self) -> Duration {
         LOOKS_FOR_A_FILE * self.interval
     }
 
     /// Where an answer stands in the index, whose sort key is a time, so that the sweep finds it at `next_attempt`: the sweep looks
     /// for what is older than the interval.
-    pub(crate) fn index_time(&self, next_attempt: i64) -> i64 {
+    pub(crate) fn index_time(&self, next_attempt: Timestamp) -> Timestamp {
         next_attempt - self.interval
     }
 }
@@ -78,16 +82,21 @@ impl RetryPolicy {
 mod tests {
     use super::*;
 
-    const DAY: i64 = 24 * 3600;
-    const POLICY: RetryPolicy = RetryPolicy { interval: 15, give_up_after: 7 * DAY };
+    const DAY: u64 = 24 * 3600;
+    const POLICY: RetryPolicy =
+        RetryPolicy { interval: Duration::from_secs(15), give_up_after: Duration::from_secs(7 * DAY) };
 
-    /// The waits of an answer that always fails, as a sweep sees it.
-    fn waits() -> Vec<i64> {
-        let mut now = 1_790_000_000;
-        let since = now;
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(0) + Duration::from_secs(seconds)
+    }
+
+    /// The waits of an answer that always fails, in seconds, as a sweep sees it.
+    fn waits() -> Vec<u64> {
+        let mut now = at(1_790_000_000);
+        let first = now;
         let mut waits = Vec::new();
-        while let Some(next) = POLICY.next_attempt(since, now) {
-            waits.push(next - now);
+        while let Some(next) = POLICY.next_attempt(first, now) {
+            waits.push(next.since(now).as_secs());
             now = next.max(now + POLICY.interval);
         }
         waits
@@ -95,25 +104,25 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_ceiling_and_end() {
-        let waits = waits();
+        let (waits, longest) = (waits(), LONGEST_WAIT.as_secs());
         assert_eq!(waits[..9], [0, 15, 30, 60, 120, 240, 480, 900, 900]);
-        assert!(waits[7..].iter().all(|&wait| wait == LONGEST_WAIT));
+        assert!(waits[7..].iter().all(|&wait| wait == longest));
         // Every 15 seconds would be 40 320.
         assert_eq!(waits.len(), 678);
-        assert!((7 * DAY - 15..7 * DAY + LONGEST_WAIT).contains(&waits.iter().sum()));
+        assert!((7 * DAY - 15..7 * DAY + longest).contains(&waits.iter().sum()));
     }
 
     #[test]
     fn a_wait_that_is_known_is_kept_and_does_not_grow() {
-        let hour = Some(Duration::from_secs(3600));
-        assert_eq!(POLICY.next_attempt_after(1000, 1000, hour), Some(4601));
-        assert_eq!(POLICY.next_attempt_after(1000, 8000, Some(Duration::from_secs(3))), Some(8004));
-        assert_eq!(POLICY.next_attempt_after(1000, 1000 + 7 * DAY, hour), None);
-        assert_eq!(POLICY.next_attempt_after(1000, 1060, None), Some(1120));
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(POLICY.next_attempt_after(at(1000), at(1000), seconds(3600)), Some(at(4601)));
+        assert_eq!(POLICY.next_attempt_after(at(1000), at(8000), seconds(3)), Some(at(8004)));
+        assert_eq!(POLICY.next_attempt_after(at(1000), at(1000 + 7 * DAY), seconds(3600)), None);
+        assert_eq!(POLICY.next_attempt_after(at(1000), at(1060), None), Some(at(1120)));
     }
 
     #[test]
     fn a_clock_that_is_behind_costs_nothing() {
-        assert_eq!(POLICY.next_attempt(1000, 990), Some(990));
+        assert_eq!(POLICY.next_attempt(at(1000), at(990)), Some(at(990)));
     }
 }

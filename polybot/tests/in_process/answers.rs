@@ -70,8 +70,8 @@ async fn an_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
     world.telegram.fail_next("sendPhoto", 1000, TelegramFault::refuse(502, "Bad Gateway"));
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
-    let record = world.record(&ann, photo, |record| record.untold_since.is_some()).await;
-    assert!(record.delivered_at.is_none() && record.tell_after >= record.untold_since, "{record:?}");
+    let record = world.record(&ann, photo, |record| record.first_failed_at.is_some()).await;
+    assert!(record.delivered_at.is_none() && record.next_attempt_at >= record.first_failed_at, "{record:?}");
     world.telegram.fail_no_more("sendPhoto");
     for _ in 0..3 {
         world.pass(SWEEP);
@@ -87,13 +87,13 @@ async fn an_answer_that_is_never_taken_is_given_up_after_a_week_and_can_be_redri
     world.telegram.fail_next("sendPhoto", 100_000, TelegramFault::refuse(502, "Bad Gateway"));
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
-    world.record(&ann, photo, |record| record.untold_since.is_some()).await;
+    world.record(&ann, photo, |record| record.first_failed_at.is_some()).await;
     let is_given_up = async || world.predictions.undeliverable().await.expect("DynamoDB answers").len() == 1;
     // After each day it is tried, and deferred once more.
     for day in 1..7 {
         world.pass(DAY);
         let now = world.clock.now();
-        world.record(&ann, photo, |record| record.tell_after.is_some_and(|next| next > now)).await;
+        world.record(&ann, photo, |record| record.next_attempt_at.is_some_and(|next| next > now)).await;
         assert!(!is_given_up().await, "day {day}");
     }
     world.pass(DAY);

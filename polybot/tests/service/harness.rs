@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use embedded_aws::EmbeddedAws;
-use fleet::predictions::{Findings, UNDELIVERED_INDEX, Written};
+use fleet::predictions::{DetectionResult, UNDELIVERED_INDEX, Written};
 use fleet::{ImageStore, Job, JobQueue, Label, PredictionStore, images};
 use image::{ImageFormat, Rgb, RgbImage};
 use polybot::reply;
@@ -222,8 +222,8 @@ impl Bot {
                     let record = predictions.get(job.prediction_id).await.expect("DynamoDB answers").expect("a record");
                     let labels = Some(bus).filter(|bus| record.wish.wants(&bus.class, bus.confidence));
                     let labels = labels.into_iter().collect();
-                    let findings = Findings { predicted_img_path: key, labels, model: "the test".into() };
-                    let done = predictions.complete(job.prediction_id, &findings, fleet::prediction::now()).await;
+                    let result = DetectionResult { predicted_img_path: key, labels, model: "the test".into() };
+                    let done = predictions.complete(job.prediction_id, &result, fleet::Timestamp::now()).await;
                     let (Written::Now | Written::NotAsExpected) = done.expect("recorded");
                     queue.delete(&message.receipt).await.expect("deleted");
                     let query = [("predictionId", job.prediction_id.to_string())];

@@ -338,7 +338,7 @@ async fn a_job_without_a_record_gets_one() {
     world.queue.send(&job).await.expect("queued");
     assert_eq!(world.polybot.heard(1).await, [job.prediction_id]);
     assert_eq!(world.record(job.prediction_id).await.status, Status::Done);
-    let again = fleet::Prediction::queued(job.prediction_id, 5, 6, job.image_key, 0);
+    let again = fleet::Prediction::queued(job.prediction_id, 5, 6, job.image_key, fleet::Timestamp::from_secs(0));
     assert_eq!(world.predictions.insert(&again).await.expect("DynamoDB answers"), Written::NotAsExpected);
     worker.stop().await;
 }

@@ -85,7 +85,7 @@ pub async fn serve(listener: TcpListener, page: Page, stop: CancellationToken) -
     let flooding = Flooding::new(&page);
     let board = Board::start(&page, flooding.clone(), stop.clone());
     let shared = Arc::new(Shared {
-        run: format!("{:x}", fleet::prediction::now()) + &std::process::id().to_string(),
+        run: format!("{:x}", fleet::Timestamp::now().as_secs()) + &std::process::id().to_string(),
         people: page.telegram.map(People::new),
         launcher: page.launcher,
         flooding,
