@@ -3,7 +3,7 @@
 //!
 //! `UPDATE=1 cargo test --release -p local --test contract` writes the contract and README's table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use local::{LocalFleet, Options};
 use metric_streamer::PublishedMetric;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 const UPDATE: &str = "UPDATE=1 cargo test --release -p local --test contract";
@@ -33,7 +33,7 @@ const SERVICES: [Service; 3] = [
 ];
 
 /// One setting of one service.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Setting {
     name: String,
     flag: String,
@@ -41,12 +41,12 @@ struct Setting {
     /// The service does not start without it.
     required: bool,
     /// The service does not start without one of it and these.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     required_unless: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     default: Option<String>,
     /// The only values it takes.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     values: Vec<String>,
     /// `--help` does not show its value.
     secret: bool,
@@ -54,7 +54,7 @@ struct Setting {
     hidden: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Metric {
     name: String,
     kind: String,
@@ -178,18 +178,30 @@ fn fields_of(line: &Value) -> Value {
     fields.map(|(name, value)| (name.clone(), kind(value))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// The lines that metric filters take numbers from, as the services log them when a photo is answered.
-async fn lines() -> anyhow::Result<Value> {
-    let executable = env!("CARGO_BIN_EXE_local").into();
-    let stack = LocalFleet::start(Options { executable, ..Options::here("stand-in")? }, |_| ()).await?;
-    stack.telegram.user("Ada").post_photo(PHOTO.to_vec(), None);
-    let finished = stack.workers[0].0.logged(|line| line.event() == fleet::event::JOB_FINISHED.name).await?;
-    stack.stop().await;
-    let line = serde_json::from_str(&finished.to_string())?;
-    Ok(json!({ fleet::event::JOB_FINISHED.name: fields_of(&line) }))
+/// What is seen when a photo is answered: the fields of the lines that metric filters take numbers from, and the stages of a job.
+struct Seen {
+    lines: Value,
+    stages: BTreeSet<String>,
 }
 
-fn contract(lines: &Value, kept: &Value) -> Value {
+async fn seen() -> anyhow::Result<Seen> {
+    let executable = env!("CARGO_BIN_EXE_local").into();
+    let fleet = LocalFleet::start(Options { executable, ..Options::here("stand-in")? }, |_| ()).await?;
+    let (worker, address) = &fleet.workers[0];
+    fleet.telegram.user("Ada").post_photo(PHOTO.to_vec(), None);
+    let finished = worker.logged(|line| line.event() == fleet::event::JOB_FINISHED.name).await?;
+    let metrics = reqwest::get(format!("http://{address}/metrics")).await?.text().await?;
+    fleet.stop().await;
+    let line = serde_json::from_str(&finished.to_string())?;
+    let stages =
+        metrics.lines().filter_map(|line| line.strip_prefix("worker_stage_seconds_count{stage=\"")?.split('"').next());
+    Ok(Seen {
+        lines: json!({ fleet::event::JOB_FINISHED.name: fields_of(&line) }),
+        stages: stages.map(str::to_owned).collect(),
+    })
+}
+
+fn contract(seen: &Seen, kept: &Value) -> Value {
     let service = |(name, command, describe): Service| {
         let service = json!({
             "settings": settings_of(command),
@@ -225,7 +237,11 @@ fn contract(lines: &Value, kept: &Value) -> Value {
             "metrics": PublishedMetric::ALL.map(published),
         },
         "events": fleet::EVENTS.iter().map(event).collect::<Vec<_>>(),
-        "lines": lines,
+        "lines": seen.lines,
+        "labels": {
+            "worker_jobs_total": { "outcome": yolo_worker::outcomes() },
+            "worker_stage_seconds": { "stage": seen.stages },
+        },
         "job": job,
         "images": {
             "originals": fleet::images::ORIGINALS,
@@ -238,17 +254,9 @@ fn contract(lines: &Value, kept: &Value) -> Value {
 }
 
 /// One row for each setting that `--help` shows, of all services; the meaning is what the first of them says.
-fn table(contract: &Value) -> anyhow::Result<String> {
-    let settings = |service: &str| -> anyhow::Result<Vec<Setting>> {
-        Ok(serde_json::from_value(contract["services"][service]["settings"].clone())?)
-    };
-    let mut names: Vec<String> = Vec::new();
-    let mut by_service = Vec::new();
-    for (service, ..) in SERVICES {
-        let settings = settings(service)?;
-        names.extend(settings.iter().filter(|setting| !setting.hidden).map(|setting| setting.name.clone()));
-        by_service.push(settings);
-    }
+fn table(by_service: &[Vec<Setting>]) -> anyhow::Result<String> {
+    let shown = by_service.iter().flatten().filter(|setting| !setting.hidden);
+    let mut names: Vec<String> = shown.map(|setting| setting.name.clone()).collect();
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     let mut table =
@@ -311,7 +319,7 @@ fn keep(path: &str, expected: &str) -> anyhow::Result<()> {
 #[tokio::test]
 async fn the_contract_is_what_the_programs_say() -> anyhow::Result<()> {
     let kept = serde_json::from_str(&read("docs/contract.json")?)?;
-    keep("docs/contract.json", &format!("{:#}\n", contract(&lines().await?, &kept)))
+    keep("docs/contract.json", &format!("{:#}\n", contract(&seen().await?, &kept)))
 }
 
 #[test]

@@ -58,6 +58,13 @@ pub(crate) enum Outcome {
     GivenUp,
 }
 
+/// The values of the label `outcome` of `worker_jobs_total`.
+#[must_use]
+pub fn outcomes() -> [&'static str; 6] {
+    [Outcome::Done, Outcome::Failed, Outcome::Repeated, Outcome::Retry, Outcome::Released, Outcome::GivenUp]
+        .map(Outcome::name)
+}
+
 impl Outcome {
     /// Its name in metrics.
     fn name(self) -> &'static str {

@@ -25,6 +25,7 @@ mod reporter;
 mod service;
 mod settings;
 
+pub use attempt::outcomes;
 pub use cli::{command, main};
 pub use described_metrics::describe_metrics;
 pub use network::Network;

@@ -9,7 +9,7 @@ use fleet::{JobQueue, Prediction, PredictionStore};
 use telegram_sandbox::Post;
 
 use crate::support::resources::{self, GROUP};
-use crate::support::{Instance, SWEEP, Setup, World, aws_calls, jpeg};
+use crate::support::{Instance, PATIENCE, SWEEP, Setup, World, aws_calls, jpeg};
 
 /// Longer than a queued record may be there before its message is looked for.
 const STALE: Duration = Duration::from_secs(901);
@@ -114,7 +114,17 @@ async fn the_worker_drains(world: &mut World) {
     let instance = auto_scaling.group(GROUP).expect("a group").instances[0].id.clone();
     auto_scaling.terminating(&instance).expect("it may be ended");
     let worker = world.workers.remove(0);
-    world.soon(worker.ended()).await;
+    let time_passes = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            world.pass(Duration::from_secs(1));
+        }
+    };
+    tokio::select! {
+        () = worker.ended() => {}
+        () = time_passes => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("it does not end"),
+    }
     let proceeds = auto_scaling.wait_for(GROUP, |group| {
         group.instances.iter().all(|it| it.id != instance || it.state == LifecycleState::TerminatingProceed)
     });
