@@ -59,6 +59,9 @@ const MOST_GROUPS: usize = 8;
 /// Groups of a convolution that are several such: more are a depthwise one, or none that a network has.
 const MOST_GROUPS_APART: usize = 1024;
 
+/// Steps up to which convolutions become several: the time that a graph takes to build grows with their square.
+const MOST_STEPS: usize = 10_000;
+
 /// Values of a constant that is computed while lowering.
 const LARGEST_CONSTANT: usize = 1 << 24;
 
@@ -67,6 +70,14 @@ const MOST_CONSTANTS: usize = 1 << 26;
 
 /// Weights of convolutions by Winograd's algorithm, four times as many as those that they are made of: 128 MB.
 const MOST_TRANSFORMED: usize = 1 << 25;
+
+/// A map without the zeros around it, and how many those are: above and left of it, below and right of it.
+struct Unpadded {
+    pieces: Vec<Piece>,
+    size: [usize; 2],
+    before: [usize; 2],
+    after: [usize; 2],
+}
 
 /// What a convolution reads.
 struct Read {
@@ -448,6 +459,7 @@ impl Lowering<'_> {
     fn convolution(&mut self, node: &TypedNode, conv: &Conv) -> TractResult<Value> {
         ensure!(conv.q_params.is_none() && conv.kernel_fmt == KernelFormat::OIHW, "not a plain convolution");
         let (inputs, outputs) = (conv.input_channels(), conv.output_channels());
+        ensure_groups(conv.group, [inputs, outputs])?;
         let (weights, bias) = self.weights(node, outputs)?;
         let (before, after) = match self.values.get(&node.inputs[0]) {
             Some(Value::Padded { before, after, .. }) => (*before, *after),
@@ -455,7 +467,7 @@ impl Lowering<'_> {
         };
         if conv.group > 1 && conv.group == inputs && conv.group == outputs {
             let lanes = self.isa.lanes();
-            let (pieces, size) = self.unpadded_map(node.inputs[0])?;
+            let Unpadded { pieces, size, before, after } = self.unpadded_map(node.inputs[0])?;
             let window = window(&conv.pool_spec, size, before, after)?;
             ensure!(window.is_supported(), "a window too wide");
             let mut steps = Vec::new();
@@ -475,7 +487,7 @@ impl Lowering<'_> {
             return self.convolution_of_folded(node, conv, of, &starts, steps, (&weights, &bias));
         }
         if conv.group > MOST_GROUPS {
-            return self.groups_apart(node, conv, (before, after), (&weights, &bias));
+            return self.groups_apart(node, conv, (&weights, &bias));
         }
         let input = self.read(node.inputs[0])?;
         let window = window(&conv.pool_spec, input.size, before, after)?;
@@ -488,15 +500,11 @@ impl Lowering<'_> {
     }
 
     /// A convolution of many groups: a few at a time, each over the channels that they look at.
-    fn groups_apart(
-        &mut self,
-        node: &TypedNode,
-        conv: &Conv,
-        (before, after): ([usize; 2], [usize; 2]),
-        (weights, bias): (&[f32], &[f32]),
-    ) -> TractResult<Value> {
+    fn groups_apart(&mut self, node: &TypedNode, conv: &Conv, (weights, bias): (&[f32], &[f32])) -> TractResult<Value> {
         ensure!(conv.group <= MOST_GROUPS_APART, "{} groups", conv.group);
-        let (pieces, size) = self.unpadded_map(node.inputs[0])?;
+        let steps = self.steps.len() + conv.group.div_ceil(MOST_GROUPS);
+        ensure!(steps <= MOST_STEPS, "more than {MOST_STEPS} steps");
+        let Unpadded { pieces, size, before, after } = self.unpadded_map(node.inputs[0])?;
         let window = window(&conv.pool_spec, size, before, after)?;
         let [inputs, outputs] = [conv.input_channels(), conv.output_channels()].map(|channels| channels / conv.group);
         let group_weights = weights.len() / conv.group;
@@ -539,7 +547,7 @@ impl Lowering<'_> {
             let lanes_of = (0..channels).map(|channel| vec![Some(channel)]).collect();
             return Ok(Read { layout: InputLayout::Planar, planes, lanes_of, size, steps: vec![step] });
         }
-        let (pieces, size) = self.unpadded_map(outlet)?;
+        let Unpadded { pieces, size, .. } = self.unpadded_map(outlet)?;
         Ok(self.read_pieces(&pieces, size))
     }
 
@@ -606,13 +614,15 @@ impl Lowering<'_> {
     }
 
     /// [`map`](Self::map), without the zeros around it.
-    fn unpadded_map(&mut self, outlet: OutletId) -> TractResult<(Vec<Piece>, [usize; 2])> {
-        if let Some(Value::Padded { inner, .. }) = self.values.get(&outlet)
+    fn unpadded_map(&mut self, outlet: OutletId) -> TractResult<Unpadded> {
+        if let Some(Value::Padded { inner, before, after }) = self.values.get(&outlet)
             && let Value::Map { pieces, size } = &**inner
         {
-            return Ok((pieces.clone(), *size));
+            return Ok(Unpadded { pieces: pieces.clone(), size: *size, before: *before, after: *after });
         }
-        self.map(outlet)
+        // Zeros around an image are put there by tract's operator.
+        let (pieces, size) = self.map(outlet)?;
+        Ok(Unpadded { pieces, size, before: [0; 2], after: [0; 2] })
     }
 
     /// Zeros around a map, left to a convolution that reads it.
@@ -978,6 +988,13 @@ fn concrete(fact: &TypedFact) -> TractResult<Vec<usize>> {
 
 fn is_binary<Op: BinMiniOp>(node: &TypedNode) -> bool {
     node.op.downcast_ref::<TypedBinOp>().is_some_and(|op| op.0.is::<Op>())
+}
+
+/// tract asks this of the weights when it runs them, not before.
+fn ensure_groups(groups: usize, channels: [usize; 2]) -> TractResult<()> {
+    let are_whole = groups > 0 && channels.iter().all(|channels| channels.is_multiple_of(groups));
+    ensure!(are_whole, "{channels:?} channels in {groups} groups");
+    Ok(())
 }
 
 /// Weights `[outputs, inputs / groups, taps]` as those of a convolution over all inputs: 0 where a group does not look.

@@ -532,9 +532,10 @@ proptest! {
         let pads = vec![(0, 0), (0, 0), (before[0], after[0]), (before[1], after[1])];
         let padded = graph.wire(Pad { pads, mode: PadMode::Constant(rctensor0(0.0_f32)) }, &[map]);
         let channels = graph.channels(padded);
-        let group = if depthwise && !of_image { channels } else { 1 };
+        let group = if depthwise { channels } else { 1 };
         let output = graph.convolution(padded, if group > 1 { channels } else { 9 }, group, &window);
-        graph.check(output);
+        // A depthwise convolution reads a map, and an image is made one with its zeros around it.
+        graph.check_with(&[output], usize::from(depthwise && of_image));
     }
 
     /// What reads whole blocks only gets channels that are none.
@@ -706,6 +707,20 @@ proptest! {
         }
         let outputs = [maps.len() - 1, maps.len() / 2].map(|index| graph.map(maps[index], 6));
         graph.check_scaled(&outputs);
+    }
+}
+
+/// tract looks at that only when it runs them.
+#[test]
+fn groups_that_do_not_divide_the_channels_are_not_covered() {
+    for (groups, inputs, outputs) in [(4, 8, 6), (4, 8, 3), (16, 16, 20), (16, 16, 5)] {
+        let (mut graph, image) = Graph::new([1, 3, 6, 8], 5);
+        let map = graph.map(image, inputs);
+        let uneven = graph.convolution(map, outputs, groups, &Shape::point());
+        let output = graph.map(uneven, 3);
+        graph.model.select_output_outlets(&[output]).expect("output");
+        let recipe = lower(&graph.model, &[output], Isa::Portable).expect("lowered");
+        assert!(recipe.foreign[0].contains("Conv"), "{:?}", recipe.foreign);
     }
 }
 

@@ -61,10 +61,12 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
         let cuts = |made: &&&NodeProto| {
             ["Add", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&&*made.op_type)
         };
-        let [least, most] = steps.bounds;
+        // What is dequantised is of the type that was quantised to.
+        let [least, most] = other.bounds;
         let begins_at_zero = steps.zeros.iter().all(|&zero| zero == least);
         let with = |op_type: &str, input: &[&String], output: &String| NodeProto {
-            name: format!("{}, {op_type}", node.name),
+            // Without a name it is called by its output, of which there is one.
+            name: String::new(),
             op_type: op_type.into(),
             input: input.iter().map(|&name| name.clone()).collect(),
             output: vec![output.clone()],
@@ -134,8 +136,10 @@ impl Steps {
                 let zeros = constants.get(&**name)?;
                 (integers(zeros)?, bounds(zeros.data_type)?)
             }
-            // Without, the type is uint8.
-            None => (vec![0; scales.len()], [0, u8::MAX.into()]),
+            None => {
+                let said = attribute("output_dtype").map(|said| said.i as i32).filter(|&said| said != 0);
+                (vec![0; scales.len()], bounds(said.unwrap_or(DataType::Uint8 as i32))?)
+            }
         };
         let axis = attribute("axis").map_or(1, |axis| axis.i);
         (scales.len() == zeros.len() && !scales.is_empty()).then_some(Self { scales, zeros, axis, bounds })

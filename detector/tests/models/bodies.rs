@@ -5,7 +5,7 @@ use tract_onnx::pb::{AttributeProto, attribute_proto};
 use crate::graph::{Graph, Random, integer, integers};
 
 /// Channels of the map that comes in and of the one that goes out.
-const CHANNELS: usize = 16;
+pub(crate) const CHANNELS: usize = 16;
 
 /// An operator, or several that belong together, with convolutions around them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

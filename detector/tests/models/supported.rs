@@ -6,7 +6,7 @@ use std::path::Path;
 use detector::Model;
 use tract_onnx::pb::TensorProto;
 
-use crate::bodies::Body;
+use crate::bodies::{Body, CHANNELS};
 use crate::graph::{Graph, image, integer, integers, value};
 use crate::heads::{HEIGHT, Spelling, TODAY, WIDTH, agreeing, model, of_16_bits};
 use crate::row_heads::{self, RowHead};
@@ -190,46 +190,80 @@ fn networks_of_8_bits_find_what_their_weights_find() {
     assert!(found * 10 >= exact.len() * 9 && exact.len() >= 10, "{found} of {}", exact.len());
 }
 
+/// What a network finds with these nodes, from the map of the first name to that of the second, in the place of a ReLU.
+fn found_with(nodes: impl FnOnce(&mut Graph, &str, &str)) -> Vec<detector::decode::Candidate> {
+    let mut graph = model(Spelling { body: Body::Relu, ..TODAY });
+    let relu = graph.proto.node.iter().position(|node| node.op_type == "Relu").expect("a ReLU");
+    let input = graph.proto.node[relu].input[0].clone();
+    let before = graph.proto.node.len();
+    nodes(&mut graph, &input, "active");
+    let nodes = graph.proto.node.split_off(before);
+    graph.proto.node.splice(relu..=relu, nodes);
+    // Names are left to the exporter, and some have none.
+    graph.proto.node.iter_mut().for_each(|node| node.name.clear());
+    let model = Model::load(graph.file().path()).expect("load");
+    assert_eq!(model.fallback_reason(), None);
+    let output = model.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
+    let found = output.candidates(0.1).expect("candidates");
+    assert!(found.len() >= 10);
+    found
+}
+
+/// A zero point of 0, of this type.
+fn zero(graph: &mut Graph, data_type: i32) {
+    let zero = TensorProto { name: "zero".into(), data_type, int32_data: vec![0], ..TensorProto::default() };
+    graph.proto.initializer.push(zero);
+}
+
+#[track_caller]
+fn assert_same(found: &[detector::decode::Candidate], expected: &[detector::decode::Candidate]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found.confidence - expected.confidence).abs() < 1e-4, "{found:?} instead of {expected:?}");
+    }
+}
+
 /// A ReLU, or one that is clipped, that a quantiser left out, as its steps begin at 0 and end at the bound, is one all the same.
 #[test]
 fn steps_that_begin_at_zero_are_a_relu() {
     let mut all_expected = Vec::new();
     for most in [200.0, 0.25] {
-        let of = |quantises: bool| {
-            let mut graph = model(Spelling { body: Body::Relu, ..TODAY });
-            let relu = graph.proto.node.iter().position(|node| node.op_type == "Relu").expect("a ReLU");
-            let input = graph.proto.node[relu].input[0].clone();
-            graph.floats("fine", &[], vec![most / 255.0]);
+        let expected = found_with(|graph, from, to| {
             graph.floats("most", &[], vec![most]);
-            graph.proto.initializer.push(TensorProto {
-                name: "zero".into(),
-                data_type: 2,
-                int32_data: vec![0],
-                ..TensorProto::default()
-            });
-            let before = graph.proto.node.len();
-            if quantises {
-                graph.node("QuantizeLinear", &[&input, "fine", "zero"], &["bytes"], vec![]);
-                graph.node("DequantizeLinear", &["bytes", "fine", "zero"], &["active"], vec![]);
-            } else {
-                graph.node("Relu", &[&input], &["above"], vec![]);
-                graph.node("Min", &["above", "most"], &["active"], vec![]);
-            }
-            let nodes = graph.proto.node.split_off(before);
-            graph.proto.node.splice(relu..=relu, nodes);
-            let model = Model::load(graph.file().path()).expect("load");
-            assert_eq!(model.fallback_reason(), None);
-            let output = model.run(image(WIDTH, HEIGHT), WIDTH as u32, HEIGHT as u32).expect("run");
-            output.candidates(0.1).expect("candidates")
-        };
-        let expected = of(false);
-        assert!(expected.len() >= 10);
-        let found = of(true);
-        assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(&expected) {
-            assert!((found.confidence - expected.confidence).abs() < 1e-4, "{found:?} instead of {expected:?}");
-        }
+            graph.node("Relu", &[from], &["above"], vec![]);
+            graph.node("Min", &["above", "most"], &[to], vec![]);
+        });
+        let found = found_with(|graph, from, to| {
+            zero(graph, 2);
+            graph.floats("fine", &[], vec![most / 255.0]);
+            graph.floats("ones", &[CHANNELS, 1, 1, 1], vec![1.0; CHANNELS]);
+            graph.node("QuantizeLinear", &[from, "fine", "zero"], &["bytes"], vec![]);
+            graph.node("DequantizeLinear", &["bytes", "fine", "zero"], &["first"], vec![]);
+            graph.node("Conv", &["first", "ones"], &["again"], vec![integer("group", CHANNELS)]);
+            graph.node("QuantizeLinear", &["again", "fine", "zero"], &["other bytes"], vec![]);
+            graph.node("DequantizeLinear", &["other bytes", "fine", "zero"], &[to], vec![]);
+        });
+        assert_same(&found, &expected);
         all_expected.push(expected);
     }
     assert_ne!(all_expected[0], all_expected[1]);
+}
+
+/// The steps are of the type that is quantised to; where they are dequantised, it need not be said again.
+#[test]
+fn signed_steps_are_no_relu() {
+    let expected = found_with(|graph, from, to| graph.node("Identity", &[from], &[to], vec![]));
+    let found = found_with(|graph, from, to| {
+        zero(graph, 3);
+        graph.floats("fine", &[], vec![0.5]);
+        graph.node("QuantizeLinear", &[from, "fine", "zero"], &["bytes"], vec![]);
+        graph.node("DequantizeLinear", &["bytes", "fine"], &[to], vec![]);
+    });
+    assert_same(&found, &expected);
+    let found = found_with(|graph, from, to| {
+        graph.floats("fine", &[], vec![0.5]);
+        graph.node("QuantizeLinear", &[from, "fine"], &["bytes"], vec![integer("output_dtype", 3)]);
+        graph.node("DequantizeLinear", &["bytes", "fine"], &[to], vec![]);
+    });
+    assert_same(&found, &expected);
 }

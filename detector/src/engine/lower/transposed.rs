@@ -4,7 +4,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
-use super::{Lowering, MOST_GROUPS, Value, ungrouped};
+use super::{Lowering, MOST_GROUPS, Value, ensure_groups, ungrouped};
 use crate::engine::kernels::window::Window;
 use crate::engine::ops::Interleave;
 use crate::engine::recipe::Step;
@@ -71,6 +71,7 @@ impl Lowering<'_> {
         let (mut weights, bias) = self.weights(node, outputs)?;
         if conv.group > 1 {
             ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
+            ensure_groups(conv.group, [inputs, outputs])?;
             weights = ungrouped(&weights, conv.group, outputs, inputs);
         }
         let output = super::concrete(&node.outputs[0].fact)?;

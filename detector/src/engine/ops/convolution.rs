@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
-use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
+use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes, shape_behind};
 use crate::engine::kernels::convolution::{Convolution, Output, Rounds, convolve};
 use crate::engine::kernels::finish::Activation;
 use crate::engine::kernels::window::Window;
@@ -127,9 +127,7 @@ impl BlockedOp for Convolve {
     }
 
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
-        let &[images, _, height, width, ..] = inputs[0] else { unreachable!("an image or a blocked map") };
-        let [height, width] = self.window.output([height, width]);
-        Ok(tvec![images, self.bias.len() / self.isa.lanes(), height, width, self.isa.lanes()])
+        Ok(shape_behind(&self.window, inputs[0], self.bias.len() / self.isa.lanes(), self.isa.lanes()))
     }
 
     fn is_wide(&self) -> bool {

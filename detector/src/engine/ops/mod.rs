@@ -21,6 +21,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
+use super::kernels::window::Window;
 use super::{Element, Isa, Precision};
 pub(super) use activate::Activate;
 pub(super) use add::Add;
@@ -132,6 +133,12 @@ pub(super) fn shape_of(planes: usize, map: &[usize]) -> TVec<usize> {
     let mut shape: TVec<usize> = map.into();
     shape[1] = planes;
     shape
+}
+
+/// The shape of so many planes that this window makes of an image or a map of this shape.
+fn shape_behind(window: &Window, input: &[usize], planes: usize, lanes: usize) -> TVec<usize> {
+    let [height, width] = window.output([input[2], input[3]]);
+    tvec![input[0], planes, height, width, lanes]
 }
 
 /// [`BlockedOp`] as tract wants it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
-use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
+use super::{BlockedOp, Map, PlaneId, blocked_op, planes, shape_behind};
 pub(in crate::engine) use crate::engine::kernels::pool::PoolKind;
 use crate::engine::kernels::pool::{self, pool};
 use crate::engine::kernels::window::Window;
@@ -27,8 +27,7 @@ impl BlockedOp for Pool {
     }
 
     fn output_shape(&self, inputs: &[&[usize]]) -> TractResult<TVec<usize>> {
-        let [height, width] = self.window.output([inputs[0][2], inputs[0][3]]);
-        Ok(tvec![inputs[0][0], self.planes.len(), height, width, self.isa.lanes()])
+        Ok(shape_behind(&self.window, inputs[0], self.planes.len(), self.isa.lanes()))
     }
 
     fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
