@@ -84,7 +84,7 @@ struct Batch {
     places: [usize; 2],
 }
 
-/// [`convolve`], of a window that [`is_supported`]; the weights are those of [`transform_weights`], each place packed by itself as for
+/// [`convolve`], of a window that [`is_supported`]; instead of the call's weights it takes those of [`transform_weights`], each place packed by itself as for
 /// [`POINT`], one behind the other. Products are of `f32`, whatever the maps are.
 ///
 /// # Panics
