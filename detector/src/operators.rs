@@ -3,7 +3,7 @@
 use crate::engine::kernels::attention::{self, Head, attend};
 use crate::engine::kernels::convolution::{Convolution, Output, convolve};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
-use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::epilogue::Activation;
 use crate::engine::kernels::window::Window;
 use crate::engine::kernels::winograd::{PLACES, Scratch, convolve_winograd};
 use crate::engine::{Element, Isa, Precision};

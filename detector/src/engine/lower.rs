@@ -20,7 +20,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{DataFormat, HardSwish, LeakyRelu, Sigmoid, Silu};
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::kernels::finish::Activation;
+use super::kernels::epilogue::Activation;
 use super::kernels::window::Window;
 use super::kernels::winograd;
 use super::ops::{

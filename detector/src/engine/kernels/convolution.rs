@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::Kernel;
-use super::finish::{Activation, Destination, finish};
+use super::epilogue::{Activation, Destination, epilogue};
 use super::format::{Columns, Format, Rows};
 use super::lanes::Lanes;
 use super::window::{MAX_PIXELS, SCRATCH, Window, padded_row};
@@ -185,7 +185,7 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
                                     }
                                 };
                                 // SAFETY: as above; the sums of `done` were just computed.
-                                unsafe { Tile { x: done.start, ..at }.finish::<F>(pair, done.len()) };
+                                unsafe { Tile { x: done.start, ..at }.epilogue::<F>(pair, done.len()) };
                                 x = done.end;
                             }
                         }
@@ -304,7 +304,7 @@ impl<E: Element> Tile<'_, E> {
     /// # Safety
     /// As [`Tile::compute`], which has left the sums of so many.
     #[inline(always)]
-    unsafe fn finish<F: Format<Element = E>>(self, pair: usize, pixels: usize) {
+    unsafe fn epilogue<F: Format<Element = E>>(self, pair: usize, pixels: usize) {
         let lanes = F::Lanes::N;
         let pixel = self.y * self.width + self.x;
         for i in 0..pair {
@@ -312,7 +312,7 @@ impl<E: Element> Tile<'_, E> {
             unsafe {
                 let residual = self.call.residual.get(self.block + i).map(|plane| plane.as_ptr().add(pixel * lanes));
                 let output = self.output.add(((self.block + i) * self.plane + pixel) * lanes);
-                finish::<F>(self.sums.add(i * pixels * lanes), pixels, self.call.activation, residual, output);
+                epilogue::<F>(self.sums.add(i * pixels * lanes), pixels, self.call.activation, residual, output);
             }
         }
     }

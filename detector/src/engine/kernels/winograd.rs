@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::Kernel;
 use super::convolution::{Convolution, Output, convolve};
-use super::finish::{Activation, Destination, finish};
+use super::epilogue::{Activation, Destination, epilogue};
 use super::format::Format;
 use super::lanes::Lanes;
 use super::window::Window;
@@ -283,7 +283,7 @@ impl<E: Element> Kernel<E> for Interpolating<'_, E> {
                         let pixel = (top + y) * width + left;
                         let residual = residual.map(|plane| plane.add(pixel * lanes));
                         let output = output.add((block * height * width + pixel) * lanes);
-                        finish::<F>(sums.as_ptr(), pixels, call.activation, residual, output);
+                        epilogue::<F>(sums.as_ptr(), pixels, call.activation, residual, output);
                     }
                 }
             }

@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes};
 use crate::engine::kernels::convolution::{Convolution, Output, Rounds, convolve};
-use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::epilogue::Activation;
 use crate::engine::kernels::window::Window;
 use crate::engine::kernels::winograd::{self, convolve_winograd};
 use crate::engine::{Element, Isa, buffers};

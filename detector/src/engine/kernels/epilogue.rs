@@ -1,4 +1,4 @@
-//! What is done with the sums of a convolution on their way to memory.
+//! The epilogue of a convolution: activation and residual, on the way of its sums to memory.
 
 use super::Kernel;
 use super::format::Format;
@@ -113,7 +113,7 @@ impl<E> Destination<E> {
 /// # Safety
 /// As [`Lanes`]; sums, residual and destination hold a register's values for each pixel.
 #[inline(always)]
-pub(super) unsafe fn finish<F: Format>(
+pub(super) unsafe fn epilogue<F: Format>(
     sums: *const f32,
     pixels: usize,
     activation: Activation,
