@@ -63,7 +63,7 @@ fn convolution_in<E: Element>(
             activation: Activation::Silu,
             residual: &[],
         };
-        convolve(isa, &call, Output::Narrow(&mut output));
+        convolve(isa, &call, Output::Map(&mut output));
     }
 }
 
@@ -88,7 +88,7 @@ fn winograd_in<E: Element>(isa: Isa, inputs: usize, outputs: usize, side: usize)
             activation: Activation::Silu,
             residual: &[],
         };
-        convolve_winograd(isa, &call, &weights, &mut scratch, Output::Narrow(&mut output));
+        convolve_winograd(isa, &call, &weights, &mut scratch, Output::Map(&mut output));
     }
 }
 

@@ -24,8 +24,8 @@ use super::kernels::epilogue::Activation;
 use super::kernels::window::Window;
 use super::kernels::winograd;
 use super::ops::{
-    Activate, Add, Algorithm, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Interleave, Narrow,
-    PlaneId, Pool, PoolKind, Shared, Unblock, Upsample, Widen,
+    Activate, Add, Algorithm, Block, Channel, Convolve, ConvolveDepthwise, Gather, InputLayout, Interleave, PlaneId,
+    Pool, PoolKind, Shared, ToBf16, ToF32, Unblock, Upsample,
 };
 use super::recipe::{Piece, Produced, Recipe, Step};
 use super::view::{View, push};
@@ -196,7 +196,7 @@ fn widen_outputs(recipe: &mut Recipe, isa: Isa) {
             continue;
         }
         let name = format!("{name}, wide");
-        recipe.steps.push(Step { name, op: Widen { isa }.into(), inputs: vec![step], slots: vec![] });
+        recipe.steps.push(Step { name, op: ToF32 { isa }.into(), inputs: vec![step], slots: vec![] });
         let widened = recipe.steps.len();
         for output in &mut recipe.outputs {
             let Produced::Map(pieces) = output else { continue };
@@ -216,7 +216,7 @@ impl Lowering<'_> {
             let step = if self.isa.precision() == Precision::F32 {
                 0
             } else {
-                self.push(node, Narrow { isa: self.isa }, vec![0], shape[1]);
+                self.push(node, ToBf16 { isa: self.isa }, vec![0], shape[1]);
                 self.steps.len()
             };
             Ok(Value::Image { step, channels: shape[1], size: [shape[2], shape[3]] })

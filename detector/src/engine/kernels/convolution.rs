@@ -36,9 +36,9 @@ pub(crate) struct Convolution<'a, E> {
 #[derive(Debug)]
 pub(crate) enum Output<'a, E> {
     /// To a map as the others.
-    Narrow(&'a mut [E]),
+    Map(&'a mut [E]),
     /// To a map of `f32`.
-    Wide(&'a mut [f32]),
+    F32(&'a mut [f32]),
 }
 
 /// How the taps of one row of a kernel are walked through: a group of values at a time, which are multiplied at once.
@@ -104,8 +104,8 @@ pub(crate) fn convolve<E: Element>(isa: Isa, convolution: &Convolution<'_, E>, m
     assert!(call.window.is_supported());
     assert_eq!(call.bias.len(), blocks * lanes);
     let (output, length) = match &mut output {
-        Output::Narrow(output) => (Destination::Narrow(output.as_mut_ptr()), output.len()),
-        Output::Wide(output) => (Destination::Wide(output.as_mut_ptr()), output.len()),
+        Output::Map(output) => (Destination::Map(output.as_mut_ptr()), output.len()),
+        Output::F32(output) => (Destination::F32(output.as_mut_ptr()), output.len()),
     };
     assert_eq!(length, blocks * height * width * lanes);
     let row_weights = rounds.weights() * lanes;

@@ -160,7 +160,7 @@ impl<E: Element> Tile<'_, E> {
                 sum.store(self.sums.add(pixel * lanes));
             }
             let residual = call.residual.get(self.block).map(|plane| plane.as_ptr().add(pixel * lanes));
-            epilogue::<F>(self.sums, PIXELS, call.activation, residual, Destination::Narrow(self.output.add(at)));
+            epilogue::<F>(self.sums, PIXELS, call.activation, residual, Destination::Map(self.output.add(at)));
         }
     }
 }

@@ -103,8 +103,8 @@ pub(crate) fn convolve_winograd<E: Element>(
     assert_eq!(call.bias.len(), blocks * lanes);
     assert_eq!(weights.len(), PLACES * planes * blocks * lanes * lanes);
     let (output, length) = match &mut output {
-        Output::Narrow(output) => (Destination::Narrow(output.as_mut_ptr()), output.len()),
-        Output::Wide(output) => (Destination::Wide(output.as_mut_ptr()), output.len()),
+        Output::Map(output) => (Destination::Map(output.as_mut_ptr()), output.len()),
+        Output::F32(output) => (Destination::F32(output.as_mut_ptr()), output.len()),
     };
     assert_eq!(length, blocks * height * width * lanes);
     for plane in call.planes {
@@ -147,7 +147,7 @@ pub(crate) fn convolve_winograd<E: Element>(
                 residual: &[],
             };
             let products = &mut scratch.products[place * places[1]..][..blocks * count * lanes];
-            convolve(isa.in_f32(), &product, Output::Wide(products));
+            convolve(isa.in_f32(), &product, Output::F32(products));
         }
         // SAFETY: as above.
         unsafe { E::run(isa, Interpolating { call, batch: &batch, from: scratch.products.as_ptr(), output }) }

@@ -139,9 +139,9 @@ impl BlockedOp for Convolve {
     fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         // Closures, as the variants by themselves are functions of one lifetime.
         if self.wide {
-            self.fill(inputs, |output| Output::Wide(output))
+            self.fill(inputs, |output| Output::F32(output))
         } else {
-            self.fill(inputs, |output| Output::Narrow(output))
+            self.fill(inputs, |output| Output::Map(output))
         }
     }
 }
