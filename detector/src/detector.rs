@@ -66,13 +66,13 @@ pub struct DetectError {
 /// A model and its thresholds. Immutable: share it between threads.
 #[derive(Debug)]
 pub struct Detector {
-    engine: Engine,
+    backend: Backend,
     thresholds: Thresholds,
 }
 
 #[derive(Debug)]
-enum Engine {
-    Network(Box<Model>),
+enum Backend {
+    Model(Box<Model>),
     StandIn(StandIn),
 }
 
@@ -90,13 +90,13 @@ impl Detector {
     /// # Errors
     /// See [`Model::load`].
     pub fn load_with(path: &Path, thresholds: Thresholds, options: &Options) -> Result<Self, LoadError> {
-        Ok(Self { engine: Engine::Network(Box::new(Model::load_with(path, options)?)), thresholds })
+        Ok(Self { backend: Backend::Model(Box::new(Model::load_with(path, options)?)), thresholds })
     }
 
     /// A detector without a network, for tests of everything around it.
     #[must_use]
     pub fn stand_in(stand_in: StandIn) -> Self {
-        Self { engine: Engine::StandIn(stand_in), thresholds: Thresholds::default() }
+        Self { backend: Backend::StandIn(stand_in), thresholds: Thresholds::default() }
     }
 
     /// The model's name, as it is recorded with each prediction.
@@ -108,9 +108,9 @@ impl Detector {
     /// The model; a stand-in has none.
     #[must_use]
     pub fn model(&self) -> Option<&Model> {
-        match &self.engine {
-            Engine::Network(model) => Some(model),
-            Engine::StandIn(_) => None,
+        match &self.backend {
+            Backend::Model(model) => Some(model),
+            Backend::StandIn(_) => None,
         }
     }
 
@@ -128,9 +128,9 @@ impl Detector {
     /// As [`detect`](Self::detect).
     pub fn detect_timed(&self, image: &RgbImage) -> Result<(Vec<Detection>, Timings), DetectError> {
         let start = Instant::now();
-        let model = match &self.engine {
-            Engine::Network(model) => model,
-            Engine::StandIn(stand_in) => {
+        let model = match &self.backend {
+            Backend::Model(model) => model,
+            Backend::StandIn(stand_in) => {
                 let detections = stand_in.detect(image);
                 return Ok((detections, Timings { inference: start.elapsed(), ..Timings::default() }));
             }

@@ -85,7 +85,7 @@ pub struct Model {
     name: String,
     input_width: u32,
     input_height: u32,
-    network: Network,
+    execution: Execution,
     layout: Layout,
     class_names: Vec<Arc<str>>,
     /// What the file says of itself.
@@ -93,7 +93,7 @@ pub struct Model {
 }
 
 #[derive(Debug)]
-enum Network {
+enum Execution {
     /// Our operators up to the raw maps.
     Cut(Box<Cut>),
     /// All of the graph: on our operators as far as they cover it, or on tract's.
@@ -131,7 +131,7 @@ type SizedPlan = ([usize; 2], Plan);
 /// What the network says about one image.
 #[derive(Debug)]
 pub struct Output<'a> {
-    network: &'a Network,
+    execution: &'a Execution,
     layout: Layout,
     tensors: TVec<TValue>,
 }
@@ -142,12 +142,12 @@ impl Output<'_> {
     /// # Errors
     /// tract's, if a tensor is not what the graph said.
     pub fn candidates(&self, min_confidence: f32) -> TractResult<Vec<Candidate>> {
-        match self.network {
-            Network::Whole(_) => {
+        match self.execution {
+            Execution::Whole(_) => {
                 let values = self.tensors[0].try_as_plain_ram()?;
                 Ok(decode::candidates(values.as_slice()?, self.layout, min_confidence)?)
             }
-            Network::Cut(cut) => {
+            Execution::Cut(cut) => {
                 let steps = cut.recipe.output_steps();
                 let maps = cut.recipe.outputs.iter().map(|output| match output {
                     Produced::Map(pieces) => RawMap::new(pieces, &steps, &self.tensors),
@@ -161,7 +161,7 @@ impl Output<'_> {
     /// The values of the graph's own output and their layout, where the network was not cut before it.
     #[must_use]
     pub fn whole(&self) -> Option<(&[f32], Layout)> {
-        let Network::Whole(_) = self.network else { return None };
+        let Execution::Whole(_) = self.execution else { return None };
         Some((self.tensors[0].as_plain_ram()?.as_slice().ok()?, self.layout))
     }
 }
@@ -220,22 +220,22 @@ impl Model {
         } else {
             Err("the options say so".to_owned())
         };
-        let (network, layout) = match cut {
-            Ok((cut, layout)) => (Network::Cut(Box::new(cut)), layout),
+        let (execution, layout) = match cut {
+            Ok((cut, layout)) => (Execution::Cut(Box::new(cut)), layout),
             Err(reason) => {
                 let &[layout] = &possible[..] else {
                     let shape = concrete_shape(&graph, graph.outputs[0]).unwrap_or_default();
                     return Err(unknown(Layout::ambiguous(&possible, &shape)));
                 };
                 let whole = Whole::of(graph, reason, size, options).map_err(onnx_error)?;
-                (Network::Whole(Box::new(whole)), layout)
+                (Execution::Whole(Box::new(whole)), layout)
             }
         };
         let model = Self {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             input_width: size[1] as u32,
             input_height: size[0] as u32,
-            network,
+            execution,
             layout,
             class_names: metadata.class_names(layout.classes()),
             said,
@@ -243,7 +243,7 @@ impl Model {
         if let Some(reason) = model.fallback_reason() {
             tracing::info!(model.path = %path.display(), reason, "a part of the model runs on tract's operators");
         }
-        if options.own_operators && matches!(model.network, Network::Whole(_)) {
+        if options.own_operators && matches!(model.execution, Execution::Whole(_)) {
             model.try_out().map_err(onnx_error)?.map_err(unknown)?;
         }
         Ok(model)
@@ -313,8 +313,8 @@ impl Model {
     #[must_use]
     pub fn input_size_for(&self, image_width: u32, image_height: u32) -> (u32, u32) {
         let (width, height) = self.input_size();
-        match &self.network {
-            Network::Cut(cut) if cut.rectangular.is_some() => {
+        match &self.execution {
+            Execution::Cut(cut) if cut.rectangular.is_some() => {
                 letterbox::fitted(image_width, image_height, width, height, GRANULE as u32)
             }
             _ => (width, height),
@@ -342,9 +342,9 @@ impl Model {
     /// What of the end of the graph is done on the survivors only; nothing if all of it is run.
     #[must_use]
     pub fn head(&self) -> Option<String> {
-        match &self.network {
-            Network::Cut(cut) => Some(cut.head.to_string()),
-            Network::Whole(_) => None,
+        match &self.execution {
+            Execution::Cut(cut) => Some(cut.head.to_string()),
+            Execution::Whole(_) => None,
         }
     }
 
@@ -357,9 +357,9 @@ impl Model {
         let (width, height) = (self.input_width as usize, self.input_height as usize);
         let input = tract_ndarray::Array4::from_elem((1, 3, height, width), 0.5_f32);
         let input = Tensor::from(input).into_tvalue();
-        let (plan, buffers) = match &self.network {
-            Network::Cut(cut) => (&cut.plan, &cut.buffers),
-            Network::Whole(whole) => (&whole.plan, &whole.buffers),
+        let (plan, buffers) = match &self.execution {
+            Execution::Cut(cut) => (&cut.plan, &cut.buffers),
+            Execution::Whole(whole) => (&whole.plan, &whole.buffers),
         };
         buffers.lend(|| profile::profile(plan, &input, runs))
     }
@@ -374,18 +374,18 @@ impl Model {
     /// all of it runs on those of this crate.
     #[must_use]
     pub fn fallback_reason(&self) -> Option<&str> {
-        match &self.network {
-            Network::Cut(cut) => cut.reason.as_deref(),
-            Network::Whole(whole) => Some(&whole.reason),
+        match &self.execution {
+            Execution::Cut(cut) => cut.reason.as_deref(),
+            Execution::Whole(whole) => Some(&whole.reason),
         }
     }
 
     /// The instruction set of this crate's operators; nothing if all of the network runs on tract's.
     #[must_use]
     pub fn isa(&self) -> Option<Isa> {
-        match &self.network {
-            Network::Cut(cut) => Some(cut.isa),
-            Network::Whole(whole) => whole.isa,
+        match &self.execution {
+            Execution::Cut(cut) => Some(cut.isa),
+            Execution::Whole(whole) => whole.isa,
         }
     }
 
@@ -399,14 +399,14 @@ impl Model {
         let own_size = [self.input_height as usize, self.input_width as usize];
         let input = tract_ndarray::Array4::from_shape_vec((1, 3, size[0], size[1]), input)?;
         let inputs = tvec!(Tensor::from(input).into_tvalue());
-        let tensors = match &self.network {
-            Network::Whole(whole) => whole.buffers.lend(|| whole.plan.run(inputs))?,
-            Network::Cut(cut) => {
+        let tensors = match &self.execution {
+            Execution::Whole(whole) => whole.buffers.lend(|| whole.plan.run(inputs))?,
+            Execution::Cut(cut) => {
                 let plan = if size == own_size { Arc::clone(&cut.plan) } else { cut.rectangular_plan(size)? };
                 cut.buffers.lend(|| plan.run(inputs))?
             }
         };
-        Ok(Output { network: &self.network, layout: self.layout, tensors })
+        Ok(Output { execution: &self.execution, layout: self.layout, tensors })
     }
 }
 

@@ -1,9 +1,9 @@
 //! The operators' kernels on made-up data, for the benchmarks. Each function answers one that runs the kernel once.
 
-use crate::engine::kernels::attention::{self, Head, attend};
+use crate::engine::kernels::attention::{self, AttentionHead, attend};
 use crate::engine::kernels::convolution::{Convolution, Output, convolve};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
-use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::epilogue::Activation;
 use crate::engine::kernels::window::Window;
 use crate::engine::kernels::winograd::{PLACES, Scratch, convolve_winograd};
 use crate::engine::{Element, Isa, Precision};
@@ -63,7 +63,7 @@ fn convolution_in<E: Element>(
             activation: Activation::Silu,
             residual: &[],
         };
-        convolve(isa, &call, Output::Narrow(&mut output));
+        convolve(isa, &call, Output::Map(&mut output));
     }
 }
 
@@ -88,7 +88,7 @@ fn winograd_in<E: Element>(isa: Isa, inputs: usize, outputs: usize, side: usize)
             activation: Activation::Silu,
             residual: &[],
         };
-        convolve_winograd(isa, &call, &weights, &mut scratch, Output::Narrow(&mut output));
+        convolve_winograd(isa, &call, &weights, &mut scratch, Output::Map(&mut output));
     }
 }
 
@@ -127,7 +127,7 @@ fn attention_in<E: Element>(isa: Isa, tokens: usize, depth: usize) -> impl FnMut
         (values::<E>(tokens * depth), values::<E>(tokens * depth), attention::Scratch::default());
     move || {
         let planes: Vec<&[E]> = input.chunks_exact(tokens * isa.lanes()).collect();
-        let head = Head { tokens, scale: 0.2, queries: &planes, keys: &planes, values: &planes };
+        let head = AttentionHead { tokens, scale: 0.2, queries: &planes, keys: &planes, values: &planes };
         let mut outputs: Vec<&mut [E]> = output.chunks_exact_mut(tokens * isa.lanes()).collect();
         attend(isa, &head, &mut scratch, &mut outputs);
     }

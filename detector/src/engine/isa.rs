@@ -141,7 +141,7 @@ impl Isa {
 
     /// The one with the same lanes that computes in `f32`.
     #[must_use]
-    pub fn in_f32(self) -> Self {
+    pub(crate) fn in_f32(self) -> Self {
         match self {
             Self::Avx512Bf16 => Self::Avx512,
             Self::NeonBf16 => Self::Neon,

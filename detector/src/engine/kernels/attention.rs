@@ -7,7 +7,7 @@ use crate::engine::{Element, Isa};
 
 /// One head over one area.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'a, E> {
+pub(crate) struct AttentionHead<'a, E> {
     /// Pixels in the area.
     pub(crate) tokens: usize,
     /// What the products of queries and keys are multiplied by.
@@ -50,7 +50,12 @@ const MAX_QUERIES: usize = 10;
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.
-pub(crate) fn attend<E: Element>(isa: Isa, head: &Head<'_, E>, scratch: &mut Scratch<E>, output: &mut [&mut [E]]) {
+pub(crate) fn attend<E: Element>(
+    isa: Isa,
+    head: &AttentionHead<'_, E>,
+    scratch: &mut Scratch<E>,
+    output: &mut [&mut [E]],
+) {
     let lanes = isa.lanes();
     assert_eq!(head.queries.len(), head.keys.len());
     assert_eq!(head.values.len(), output.len());
@@ -76,7 +81,7 @@ pub(crate) fn attend<E: Element>(isa: Isa, head: &Head<'_, E>, scratch: &mut Scr
     unsafe { E::run(isa, Attending { head, scratch, output }) }
 }
 
-fn pack_keys<E: Element>(head: &Head<'_, E>, lanes: usize, group_length: usize, packed: &mut [E]) {
+fn pack_keys<E: Element>(head: &AttentionHead<'_, E>, lanes: usize, group_length: usize, packed: &mut [E]) {
     let depth = head.keys.len() * lanes;
     for (first, block) in (0..head.tokens).step_by(lanes).zip(packed.chunks_exact_mut(depth * lanes)) {
         let count = lanes.min(head.tokens - first);
@@ -92,7 +97,7 @@ fn pack_keys<E: Element>(head: &Head<'_, E>, lanes: usize, group_length: usize, 
     }
 }
 
-fn pack_values<E: Element>(head: &Head<'_, E>, lanes: usize, group_length: usize, packed: &mut [E]) {
+fn pack_values<E: Element>(head: &AttentionHead<'_, E>, lanes: usize, group_length: usize, packed: &mut [E]) {
     let groups = head.tokens.div_ceil(group_length);
     let group = lanes * group_length;
     for (plane, packed) in head.values.iter().zip(packed.chunks_exact_mut(groups * group)) {
@@ -108,7 +113,7 @@ fn pack_values<E: Element>(head: &Head<'_, E>, lanes: usize, group_length: usize
 }
 
 struct Attending<'a, 'b, E> {
-    head: &'a Head<'a, E>,
+    head: &'a AttentionHead<'a, E>,
     /// As long as [`attend`] makes it, keys and values packed.
     scratch: &'a mut Scratch<E>,
     output: &'a mut [&'b mut [E]],

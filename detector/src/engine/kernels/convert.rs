@@ -9,28 +9,28 @@ use crate::engine::{Element, Isa};
 ///
 /// # Panics
 /// If the lengths differ.
-pub(crate) fn narrow<E: Element>(isa: Isa, from: &[f32], to: &mut [E]) {
+pub(crate) fn to_bf16<E: Element>(isa: Isa, from: &[f32], to: &mut [E]) {
     assert_eq!(from.len(), to.len());
     // SAFETY: the lengths were checked above.
-    unsafe { E::run(isa, Narrow { from, to }) }
+    unsafe { E::run(isa, ToBf16 { from, to }) }
 }
 
 /// `from` as `f32`.
 ///
 /// # Panics
 /// If the lengths differ.
-pub(crate) fn widen<E: Element>(isa: Isa, from: &[E], to: &mut [f32]) {
+pub(crate) fn to_f32<E: Element>(isa: Isa, from: &[E], to: &mut [f32]) {
     assert_eq!(from.len(), to.len());
     // SAFETY: the lengths were checked above.
-    unsafe { E::run(isa, Widen { from, to }) }
+    unsafe { E::run(isa, ToF32 { from, to }) }
 }
 
-struct Narrow<'a, E> {
+struct ToBf16<'a, E> {
     from: &'a [f32],
     to: &'a mut [E],
 }
 
-impl<E: Element> Kernel<E> for Narrow<'_, E> {
+impl<E: Element> Kernel<E> for ToBf16<'_, E> {
     #[inline(always)]
     unsafe fn run<F: Format<Element = E>>(self) {
         let whole = self.from.len() / F::Lanes::N * F::Lanes::N;
@@ -44,12 +44,12 @@ impl<E: Element> Kernel<E> for Narrow<'_, E> {
     }
 }
 
-struct Widen<'a, E> {
+struct ToF32<'a, E> {
     from: &'a [E],
     to: &'a mut [f32],
 }
 
-impl<E: Element> Kernel<E> for Widen<'_, E> {
+impl<E: Element> Kernel<E> for ToF32<'_, E> {
     #[inline(always)]
     unsafe fn run<F: Format<Element = E>>(self) {
         let whole = self.from.len() / F::Lanes::N * F::Lanes::N;

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::Kernel;
-use super::finish::{Activation, Destination, finish};
+use super::epilogue::{Activation, Destination, epilogue};
 use super::format::{Columns, Format, Rows};
 use super::lanes::Lanes;
 use super::window::{MAX_PIXELS, SCRATCH, Window, padded_row};
@@ -36,9 +36,9 @@ pub(crate) struct Convolution<'a, E> {
 #[derive(Debug)]
 pub(crate) enum Output<'a, E> {
     /// To a map as the others.
-    Narrow(&'a mut [E]),
+    Map(&'a mut [E]),
     /// To a map of `f32`.
-    Wide(&'a mut [f32]),
+    F32(&'a mut [f32]),
 }
 
 /// How the taps of one row of a kernel are walked through: a group of values at a time, which are multiplied at once.
@@ -104,8 +104,8 @@ pub(crate) fn convolve<E: Element>(isa: Isa, convolution: &Convolution<'_, E>, m
     assert!(call.window.is_supported());
     assert_eq!(call.bias.len(), blocks * lanes);
     let (output, length) = match &mut output {
-        Output::Narrow(output) => (Destination::Narrow(output.as_mut_ptr()), output.len()),
-        Output::Wide(output) => (Destination::Wide(output.as_mut_ptr()), output.len()),
+        Output::Map(output) => (Destination::Map(output.as_mut_ptr()), output.len()),
+        Output::F32(output) => (Destination::F32(output.as_mut_ptr()), output.len()),
     };
     assert_eq!(length, blocks * height * width * lanes);
     let row_weights = rounds.weights() * lanes;
@@ -185,7 +185,7 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
                                     }
                                 };
                                 // SAFETY: as above; the sums of `done` were just computed.
-                                unsafe { Tile { x: done.start, ..at }.finish::<F>(pair, done.len()) };
+                                unsafe { Tile { x: done.start, ..at }.epilogue::<F>(pair, done.len()) };
                                 x = done.end;
                             }
                         }
@@ -304,7 +304,7 @@ impl<E: Element> Tile<'_, E> {
     /// # Safety
     /// As [`Tile::compute`], which has left the sums of so many.
     #[inline(always)]
-    unsafe fn finish<F: Format<Element = E>>(self, pair: usize, pixels: usize) {
+    unsafe fn epilogue<F: Format<Element = E>>(self, pair: usize, pixels: usize) {
         let lanes = F::Lanes::N;
         let pixel = self.y * self.width + self.x;
         for i in 0..pair {
@@ -312,7 +312,7 @@ impl<E: Element> Tile<'_, E> {
             unsafe {
                 let residual = self.call.residual.get(self.block + i).map(|plane| plane.as_ptr().add(pixel * lanes));
                 let output = self.output.add(((self.block + i) * self.plane + pixel) * lanes);
-                finish::<F>(self.sums.add(i * pixels * lanes), pixels, self.call.activation, residual, output);
+                epilogue::<F>(self.sums.add(i * pixels * lanes), pixels, self.call.activation, residual, output);
             }
         }
     }

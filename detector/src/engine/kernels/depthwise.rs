@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::Kernel;
-use super::finish::{Activation, Destination, finish};
+use super::epilogue::{Activation, Destination, epilogue};
 use super::format::Format;
 use super::lanes::Lanes;
 use super::window::{MAX_PIXELS, SCRATCH, Window, padded_row};
@@ -160,7 +160,7 @@ impl<E: Element> Tile<'_, E> {
                 sum.store(self.sums.add(pixel * lanes));
             }
             let residual = call.residual.get(self.block).map(|plane| plane.as_ptr().add(pixel * lanes));
-            finish::<F>(self.sums, PIXELS, call.activation, residual, Destination::Narrow(self.output.add(at)));
+            epilogue::<F>(self.sums, PIXELS, call.activation, residual, Destination::Map(self.output.add(at)));
         }
     }
 }

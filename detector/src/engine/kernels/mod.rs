@@ -9,7 +9,7 @@ pub(crate) mod convert;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;
 mod element;
-pub(crate) mod finish;
+pub(crate) mod epilogue;
 mod format;
 mod lanes;
 pub(crate) mod pool;

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::Kernel;
 use super::convolution::{Convolution, Output, convolve};
-use super::finish::{Activation, Destination, finish};
+use super::epilogue::{Activation, Destination, epilogue};
 use super::format::Format;
 use super::lanes::Lanes;
 use super::window::Window;
@@ -84,7 +84,7 @@ struct Batch {
     places: [usize; 2],
 }
 
-/// [`convolve`], of a window that [`is_supported`]; the weights are those of [`transform_weights`], each place packed by itself as for
+/// [`convolve`], of a window that [`is_supported`]; instead of the call's weights it takes those of [`transform_weights`], each place packed by itself as for
 /// [`POINT`], one behind the other. Products are of `f32`, whatever the maps are.
 ///
 /// # Panics
@@ -103,8 +103,8 @@ pub(crate) fn convolve_winograd<E: Element>(
     assert_eq!(call.bias.len(), blocks * lanes);
     assert_eq!(weights.len(), PLACES * planes * blocks * lanes * lanes);
     let (output, length) = match &mut output {
-        Output::Narrow(output) => (Destination::Narrow(output.as_mut_ptr()), output.len()),
-        Output::Wide(output) => (Destination::Wide(output.as_mut_ptr()), output.len()),
+        Output::Map(output) => (Destination::Map(output.as_mut_ptr()), output.len()),
+        Output::F32(output) => (Destination::F32(output.as_mut_ptr()), output.len()),
     };
     assert_eq!(length, blocks * height * width * lanes);
     for plane in call.planes {
@@ -147,7 +147,7 @@ pub(crate) fn convolve_winograd<E: Element>(
                 residual: &[],
             };
             let products = &mut scratch.products[place * places[1]..][..blocks * count * lanes];
-            convolve(isa.in_f32(), &product, Output::Wide(products));
+            convolve(isa.in_f32(), &product, Output::F32(products));
         }
         // SAFETY: as above.
         unsafe { E::run(isa, Interpolating { call, batch: &batch, from: scratch.products.as_ptr(), output }) }
@@ -283,7 +283,7 @@ impl<E: Element> Kernel<E> for Interpolating<'_, E> {
                         let pixel = (top + y) * width + left;
                         let residual = residual.map(|plane| plane.add(pixel * lanes));
                         let output = output.add((block * height * width + pixel) * lanes);
-                        finish::<F>(sums.as_ptr(), pixels, call.activation, residual, output);
+                        epilogue::<F>(sums.as_ptr(), pixels, call.activation, residual, output);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, shape_of};
-use crate::engine::kernels::finish::{Activation, activate};
+use crate::engine::kernels::epilogue::{Activation, activate};
 use crate::engine::{Element, Isa, buffers};
 
 /// The operator.

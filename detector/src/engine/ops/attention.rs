@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{BlockedOp, Map, PlaneId, blocked_op, planes};
-use crate::engine::kernels::attention::{Head, Scratch, attend};
+use crate::engine::kernels::attention::{AttentionHead, Scratch, attend};
 use crate::engine::{Element, Isa, buffers};
 
 /// Where one head's inputs are.
@@ -64,7 +64,13 @@ impl BlockedOp for Attention {
                         let cut = |plane: &mut &[E]| *plane = &plane[first..first + area];
                         let (mut queries, mut keys, mut values) = (queries.clone(), keys.clone(), values.clone());
                         queries.iter_mut().chain(&mut keys).chain(&mut values).for_each(cut);
-                        let call = Head { tokens, scale: self.scale, queries: &queries, keys: &keys, values: &values };
+                        let call = AttentionHead {
+                            tokens,
+                            scale: self.scale,
+                            queries: &queries,
+                            keys: &keys,
+                            values: &values,
+                        };
                         let mut outputs: Vec<&mut [E]> =
                             outputs.iter_mut().map(|plane| &mut plane[first..first + area]).collect();
                         attend(self.isa, &call, &mut scratch, &mut outputs);

@@ -6,36 +6,36 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
 use super::{BlockedOp, Map, blocked_op};
-use crate::engine::kernels::convert::{narrow, widen};
+use crate::engine::kernels::convert::{to_bf16, to_f32};
 use crate::engine::{Element, Isa, Precision, buffers};
 
 /// `f32` to bf16; any shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Narrow {
+pub(in crate::engine) struct ToBf16 {
     pub(in crate::engine) isa: Isa,
 }
 
-impl Op for Narrow {
+impl Op for ToBf16 {
     fn name(&self) -> StaticName {
-        "PolybotNarrow".into()
+        "PolybotToBf16".into()
     }
 
     op_as_typed_op!();
 }
 
-impl EvalOp for Narrow {
+impl EvalOp for ToBf16 {
     op_out_of_plan!();
 
     fn eval(&self, _context: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         ensure!(self.isa.precision() == Precision::Bf16, "{:?} computes in f32", self.isa);
         let values = inputs[0].try_as_plain_ram()?;
         let values = values.as_slice::<f32>()?;
-        let narrowed = buffers::filled::<u16>(inputs[0].shape(), |output| narrow(self.isa, values, output))?;
-        Ok(tvec!(narrowed.into_tvalue()))
+        let converted = buffers::filled::<u16>(inputs[0].shape(), |output| to_bf16(self.isa, values, output))?;
+        Ok(tvec!(converted.into_tvalue()))
     }
 }
 
-impl TypedOp for Narrow {
+impl TypedOp for ToBf16 {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
@@ -45,13 +45,13 @@ impl TypedOp for Narrow {
 
 /// A blocked map to `f32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Widen {
+pub(in crate::engine) struct ToF32 {
     pub(in crate::engine) isa: Isa,
 }
 
-blocked_op!(Widen, "PolybotWiden");
+blocked_op!(ToF32, "PolybotToF32");
 
-impl BlockedOp for Widen {
+impl BlockedOp for ToF32 {
     fn isa(&self) -> Isa {
         self.isa
     }
@@ -65,6 +65,6 @@ impl BlockedOp for Widen {
     }
 
     fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
-        buffers::filled(inputs[0].shape, |output| widen(self.isa, inputs[0].values, output))
+        buffers::filled(inputs[0].shape, |output| to_f32(self.isa, inputs[0].values, output))
     }
 }

@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes, shape_behind};
 use crate::engine::kernels::convolution::{Convolution, Output, Rounds, convolve};
-use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::epilogue::Activation;
 use crate::engine::kernels::window::Window;
 use crate::engine::kernels::winograd::{self, convolve_winograd};
 use crate::engine::{Element, Isa, buffers};
@@ -137,9 +137,9 @@ impl BlockedOp for Convolve {
     fn run<E: Element>(&self, inputs: &[Map<'_, E>]) -> TractResult<Arc<Tensor>> {
         // Closures, as the variants by themselves are functions of one lifetime.
         if self.wide {
-            self.fill(inputs, |output| Output::Wide(output))
+            self.fill(inputs, |output| Output::F32(output))
         } else {
-            self.fill(inputs, |output| Output::Narrow(output))
+            self.fill(inputs, |output| Output::Map(output))
         }
     }
 }

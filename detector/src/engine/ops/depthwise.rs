@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 
 use super::{BlockedOp, Map, PlaneId, Shared, blocked_op, planes, shape_behind};
 use crate::engine::kernels::depthwise::{Depthwise, convolve_depthwise};
-use crate::engine::kernels::finish::Activation;
+use crate::engine::kernels::epilogue::Activation;
 use crate::engine::kernels::window::Window;
 use crate::engine::{Element, Isa, buffers};
 

@@ -26,7 +26,7 @@ use super::{Element, Isa, Precision};
 pub(super) use activate::Activate;
 pub(super) use add::Add;
 pub(super) use attention::{Attention, HeadPlanes};
-pub(super) use convert::{Narrow, Widen};
+pub(super) use convert::{ToBf16, ToF32};
 pub(super) use convolution::{Algorithm, Convolve, InputLayout};
 pub(super) use depthwise::ConvolveDepthwise;
 pub(super) use interleave::Interleave;

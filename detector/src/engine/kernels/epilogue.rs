@@ -1,4 +1,4 @@
-//! What is done with the sums of a convolution on their way to memory.
+//! The epilogue of a convolution: activation and residual, on the way of its sums to memory.
 
 use super::Kernel;
 use super::format::Format;
@@ -88,9 +88,9 @@ impl<E: Element> Kernel<E> for Activating<'_, E> {
 #[derive(Clone, Copy)]
 pub(super) enum Destination<E> {
     /// A map as the others.
-    Narrow(*mut E),
+    Map(*mut E),
     /// A map of `f32`: one that leaves the network.
-    Wide(*mut f32),
+    F32(*mut f32),
 }
 
 impl<E> Destination<E> {
@@ -99,8 +99,8 @@ impl<E> Destination<E> {
     pub(super) unsafe fn add(self, count: usize) -> Self {
         unsafe {
             match self {
-                Self::Narrow(to) => Self::Narrow(to.add(count)),
-                Self::Wide(to) => Self::Wide(to.add(count)),
+                Self::Map(to) => Self::Map(to.add(count)),
+                Self::F32(to) => Self::F32(to.add(count)),
             }
         }
     }
@@ -113,7 +113,7 @@ impl<E> Destination<E> {
 /// # Safety
 /// As [`Lanes`]; sums, residual and destination hold a register's values for each pixel.
 #[inline(always)]
-pub(super) unsafe fn finish<F: Format>(
+pub(super) unsafe fn epilogue<F: Format>(
     sums: *const f32,
     pixels: usize,
     activation: Activation,
@@ -129,8 +129,8 @@ pub(super) unsafe fn finish<F: Format>(
                 value = value.add(F::load(residual.add(at)));
             }
             match to {
-                Destination::Narrow(to) => F::store(value, to.add(at)),
-                Destination::Wide(to) => value.store(to.add(at)),
+                Destination::Map(to) => F::store(value, to.add(at)),
+                Destination::F32(to) => value.store(to.add(at)),
             }
         }
     }
