@@ -158,9 +158,11 @@ impl FilterRunner {
     ) -> Result<T, String> {
         // The semaphore is never closed.
         let core = Arc::clone(&self.cores).acquire_owned().await.map_err(|error| error.to_string())?;
+        // What the filter logs carries the ids of its update or album.
+        let span = tracing::Span::current();
         let worked = tokio::task::spawn_blocking(move || {
             let _core = core;
-            work()
+            span.in_scope(work)
         });
         worked.await.unwrap_or_else(|error| {
             fleet::log!(FILTER_PANICKED, %error, "a filter panicked");
