@@ -329,7 +329,10 @@ fn readme_has_the_table_of_settings() -> anyhow::Result<()> {
     let (_, after) = rest.split_once(TABLE_TO).context("README.md has the line after the table")?;
     keep(
         "README.md",
-        &format!("{before}{TABLE_FROM}\n{}\n{TABLE_TO}{after}", table(&contract(&Value::Null, &Value::Null))?),
+        &format!(
+            "{before}{TABLE_FROM}\n{}\n{TABLE_TO}{after}",
+            table(&SERVICES.map(|(_, command, _)| settings_of(command)))?
+        ),
     )
 }
 

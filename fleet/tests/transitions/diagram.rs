@@ -34,7 +34,7 @@ fn diagram(title: &str, group: (&str, &[&str]), (arrows, notes): (Vec<Arrow>, Ve
     let (group, members) = group;
     let is_of_all = |to: &str, name: &str| {
         let leads = |from: &&str| arrows.iter().any(|arrow| arrow.0 == **from && arrow.1 == to && arrow.2 == name);
-        !members.contains(&to) && members.iter().all(|from| leads(from))
+        !members.contains(&to) && members.iter().all(leads)
     };
     let (mut inner, mut outer) = (Vec::<(String, String, Vec<&str>)>::new(), Vec::new());
     for (from, to, name) in &arrows {
