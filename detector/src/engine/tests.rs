@@ -724,6 +724,22 @@ fn groups_that_do_not_divide_the_channels_are_not_covered() {
     }
 }
 
+/// Each of these convolutions becomes 128 steps.
+#[test]
+fn convolutions_of_many_groups_do_not_make_any_number_of_steps() {
+    let (mut graph, image) = Graph::new([1, 3, 1, 1], 7);
+    let mut map = graph.map(image, 1024);
+    for _ in 0..90 {
+        map = graph.convolution(map, 2048, 1024, &Shape::point());
+        map = graph.wire(Slice::new(1, 0, 1024), &[map]);
+    }
+    let output = graph.map(map, 3);
+    graph.model.select_output_outlets(&[output]).expect("output");
+    let recipe = lower(&graph.model, &[output], Isa::Portable).expect("lowered");
+    assert!((9_000..11_000).contains(&recipe.own_steps()), "{}", recipe.own_steps());
+    assert!(recipe.foreign[0].contains("more than 10000 steps"), "{:?}", recipe.foreign);
+}
+
 /// What is not covered runs on tract's operators between ours, and the answer says what and why.
 #[test]
 fn what_is_not_covered_runs_on_tract() {
