@@ -609,7 +609,8 @@ impl Lowering<'_> {
         let is_measured =
             self.isa.precision() == Precision::F32 || matches!(self.isa, Isa::Avx512Bf16 | Isa::PortableBf16);
         let is_faster = is_measured && winograd::is_supported(window) && input.layout == InputLayout::Blocked;
-        let values = winograd::PLACES * input.planes.len() * self.isa.lanes() * outputs;
+        let lanes = self.isa.lanes();
+        let values = winograd::PLACES * input.planes.len() * lanes * outputs.next_multiple_of(lanes);
         if !is_faster || self.transformed.get() + values > MOST_TRANSFORMED {
             return Algorithm::Direct;
         }

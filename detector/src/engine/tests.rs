@@ -10,6 +10,7 @@ use tract_onnx::tract_core::ops::nn::resize::{CoordTransformer, Interpolator, Ne
 use tract_onnx::tract_core::ops::nn::{DataFormat, Softmax, hard_swish, leaky_relu, sigmoid};
 use tract_onnx::tract_core::ops::{math, nn};
 
+use super::ops::{Algorithm, Convolve};
 use super::{Element, Isa, Precision, Produced, Recipe, lower, lower_whole};
 
 /// A graph under construction, and the source of its values.
@@ -337,6 +338,41 @@ fn pool_windows() -> impl Strategy<Value = (Shape, [usize; 2])> {
             (Shape { kernel, stride, dilation: [1, 1], before, after }, [side(0), side(1)])
         })
     })
+}
+
+/// How the convolutions of a graph are computed, in order.
+fn algorithms(model: &TypedModel, output: OutletId, isa: Isa) -> Vec<Algorithm> {
+    let recipe = lower(model, &[output], isa).expect("lowered");
+    recipe.steps.iter().filter_map(|step| Some(step.op.downcast_ref::<Convolve>()?.algorithm)).collect()
+}
+
+#[test]
+fn convolutions_of_many_channels_by_winograds_algorithm() {
+    let (mut graph, image) = Graph::new([1, 2, 20, 20], 7);
+    let map = graph.map(image, 256);
+    let window = Shape { kernel: [3, 3], before: [1, 1], after: [1, 1], ..Shape::point() };
+    let output = graph.convolution(map, 256, 1, &window);
+    for isa in Isa::available().into_iter().filter(|isa| isa.precision() == Precision::F32) {
+        assert_eq!(algorithms(&graph.model, output, isa).last(), Some(&Algorithm::Winograd), "{isa:?}");
+    }
+    graph.check_scaled(output);
+}
+
+#[test]
+fn weights_for_winograds_algorithm_have_a_limit() {
+    let (mut graph, image) = Graph::new([1, 2, 4, 4], 7);
+    let window = Shape { kernel: [3, 3], before: [1, 1], after: [1, 1], ..Shape::point() };
+    let mut output = graph.map(image, 512);
+    // 36 values for each pair of channels: three are below the limit of 2^25, four are not.
+    for _ in 0..4 {
+        output = graph.convolution(output, 512, 1, &window);
+    }
+    for isa in Isa::available().into_iter().filter(|isa| isa.precision() == Precision::F32) {
+        let found = algorithms(&graph.model, output, isa);
+        let expected = [Algorithm::Winograd, Algorithm::Winograd, Algorithm::Winograd, Algorithm::Direct];
+        assert!(found.ends_with(&expected), "{isa:?}: {found:?}");
+    }
+    graph.check_scaled(output);
 }
 
 proptest! {

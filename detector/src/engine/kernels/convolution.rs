@@ -151,7 +151,7 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
         let blocks = call.bias.len() / F::Lanes::N;
         let pixel_bytes = (call.planes.len() * call.plane_channels * size_of::<E>()).max(1);
         let (rows, columns) = if height == 1 {
-            (1, (ROUND / (pixel_bytes * call.window.stride[1])).next_multiple_of(pixels_at_once))
+            (1, (ROUND / (pixel_bytes * call.window.stride[1])).max(1).next_multiple_of(pixels_at_once))
         } else {
             (ROUND.div_ceil(pixel_bytes * call.input[1] * call.window.stride[0]).max(2), width)
         };
