@@ -352,7 +352,7 @@ fn convolutions_of_many_channels_by_winograds_algorithm() {
     let map = graph.map(image, 256);
     let window = Shape { kernel: [3, 3], before: [1, 1], after: [1, 1], ..Shape::point() };
     let output = graph.convolution(map, 256, 1, &window);
-    for isa in Isa::available().into_iter().filter(|isa| isa.precision() == Precision::F32) {
+    for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
         assert_eq!(algorithms(&graph.model, output, isa).last(), Some(&Algorithm::Winograd), "{isa:?}");
     }
     graph.check_scaled(output);
@@ -367,7 +367,7 @@ fn weights_for_winograds_algorithm_have_a_limit() {
     for _ in 0..4 {
         output = graph.convolution(output, 512, 1, &window);
     }
-    for isa in Isa::available().into_iter().filter(|isa| isa.precision() == Precision::F32) {
+    for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
         let found = algorithms(&graph.model, output, isa);
         let expected = [Algorithm::Winograd, Algorithm::Winograd, Algorithm::Winograd, Algorithm::Direct];
         assert!(found.ends_with(&expected), "{isa:?}: {found:?}");
