@@ -355,7 +355,7 @@ fn convolutions_of_many_channels_by_winograds_algorithm() {
     for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
         assert_eq!(algorithms(&graph.model, output, isa).last(), Some(&Algorithm::Winograd), "{isa:?}");
     }
-    graph.check_scaled(output);
+    graph.check_scaled(&[output]);
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn weights_for_winograds_algorithm_have_a_limit() {
         let expected = [Algorithm::Winograd, Algorithm::Winograd, Algorithm::Winograd, Algorithm::Direct];
         assert!(found.ends_with(&expected), "{isa:?}: {found:?}");
     }
-    graph.check_scaled(output);
+    graph.check_scaled(&[output]);
 }
 
 proptest! {
