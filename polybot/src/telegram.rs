@@ -51,8 +51,6 @@ const STATUS_PATIENCE: Duration = Duration::from_millis(1500);
 /// How often the removal of a message is tried, and how long a 429 may make it wait for each.
 const REMOVALS: u32 = 5;
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
-/// So long whoever answers waits for the removal: until then another instance does it, if this one dies.
-const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A call of the Bot API that failed.
 #[derive(Debug, thiserror::Error)]
@@ -616,9 +614,9 @@ impl Telegram {
         Ok(())
     }
 
-    /// Remove a message of the bot; what takes long goes on beside, as one of those who are `working`.
-    pub(crate) async fn remove_soon(&self, chat_id: i64, message_id: i32, working: &TaskTracker) {
-        if self.clock.timeout(REMOVAL_PATIENCE, self.remove(chat_id, message_id)).await.is_err() {
+    /// Remove a message of the bot; what takes longer than `patience` goes on beside, as one of those who are `working`.
+    pub(crate) async fn remove_soon(&self, chat_id: i64, message_id: i32, patience: Duration, working: &TaskTracker) {
+        if self.clock.timeout(patience, self.remove(chat_id, message_id)).await.is_err() {
             let telegram = self.clone();
             working.spawn(async move { telegram.remove(chat_id, message_id).await });
         }
