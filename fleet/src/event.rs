@@ -46,12 +46,11 @@ macro_rules! events {
 events! {
     READY "ready" INFO &EVERY, "The service is up; the line has version and commit";
     JOB_QUEUED "job_queued" INFO &[POLYBOT], "A photo is on the queue";
-    DELIVERED "delivered" INFO &[POLYBOT], "A user was told of one prediction";
-    ALBUM_DELIVERED "album_delivered" INFO &[POLYBOT], "A user was told of an album";
-    ALBUM_ACTED_ON "album_acted_on" INFO &[POLYBOT], "An album is complete and its photos are on the queue, or its filter is done";
+    DELIVERED "delivered" INFO &[POLYBOT], "An answer is done: the user was told of a photo or an album, or is not there to be told (`outcome`)";
+    ALBUM_ACTED_ON "album_acted_on" INFO &[POLYBOT], "An album is dealt with: its photos are on the queue, its filter is done, it was refused, or it is not for the bot";
     MESSAGE_NOT_UNDERSTOOD "message_not_understood" INFO &[POLYBOT], "This version understands nothing in a message; the line has its fields";
     WEBHOOK_SET_AGAIN "webhook_set_again" INFO &[POLYBOT], "Telegram refused to deliver, so the webhook was set again";
-    JOB_DEAD_LETTERED "job_dead_lettered" ERROR &[POLYBOT], "A dead letter: the job failed too often, and its user was told";
+    JOB_DEAD_LETTERED "job_dead_lettered" ERROR &[POLYBOT], "A dead letter: the job failed too often; its user is told, now or by the sweep";
     FOREIGN_DEAD_LETTER "foreign_dead_letter" ERROR &[POLYBOT], "A message on the dead-letter queue is not a job";
     DEAD_LETTERS_UNREADABLE "dead_letters_unreadable" WARN &[POLYBOT], "The dead-letter queue could not be read";
     NO_DEAD_LETTER_QUEUE "no_dead_letter_queue" WARN &[POLYBOT], "The setting DEAD_LETTER_QUEUE_URL is missing";

@@ -271,11 +271,15 @@ impl Albums {
             self.detection.telegram.remove(told.chat_id, told.message_id).await;
         }
         let (Written::Now | Written::NotAsExpected) = acted?;
-        // The workers may have been faster, when the album was not to be answered yet.
-        if let Some(last) = parts.last()
-            && let Err(error) = self.answers.deliver(*last).await
-        {
-            tracing::debug!(album = id.as_str(), %error, "its answer comes later");
+        // The workers may have been faster, when the album was not to be answered yet. Beside this: acting has a time of its own, at
+        // whose end an answer that is being sent must not be dropped.
+        if let Some(last) = parts.last().copied() {
+            let answers = self.answers.clone();
+            self.waiting.spawn(async move {
+                if let Err(error) = answers.deliver(last).await {
+                    tracing::debug!(%error, "the album is answered later");
+                }
+            });
         }
         Ok(())
     }

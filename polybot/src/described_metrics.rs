@@ -28,6 +28,6 @@ pub fn describe_metrics() {
     describe_gauge!("polybot_webhook_pending_updates", "Updates that Telegram holds for the webhook");
     describe_gauge!("polybot_webhook_failing", "1 if the webhook did not take an update within the last five minutes");
     describe_counter!("polybot_requeued_total", "Jobs sent again because their message was gone");
-    describe_counter!("polybot_dead_letters_total", "Dead letters whose user was told; they can be redriven");
+    describe_counter!("polybot_dead_letters_total", "Dead letters; their users are told, and they can be redriven");
     describe_counter!("polybot_foreign_dead_letters_total", "Messages on the dead-letter queue that are not jobs");
 }

@@ -1,6 +1,7 @@
 //! `/forget`: what is kept of what one person sent, deleted at once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fleet::predictions::{Belonging, Written};
 use fleet::{AwsError, Clock, ImageStore, PredictionStore, images};
@@ -24,6 +25,9 @@ pub(crate) struct Forgetting {
 
 /// So often what belongs to somebody is looked for.
 const MOST_LOOKS: usize = 3;
+
+/// So long the removal of a message that says to wait may hold up the rest.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +76,8 @@ impl Forgetting {
             if left.is_empty() {
                 break;
             }
+            // Albums are the first to go: without them nothing is answered of their parts, whatever fails before those are gone.
+            left.sort_by_key(|belonging| !belonging.parts.is_empty());
             self.forget_these(left, asked, &mut deleted, &mut forgotten).await?;
         }
         tracing::info!(?forgotten, "what somebody sent was forgotten");
@@ -106,14 +112,14 @@ impl Forgetting {
             }
             // As long as its record is there, it is found again by another try.
             if let Some((chat_id, message_id)) = belonging.status_message {
-                self.telegram.remove_soon(chat_id, message_id, &self.working).await;
+                self.telegram.remove_soon(chat_id, message_id, REMOVAL_PATIENCE, &self.working).await;
             }
             match self.predictions.forget(&belonging, self.clock.now()).await? {
                 Some(last) => {
                     forgotten.records += 1;
                     let late = last.status_message.filter(|last| Some(*last) != belonging.status_message);
                     if let Some((chat_id, message_id)) = late {
-                        self.telegram.remove_soon(chat_id, message_id, &self.working).await;
+                        self.telegram.remove_soon(chat_id, message_id, REMOVAL_PATIENCE, &self.working).await;
                     }
                 }
                 // A worker was faster, and there is a result now.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleet::{Clock, Elapsed, Room, Timestamp};
+use fleet::{Clock, Room, Timestamp};
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -614,15 +614,11 @@ impl Telegram {
         Ok(())
     }
 
-    /// Remove a message of the bot; if Telegram has no time for it soon, go on with that beside, as one of those who are `working`.
-    pub(crate) async fn remove_soon(&self, chat_id: i64, message_id: i32, working: &TaskTracker) {
-        let deleting = self.bot.delete_message(ChatId(self.where_now(chat_id)), MessageId(message_id)).into_future();
-        match self.clock.timeout(STATUS_PATIENCE, deleting).await {
-            Ok(Ok(_)) | Ok(Err(RequestError::Api(_))) => {}
-            Ok(Err(_)) | Err(Elapsed) => {
-                let telegram = self.clone();
-                working.spawn(async move { telegram.remove(chat_id, message_id).await });
-            }
+    /// Remove a message of the bot; what takes longer than `patience` goes on beside, as one of those who are `working`.
+    pub(crate) async fn remove_soon(&self, chat_id: i64, message_id: i32, patience: Duration, working: &TaskTracker) {
+        if self.clock.timeout(patience, self.remove(chat_id, message_id)).await.is_err() {
+            let telegram = self.clone();
+            working.spawn(async move { telegram.remove(chat_id, message_id).await });
         }
     }
 

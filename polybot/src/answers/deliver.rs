@@ -116,7 +116,11 @@ impl Answers {
                 return if wait.is_some() { Ok(Delivered::Later) } else { Err(error) };
             }
         };
-        // A message that says to wait was sent since the record was read.
+        // Before it is marked: after that nobody would look for it. And not before it is sent: what is deferred has to wait on.
+        if let Some(message_id) = pending.status_message_id {
+            self.remove(&pending, message_id).await;
+        }
+        // One was sent since the record was read.
         while let Some(message_id) = self.outbox.delivered(&mut pending).await? {
             self.remove(&pending, message_id).await;
         }
@@ -126,21 +130,14 @@ impl Answers {
         Ok(outcome)
     }
 
-    /// Send it, and remove the message that says to wait, before it is marked as told: after that nobody would look for it.
+    /// Send it, when there is room for its pictures.
     async fn send(&self, pending: &Pending) -> Result<Sent, DeliverError> {
         let (answer, place) = (&pending.answer, pending.answer.place());
         // A chat that can't be written to for an hour should cost no picture.
         self.telegram.ready(place.chat_id).await?;
         let (words, buttons) = (answer.words(), answer.buttons());
         let (pictures, _room) = self.pictures(answer).await?;
-        let send = self.telegram.send_pictures(&place, &pictures, &words, buttons, &words);
-        let remove = async {
-            if let Some(message_id) = pending.status_message_id {
-                self.remove(pending, message_id).await;
-            }
-        };
-        let (sent, ()) = tokio::join!(send, remove);
-        Ok(sent?)
+        Ok(self.telegram.send_pictures(&place, &pictures, &words, buttons, &words).await?)
     }
 
     /// The pictures from the bucket, when there is memory for all of them: answers that hold some of it and wait for more would wait
@@ -174,9 +171,9 @@ impl Answers {
         fetched
     }
 
-    /// Remove a message that says to wait.
+    /// Remove a message that says to wait, within what is left of the lease.
     async fn remove(&self, pending: &Pending, message_id: i32) {
         let chat_id = pending.answer.place().chat_id;
-        self.telegram.remove_soon(chat_id, message_id, &self.working).await;
+        self.telegram.remove_soon(chat_id, message_id, self.outbox.lease / 20, &self.working).await;
     }
 }

@@ -106,8 +106,8 @@ impl Outbox {
             return Ok(self.due(Pending::photo(prediction)));
         };
         let Some(album) = self.albums.get(&id).await? else {
-            // Its album has expired: better on its own than not at all.
-            return Ok(self.due(Pending::photo(prediction)));
+            // Its sender has it forgotten, and the album is the first to go.
+            return Ok(Found::Nothing(Delivered::WithItsAlbum));
         };
         if album.delivered {
             // Told, but perhaps not marked on each part.

@@ -59,3 +59,26 @@ async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
     assert!(left.iter().all(|left| left.is_forgotten() && left.prediction_id == record.prediction_id), "{left:?}");
     assert!(world.answers(&ann).len() <= 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_answered_of_an_album_that_is_being_forgotten() {
+    let world = Setup::default().without_callback().start().await;
+    let ann = world.telegram.user("Ann");
+    ann.post_album([0, 1].map(|_| telegram_sandbox::Post::photo(jpeg())));
+    let is_done = |record: &fleet::Prediction| record.status == fleet::Status::Done;
+    world.until(async || (world.records().await.iter().filter(|it| is_done(it)).count() == 2).then_some(())).await;
+    // It begins, and comes to no end.
+    let broken = world.aws.faults().add(Fault::internal_error(Service::S3).operation("DeleteObject"));
+    let asked = ann.post_text("/forget");
+    world.until(async || world.items_of("album#").await.is_empty().then_some(())).await;
+    world.pass(2 * crate::support::SWEEP);
+    world.all_looked().await;
+    assert!(world.answers(&ann).is_empty(), "{:?}", world.answers(&ann));
+    broken.remove();
+    for _ in 0..3 {
+        world.pass(crate::support::SWEEP);
+    }
+    world.answer(&ann, asked).await;
+    nothing_is_left(&world).await;
+    assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
+}

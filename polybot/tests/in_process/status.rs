@@ -25,6 +25,21 @@ async fn it_is_gone_when_the_answer_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_stays_as_long_as_the_answer_can_not_be_sent() {
+    let (world, ann, photo) = waiting().await;
+    world.telegram.fail_next("sendPhoto", 1000, TelegramFault::refuse(502, "Bad Gateway"));
+    world.pass(2 * SWEEP);
+    world.record(&ann, photo, |record| record.first_failed_at.is_some()).await;
+    assert_eq!((world.answers(&ann).len(), world.told_to_wait(&ann), world.telegram.calls("deleteMessage")), (0, 1, 0));
+    world.telegram.fail_no_more("sendPhoto");
+    for _ in 0..3 {
+        world.pass(SWEEP);
+    }
+    world.answer(&ann, photo).await;
+    world.nobody_waits(&ann).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_polybot_that_dies_while_it_removes_it_leaves_it_to_another() {
     let (mut world, ann, photo) = waiting().await;
     world.telegram.fail_next("deleteMessage", 1, TelegramFault::Hold);
