@@ -146,7 +146,7 @@ async fn an_album_that_telegram_says_to_try_later_is_tried_when_that_is_and_not_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_albums_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
     let world = Setup::of(1, 1).start().await;
-    world.telegram.fail_next("sendMediaGroup", 1000, TelegramFault::refuse(502, "Bad Gateway"));
+    world.telegram.fail_next("sendMediaGroup", 1000, TelegramFault::Drop);
     let ann = world.telegram.user("Ann");
     let album = post(&ann, None);
     has(&world, "untold_since").await;

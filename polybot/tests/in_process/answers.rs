@@ -67,7 +67,7 @@ async fn what_nobody_calls_back_for_is_found_by_the_sweep() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
     let world = Setup::default().start().await;
-    world.telegram.fail_next("sendPhoto", 1000, TelegramFault::refuse(502, "Bad Gateway"));
+    world.telegram.fail_next("sendPhoto", 1000, TelegramFault::Drop);
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
     let record = world.record(&ann, photo, |record| record.first_failed_at.is_some()).await;
@@ -84,7 +84,7 @@ async fn an_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_never_taken_is_given_up_after_a_week_and_can_be_redriven() {
     let world = Setup::default().start().await;
-    world.telegram.fail_next("sendPhoto", 100_000, TelegramFault::refuse(502, "Bad Gateway"));
+    world.telegram.fail_next("sendPhoto", 100_000, TelegramFault::Drop);
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
     world.record(&ann, photo, |record| record.first_failed_at.is_some()).await;

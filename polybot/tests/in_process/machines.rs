@@ -28,8 +28,9 @@ async fn an_instance_that_is_scaled_in_is_protected_while_it_works_drains_and_sa
     let photo = ann.post_photo(jpeg(), None);
     world.soon(protected(true)).await;
     world.answer(&ann, photo).await;
-    world.pass(SWEEP);
-    world.soon(protected(false)).await;
+    // The worker is idle a little after its answer is there.
+    let is_protected = || auto_scaling.group(GROUP).expect("the group").instances[0].protected_from_scale_in;
+    world.in_the_end(async || (!is_protected()).then_some(())).await;
 
     auto_scaling.terminating(&instance).expect("it may be ended");
     let worker = world.workers.remove(0);
