@@ -203,7 +203,7 @@ fn inline(tensor: &mut TensorProto, folder: &Path) -> Result<(), String> {
     }
     let value = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &*entry.value);
     let number = |key: &str| {
-        let wrong = |_| format!("the {key} of its weights {} is no number", tensor.name);
+        let wrong = |_| format!("the {key} of its weights {} is not a number", tensor.name);
         value(key).map(|value| value.parse::<u64>().map_err(wrong)).transpose()
     };
     let location = value("location").ok_or_else(|| format!("its weights {} are nowhere", tensor.name))?;

@@ -270,7 +270,7 @@ async fn the_program_answers_in_json_and_says_what_is_wrong() {
     std::fs::write(&trace, "seconds,rate\n0,5\n10,fast\n").expect("written");
     let trace = trace.to_str().expect("a path");
     for (args, expected) in [
-        (&["--trace", trace][..], "trace.csv: line 3: the rate \"fast\" is no number"),
+        (&["--trace", trace][..], "trace.csv: line 3: the rate \"fast\" is not a number"),
         (&["--trace", "missing.csv"], "can't read missing.csv"),
         (&["--rate=-1", "--for", "1s"], "-1 jobs a second is no rate"),
         (&["--count", "1", "--photos", trace], "trace.csv is no photo"),

@@ -44,8 +44,8 @@ fn points(text: &str) -> Result<Vec<(f64, f64)>, String> {
             return Err(format!("line {line}: expected two numbers (seconds, rate), found {} fields", record.len()));
         }
         let second =
-            number(&record[0]).map_err(|_| format!("line {line}: the second {:?} is no number", &record[0]))?;
-        let rate = number(&record[1]).map_err(|_| format!("line {line}: the rate {:?} is no number", &record[1]))?;
+            number(&record[0]).map_err(|_| format!("line {line}: the second {:?} is not a number", &record[0]))?;
+        let rate = number(&record[1]).map_err(|_| format!("line {line}: the rate {:?} is not a number", &record[1]))?;
         if !second.is_finite() || second < 0.0 {
             return Err(format!("line {line}: the second {second} is not 0 or more"));
         }
@@ -84,8 +84,8 @@ mod tests {
             ("", "no rates"),
             ("seconds,rate\n", "no rates"),
             ("0,1\n", "only one rate"),
-            ("0,1\n5,x\n", "line 2: the rate \"x\" is no number"),
-            ("0,1\ny,2\n", "line 2: the second \"y\" is no number"),
+            ("0,1\n5,x\n", "line 2: the rate \"x\" is not a number"),
+            ("0,1\ny,2\n", "line 2: the second \"y\" is not a number"),
             ("0,1\n5,-2\n", "line 2: the rate -2 is not 0 or more"),
             ("0,1\n5,NaN\n", "line 2: the rate NaN"),
             ("-1,1\n5,2\n", "line 1: the second -1"),

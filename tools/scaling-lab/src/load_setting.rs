@@ -35,7 +35,7 @@ impl Load {
     pub fn parse(text: &str) -> Result<Self, LabError> {
         let parts: Vec<&str> = text.split(':').collect();
         let number = |text: &str| {
-            text.parse::<f64>().map_err(|_| LabError::setting(format!("the rate {text:?} in a load is no number")))
+            text.parse::<f64>().map_err(|_| LabError::setting(format!("the rate {text:?} in a load is not a number")))
         };
         let time = |text: &str| parse_duration(text).map_err(LabError::Setting);
         let shape = match parts[..] {
@@ -147,8 +147,8 @@ mod tests {
     fn what_is_no_load_is_one_sentence() {
         for (text, expected) in [
             ("flat:3:4s", "is no load"),
-            ("steady:x:4s", "\"x\" in a load is no number"),
-            ("steady:3:soon", "no duration"),
+            ("steady:x:4s", "\"x\" in a load is not a number"),
+            ("steady:3:soon", "not a duration"),
             ("steady:-3:4s", "-3 jobs a second is no rate"),
             ("steady:3:0s", "duration of 0"),
             ("missing.csv", "can't read missing.csv"),

@@ -41,7 +41,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = found.unwrap_or((text, 1.0));
     let number = number.trim().parse::<f64>().ok();
     let duration = number.and_then(|number| Duration::try_from_secs_f64(number * unit).ok());
-    duration.ok_or_else(|| format!("{text:?} is no duration: expected for example 90s, 500ms, 2m, 6h or 14d"))
+    duration.ok_or_else(|| format!("{text:?} is not a duration: expected for example 90s, 500ms, 2m, 6h or 14d"))
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Policy {
     /// removing rounded down.
     fn proportional(&self, current: u32, metric: f64) -> u32 {
         let exact = f64::from(current) * metric.max(0.0) / self.target_value;
-        // `as` is what is wanted here: it saturates, and what is no number becomes 0.
+        // `as` is what is wanted here: it saturates, and what is not a number becomes 0.
         (exact - exact * ROUNDING).ceil() as u32
     }
 }

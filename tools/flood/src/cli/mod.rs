@@ -245,8 +245,8 @@ mod tests {
             ("--for 5s", "required"),
             ("--rate 5 --for 5s --count 3", "cannot be used with"),
             ("--ramp 0:100", "FROM:TO:TIME"),
-            ("--ramp 0:x:5s", "\"x\" is no number"),
-            ("--rate 5 --for soon", "no duration"),
+            ("--ramp 0:x:5s", "\"x\" is not a number"),
+            ("--rate 5 --for soon", "\"soon\" is not a time"),
             ("--count many", "invalid digit"),
             ("--count 3 --door window", "possible values"),
         ] {

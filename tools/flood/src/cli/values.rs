@@ -19,6 +19,6 @@ pub(super) fn spike(text: &str) -> Result<Shape, String> {
 fn rates_and_time(text: &str, expected: &str) -> Result<(f64, f64, Duration), String> {
     let parts: Vec<&str> = text.split(':').collect();
     let [first, second, time] = parts[..] else { return Err(format!("expected {expected}")) };
-    let rate = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is no number; expected {expected}"));
+    let rate = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is not a number; expected {expected}"));
     Ok((rate(first)?, rate(second)?, duration(time)?))
 }

@@ -235,7 +235,7 @@ impl FromStr for PolicyArg {
     fn from_str(text: &str) -> Result<Self, String> {
         let (metric, target) = text.split_once('=').ok_or("expected METRIC=TARGET, for example WorkerDemand=70")?;
         let (target, out_only) = target.strip_suffix(":out").map_or((target, false), |target| (target, true));
-        let target = target.parse().map_err(|_| format!("the target {target:?} is no number"))?;
+        let target = target.parse().map_err(|_| format!("the target {target:?} is not a number"))?;
         Ok(Self(TargetTracking { metric: metric.parse()?, target, disable_scale_in: out_only }))
     }
 }
