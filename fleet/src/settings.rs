@@ -39,7 +39,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let unit = UNITS.iter().find(|(name, _)| *name == unit);
     let seconds = number.trim().parse::<f64>().ok().zip(unit).map(|(number, (_, seconds))| number * seconds);
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| format!("{text:?} is not a time; expected seconds, or for example 500ms, 10s, 2m, 6h or 14d"))
+    duration
+        .ok_or_else(|| format!("{text:?} is not a time; expected seconds, or for example 500ms, 10s, 2m, 6h or 14d"))
 }
 
 /// The same, above zero.
