@@ -62,9 +62,12 @@ async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_of_an_album_that_is_being_forgotten() {
-    let world = Setup::default().without_callback().start().await;
+    let mut world = Setup::of(1, 0).without_callback().start().await;
     let ann = world.telegram.user("Ann");
     ann.post_album([0, 1].map(|_| telegram_sandbox::Post::photo(jpeg())));
+    let is_queued = async || world.items_of("album#").await.first()?.get("status_message_id").map(|_| ());
+    world.until(is_queued).await;
+    world.add_worker().await;
     let is_done = |record: &fleet::Prediction| record.status == fleet::Status::Done;
     world.until(async || (world.records().await.iter().filter(|it| is_done(it)).count() == 2).then_some(())).await;
     // It begins, and comes to no end.
