@@ -2,7 +2,7 @@
 
 use embedded_aws::{Action, Fault, Service};
 
-use crate::support::{LEASE_IS_OVER, PATIENCE, Setup, World, jpeg};
+use crate::support::{Setup, World, jpeg};
 
 async fn nothing_is_left(world: &World) {
     world.all_settled().await;
@@ -44,27 +44,31 @@ async fn a_photo_that_waits_for_a_worker_is_not_done_any_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
-    let world = Setup::default().start().await;
-    let stuck = Fault::new(Action::Delay(PATIENCE)).on(Service::S3).operation("PutObject");
+    let mut world = Setup::of(1, 0).start().await;
     let ann = world.telegram.user("Ann");
     let photo = ann.post_photo(jpeg(), None);
-    world.soon(world.aws.calls().at_least(Service::S3, "PutObject", 1)).await;
-    let stuck = world.aws.faults().add(stuck);
-    let record = world.record(&ann, photo, |_| true).await;
+    let record = world.record(&ann, photo, |record| record.status_message_id.is_some()).await;
+    // The worker comes as far as its result.
+    let slow = Fault::new(Action::Delay(std::time::Duration::from_millis(500))).on(Service::S3).operation("PutObject");
+    let slow = world.aws.faults().add(slow.times(1));
+    world.add_worker().await;
+    world.soon(slow.fired_at_least(1)).await;
     let said = forget(&world, &ann).await;
     assert!(said.starts_with("I forgot what you sent me: "), "{said}");
-    stuck.remove();
-    world.pass(LEASE_IS_OVER);
+    nothing_is_left(&world).await;
     let left = world.records().await;
-    assert!(left.iter().all(|left| left.is_forgotten() && left.prediction_id == record.prediction_id), "{left:?}");
-    assert!(world.answers(&ann).len() <= 2);
+    assert_eq!(left.iter().map(|left| left.prediction_id).collect::<Vec<_>>(), [record.prediction_id]);
+    assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_of_an_album_that_is_being_forgotten() {
-    let world = Setup::default().without_callback().start().await;
+    let mut world = Setup::of(1, 0).without_callback().start().await;
     let ann = world.telegram.user("Ann");
     ann.post_album([0, 1].map(|_| telegram_sandbox::Post::photo(jpeg())));
+    let is_queued = async || world.items_of("album#").await.first()?.get("status_message_id").map(|_| ());
+    world.until(is_queued).await;
+    world.add_worker().await;
     let is_done = |record: &fleet::Prediction| record.status == fleet::Status::Done;
     world.until(async || (world.records().await.iter().filter(|it| is_done(it)).count() == 2).then_some(())).await;
     // It begins, and comes to no end.

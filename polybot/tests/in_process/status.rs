@@ -55,11 +55,11 @@ async fn a_polybot_that_dies_while_it_removes_it_leaves_it_to_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_polybot_that_dies_while_it_marks_leaves_none() {
     let (mut world, ann, photo) = waiting().await;
-    let record = world.record(&ann, photo, |_| true).await.prediction_id.to_string();
+    // It is leased when its picture is fetched; of the writes that follow the mark is the first.
+    let fetched = Fault::new(Action::Delay(std::time::Duration::from_millis(300))).on(Service::S3);
+    let fetched = world.aws.faults().add(fetched.operation("GetObject").times(1));
     world.pass(2 * SWEEP);
-    // Of the answer's writes the lease is the first; it waits for the chat's turn then.
-    let is_leased = async || world.items_of(&record).await[0].contains_key("lease_until").then_some(());
-    world.look(is_leased).await;
+    world.soon(fetched.fired_at_least(1)).await;
     let stuck = Fault::new(Action::Delay(PATIENCE)).on(Service::DynamoDb).operation("UpdateItem");
     let stuck = world.aws.faults().add(stuck);
     world.answer(&ann, photo).await;

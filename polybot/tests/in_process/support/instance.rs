@@ -83,6 +83,8 @@ impl Instance {
                 ("visibility-timeout", &resources::VISIBILITY.to_string()),
                 // Tried again at once: SQS's time is real.
                 ("retry-wait", "0"),
+                // A worker that stops waits for a receive that was begun.
+                ("receive-wait", "1"),
             ],
             more,
         );
