@@ -187,19 +187,6 @@ impl World {
         }
     }
 
-    /// The same as [`until`](Self::until), while the services' clock stands.
-    pub(crate) async fn look<T, F: Future<Output = Option<T>>>(&self, look: impl Fn() -> F) -> T {
-        let looking = async {
-            loop {
-                if let Some(found) = look().await {
-                    return found;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, looking).await.expect("it is so soon")
-    }
-
     /// Wait until a look finds something: for state that no event tells.
     pub(crate) async fn until<T, F: Future<Output = Option<T>>>(&self, look: impl Fn() -> F) -> T {
         self.soon(async {
