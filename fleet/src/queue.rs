@@ -37,6 +37,11 @@ pub struct JobQueue {
     url: String,
 }
 
+/// SQS counts in whole seconds; half a second is not none, which would poll without a pause.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 impl JobQueue {
     /// The queue at this address.
     #[must_use]
@@ -96,7 +101,7 @@ impl JobQueue {
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(max.clamp(1, 10) as i32)
-            .wait_time_seconds(wait.as_secs().min(20) as i32)
+            .wait_time_seconds(whole_seconds(wait).min(20) as i32)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .send()
             .await
@@ -138,7 +143,7 @@ impl JobQueue {
             .change_message_visibility()
             .queue_url(&self.url)
             .receipt_handle(receipt)
-            .visibility_timeout(timeout.as_secs().min(43_200) as i32)
+            .visibility_timeout(whole_seconds(timeout).min(43_200) as i32)
             .send()
             .await
             .map_err(|error| AwsError::new(format!("{tried} a message of {}", self.url), error))?;
@@ -183,5 +188,16 @@ impl JobQueue {
             count.ok_or_else(|| AwsError::unexpected(tried(), format!("the answer has no {}", name.as_str())))
         };
         Ok(Depth { visible: count(&visible)?, in_flight: count(&in_flight)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_of_a_second_is_a_whole_one() {
+        let times = [0, 1, 999, 1000, 1001].map(Duration::from_millis);
+        assert_eq!(times.map(whole_seconds), [0, 1, 1, 1, 2]);
     }
 }

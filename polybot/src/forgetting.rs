@@ -91,6 +91,7 @@ impl Forgetting {
         deleted: &mut BTreeSet<String>,
         forgotten: &mut Forgotten,
     ) -> Result<(), AwsError> {
+        let remove_until = self.clock.instant() + REMOVAL_PATIENCE;
         while let Some(belonging) = left.pop() {
             if asked.is_before(&belonging) {
                 continue;
@@ -99,6 +100,12 @@ impl Forgetting {
                 if self.predictions.forget_before(*id, self.clock.now()).await? == Written::NotAsExpected {
                     left.extend(self.predictions.belonging(&id.to_string()).await?);
                 }
+            }
+            // As long as its record is there, it is found again by another try. And before its photo is deleted: until the record is
+            // a tombstone, a worker would miss the photo and say so.
+            if let Some((chat_id, message_id)) = belonging.status_message {
+                let patience = remove_until.saturating_duration_since(self.clock.instant());
+                self.telegram.remove_soon(chat_id, message_id, patience, &self.working).await;
             }
             let Belonging { original, predicted, .. } = &belonging;
             for (key, count) in [(original, &mut forgotten.photos), (predicted, &mut forgotten.results)] {
@@ -110,16 +117,13 @@ impl Forgetting {
                     *count += 1;
                 }
             }
-            // As long as its record is there, it is found again by another try.
-            if let Some((chat_id, message_id)) = belonging.status_message {
-                self.telegram.remove_soon(chat_id, message_id, REMOVAL_PATIENCE, &self.working).await;
-            }
             match self.predictions.forget(&belonging, self.clock.now()).await? {
                 Some(last) => {
                     forgotten.records += 1;
                     let late = last.status_message.filter(|last| Some(*last) != belonging.status_message);
                     if let Some((chat_id, message_id)) = late {
-                        self.telegram.remove_soon(chat_id, message_id, REMOVAL_PATIENCE, &self.working).await;
+                        let patience = remove_until.saturating_duration_since(self.clock.instant());
+                        self.telegram.remove_soon(chat_id, message_id, patience, &self.working).await;
                     }
                 }
                 // A worker was faster, and there is a result now.

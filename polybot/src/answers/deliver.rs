@@ -1,5 +1,7 @@
 //! A finished prediction to its user, once: lease, send, mark; or defer, or give up.
 
+use std::time::Duration;
+
 use fleet::images::GetError;
 use fleet::job::NOBODY;
 use fleet::{AwsError, ImageStore, Room};
@@ -17,6 +19,10 @@ use crate::{Telegram, TelegramError};
 const MAX_PHOTO: u64 = 25 << 20;
 /// The largest pictures of one answer, all together: what is beyond is told in words.
 const MAX_ALBUM: u64 = 45 << 20;
+
+/// The longest that an answer which is sent waits to be marked, for the removal of the message that says to wait. If its instance
+/// dies meanwhile, it is sent again.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sends answers.
 #[derive(Clone, Debug)]
@@ -171,9 +177,10 @@ impl Answers {
         fetched
     }
 
-    /// Remove a message that says to wait, within what is left of the lease.
+    /// Remove a message that says to wait. The answer is sent and not marked meanwhile, so not for long.
     async fn remove(&self, pending: &Pending, message_id: i32) {
         let chat_id = pending.answer.place().chat_id;
-        self.telegram.remove_soon(chat_id, message_id, self.outbox.lease / 20, &self.working).await;
+        let patience = REMOVAL_PATIENCE.min(self.outbox.lease / 20);
+        self.telegram.remove_soon(chat_id, message_id, patience, &self.working).await;
     }
 }

@@ -8,9 +8,9 @@ use fleet::{AwsError, Clock};
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the holder of a lease may work: not until it ends, as then another may begin.
+/// How long the holder of a lease may work: not until it ends, as then another may begin. Records have whole seconds.
 pub(crate) fn working_time(lease: Duration) -> Duration {
-    lease.mul_f64(0.9)
+    Duration::from_secs(lease.as_secs()).mul_f64(0.9)
 }
 
 /// Write that the work is done, and try longer than the SDK does: while it is not written, it may be done again. `failed`

@@ -75,6 +75,7 @@ async fn an_album_whose_polybot_dies_before_it_is_closed_is_taken_over() {
     has(&world, "status_message_id").await;
     world.add_worker().await;
     world.answer(&ann, album[0]).await;
+    has(&world, "delivered_at").await;
     // An update may have been in the album, and not marked as handled.
     world.pass(LEASE_IS_OVER);
     world.all_settled().await;
