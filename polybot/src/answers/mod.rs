@@ -1,6 +1,6 @@
 //! The outbox: everything between "finished" and "told". A photo is answered as an album of one.
 //!
-//! An [`Answer`] is one or more finished predictions of one request, and composes itself. [`Answers::deliver`] takes a lease on it,
+//! An [`Answer`](answer::Answer) is one or more finished predictions of one request, and composes itself. [`Answers::deliver`] takes a lease on it,
 //! sends it and marks it as told; what can't be sent is deferred for as long as the [`RetryPolicy`] says, and then given up. Where
 //! its states lie is [`outbox`]'s to know. Beside that: the sweep for what nobody called back for, jobs that failed too often
 //! (dead letters), what an operator puts back (redrive), and jobs whose message is lost.
