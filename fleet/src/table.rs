@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue};
 
 use crate::{AwsError, Timestamp};
@@ -185,16 +186,7 @@ impl Table {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn due(&self, partition: Partition, until: Timestamp, limit: i32) -> Result<Vec<String>, AwsError> {
-        let rendered = UNDELIVERED.is(partition).and(TIME.at_most(until)).rendered();
-        let query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(UNDELIVERED_INDEX)
-            .set_key_condition_expression(rendered.condition)
-            .set_expression_attribute_names(some(rendered.names))
-            .set_expression_attribute_values(some(rendered.values))
-            .limit(limit);
+        let query = self.index(&UNDELIVERED.is(partition).and(TIME.at_most(until))).limit(limit);
         let found = query.send().await.map_err(|error| AwsError::new(self.looking_for(partition), error))?;
         found.items().iter().map(|item| self.key_of(item)).collect()
     }
@@ -204,23 +196,24 @@ impl Table {
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn all_in(&self, partition: Partition) -> Result<Vec<String>, AwsError> {
-        let rendered = UNDELIVERED.is(partition).rendered();
-        let mut items = self
-            .client
+        let mut items = self.index(&UNDELIVERED.is(partition)).into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            found.push(self.key_of(&item.map_err(|error| AwsError::new(self.looking_for(partition), error))?)?);
+        }
+        Ok(found)
+    }
+
+    /// A query of the sparse index for what is like this.
+    fn index(&self, key: &Condition) -> QueryFluentBuilder {
+        let rendered = key.rendered();
+        self.client
             .query()
             .table_name(&self.name)
             .index_name(UNDELIVERED_INDEX)
             .set_key_condition_expression(rendered.condition)
             .set_expression_attribute_names(some(rendered.names))
             .set_expression_attribute_values(some(rendered.values))
-            .into_paginator()
-            .items()
-            .send();
-        let mut found = Vec::new();
-        while let Some(item) = items.next().await {
-            found.push(self.key_of(&item.map_err(|error| AwsError::new(self.looking_for(partition), error))?)?);
-        }
-        Ok(found)
     }
 
     /// Every item that is like this, found by a scan of the whole table; read consistently. `sought` is for errors.
