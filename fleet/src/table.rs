@@ -12,8 +12,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, KeysAndAttributes, Projection,
+    ProjectionType, ReturnValue, ScalarAttributeType,
+};
 
 use crate::{AwsError, Timestamp};
 
@@ -258,6 +262,33 @@ impl Table {
     fn looking_for(&self, partition: Partition) -> String {
         format!("looking for what is {:?} in {}", partition.as_str(), self.name)
     }
+}
+
+/// A call that creates the table as `infra/polybot.yaml` does, for fleets that have no stack.
+#[must_use]
+pub fn creation(client: &Client, name: &str) -> CreateTableFluentBuilder {
+    let attribute = |name: &str, kind| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("it has name and type")
+    };
+    let key = |name: &str, kind| {
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("it has name and type")
+    };
+    let index = GlobalSecondaryIndex::builder()
+        .index_name(UNDELIVERED_INDEX)
+        .key_schema(key(UNDELIVERED.name(), KeyType::Hash))
+        .key_schema(key(TIME.name(), KeyType::Range))
+        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+        .build()
+        .expect("it has name and keys");
+    client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute(KEY.name(), ScalarAttributeType::S))
+        .attribute_definitions(attribute(UNDELIVERED.name(), ScalarAttributeType::S))
+        .attribute_definitions(attribute(TIME.name(), ScalarAttributeType::N))
+        .key_schema(key(KEY.name(), KeyType::Hash))
+        .global_secondary_indexes(index)
 }
 
 /// DynamoDB refuses an empty map.

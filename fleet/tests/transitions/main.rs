@@ -10,14 +10,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use embedded_aws::EmbeddedAws;
 use fleet::Timestamp;
-use fleet::table::attribute::{KEY, TIME, UNDELIVERED, Value};
-use fleet::table::{Attribute, Item, Key, Table, Transition, UNDELIVERED_INDEX};
+use fleet::table::attribute::{KEY, Value};
+use fleet::table::{Attribute, Item, Key, Table, Transition};
 
 /// The moment at which every test takes place.
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
@@ -41,31 +38,7 @@ impl Db {
     async fn start() -> Self {
         let aws = EmbeddedAws::start().await.expect("AWS");
         let client = Client::new(&aws.sdk_config().await);
-        let attribute = |name: &str, kind| {
-            AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute")
-        };
-        let key =
-            |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
-        let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
-        let index = GlobalSecondaryIndex::builder()
-            .index_name(UNDELIVERED_INDEX)
-            .key_schema(key(UNDELIVERED.name(), KeyType::Hash))
-            .key_schema(key(TIME.name(), KeyType::Range))
-            .projection(keys_only)
-            .build()
-            .expect("an index");
-        client
-            .create_table()
-            .table_name("records")
-            .billing_mode(BillingMode::PayPerRequest)
-            .attribute_definitions(attribute(KEY.name(), ScalarAttributeType::S))
-            .attribute_definitions(attribute(UNDELIVERED.name(), ScalarAttributeType::S))
-            .attribute_definitions(attribute(TIME.name(), ScalarAttributeType::N))
-            .key_schema(key(KEY.name(), KeyType::Hash))
-            .global_secondary_indexes(index)
-            .send()
-            .await
-            .expect("a table");
+        fleet::table::creation(&client, "records").send().await.expect("a table");
         Self { table: Table::new(client.clone(), "records"), client, _aws: aws }
     }
 

@@ -6,12 +6,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
-};
 use embedded_aws::EmbeddedAws;
-use fleet::predictions::{DetectionResult, UNDELIVERED_INDEX, Written};
+use fleet::predictions::{DetectionResult, Written};
 use fleet::{ImageStore, Job, JobQueue, Label, PredictionStore, images};
 use image::{ImageFormat, Rgb, RgbImage};
 use polybot::reply;
@@ -87,7 +83,7 @@ pub(crate) async fn bot(setup: Setup) -> Bot {
     let queue = sqs.create_queue().queue_name("jobs").send().await.expect("a queue");
     let queue_url = queue.queue_url.expect("its address");
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-    create_table(&dynamodb).await;
+    fleet::table::creation(&dynamodb, TABLE).send().await.expect("a table");
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_polybot"));
     command
@@ -145,34 +141,6 @@ pub(crate) async fn bot(setup: Setup) -> Bot {
 fn is_ready(line: &Value) -> Option<&str> {
     line["message"].as_str().filter(|message| message.starts_with("ready; "))?;
     line["listen_addr"].as_str()
-}
-
-async fn create_table(client: &aws_sdk_dynamodb::Client) {
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute")
-    };
-    let key =
-        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
-    client
-        .create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("prediction_id", ScalarAttributeType::S))
-        .attribute_definitions(attribute("undelivered", ScalarAttributeType::S))
-        .attribute_definitions(attribute("time", ScalarAttributeType::N))
-        .key_schema(key("prediction_id", KeyType::Hash))
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name(UNDELIVERED_INDEX)
-                .key_schema(key("undelivered", KeyType::Hash))
-                .key_schema(key("time", KeyType::Range))
-                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-                .build()
-                .expect("an index"),
-        )
-        .send()
-        .await
-        .expect("a table");
 }
 
 impl Bot {

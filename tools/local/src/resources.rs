@@ -3,13 +3,9 @@
 use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use aws_sdk_sqs::types::QueueAttributeName;
 use fleet::Prediction;
-use fleet::predictions::UNDELIVERED_INDEX;
 
 /// The names of what was made.
 #[derive(Clone, Debug)]
@@ -147,26 +143,7 @@ async fn queues(client: &aws_sdk_sqs::Client) -> anyhow::Result<(String, String)
 }
 
 async fn predictions(client: &aws_sdk_dynamodb::Client, table: &str) -> anyhow::Result<()> {
-    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    let created = client
-        .create_table()
-        .table_name(table)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("prediction_id", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("undelivered", ScalarAttributeType::S)?)
-        .attribute_definitions(attribute("time", ScalarAttributeType::N)?)
-        .key_schema(key("prediction_id", KeyType::Hash)?)
-        .global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name(UNDELIVERED_INDEX)
-                .key_schema(key("undelivered", KeyType::Hash)?)
-                .key_schema(key("time", KeyType::Range)?)
-                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-                .build()?,
-        )
-        .send()
-        .await;
+    let created = fleet::table::creation(client, table).send().await;
     match created {
         // With all that belongs to it: it is made when the table is.
         Err(error) if is_there(error.code()) => return Ok(()),

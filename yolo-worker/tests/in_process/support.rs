@@ -10,10 +10,6 @@ use std::time::Duration;
 
 use aws_config::imds;
 use aws_config::retry::RetryConfig;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
-};
 use aws_sdk_sqs::types::QueueAttributeName;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -64,7 +60,7 @@ impl World {
         let (s3, sqs) = (aws_sdk_s3::Client::new(&config), aws_sdk_sqs::Client::new(&config));
         s3.create_bucket().bucket(BUCKET).send().await.expect("a bucket");
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-        create_table(&dynamodb).await;
+        fleet::table::creation(&dynamodb, TABLE).send().await.expect("a table");
         let queue = async |name: &str, policy: Option<String>| {
             // Longer than any test takes: what reappears was given back.
             let call = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::VisibilityTimeout, "120");
@@ -285,30 +281,4 @@ pub(crate) fn photo() -> Vec<u8> {
     let image = RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8, y as u8, 128]));
     image.write_to(&mut png, image::ImageFormat::Png).expect("encoded");
     png.into_inner()
-}
-
-async fn create_table(client: &aws_sdk_dynamodb::Client) {
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute")
-    };
-    let key =
-        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
-    let index = GlobalSecondaryIndex::builder()
-        .index_name(fleet::table::UNDELIVERED_INDEX)
-        .key_schema(key("undelivered", KeyType::Hash))
-        .key_schema(key("time", KeyType::Range))
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-        .build();
-    client
-        .create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("prediction_id", ScalarAttributeType::S))
-        .attribute_definitions(attribute("undelivered", ScalarAttributeType::S))
-        .attribute_definitions(attribute("time", ScalarAttributeType::N))
-        .key_schema(key("prediction_id", KeyType::Hash))
-        .global_secondary_indexes(index.expect("an index"))
-        .send()
-        .await
-        .expect("a table");
 }

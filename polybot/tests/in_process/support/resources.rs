@@ -1,12 +1,7 @@
 //! What the services find in AWS, made as `infra/` makes it.
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
-};
 use aws_sdk_sqs::types::QueueAttributeName;
 use embedded_aws::{ACCOUNT, EmbeddedAws, REGION};
-use fleet::predictions::UNDELIVERED_INDEX;
 
 pub(crate) const BUCKET: &str = "images";
 /// The workers' Auto Scaling group, and the hook that holds an instance until it is drained.
@@ -52,7 +47,7 @@ impl Resources {
             ],
         )
         .await;
-        create_table(&dynamodb).await;
+        fleet::table::creation(&dynamodb, TABLE).send().await.expect("a table");
         let auto_scaling = aws_sdk_autoscaling::Client::new(&config);
         let group =
             auto_scaling.create_auto_scaling_group().auto_scaling_group_name(GROUP).availability_zones("us-east-1a");
@@ -68,30 +63,4 @@ impl Resources {
             .expect("a hook");
         Self { s3, sqs, dynamodb, queue_url, dead_letter_queue_url }
     }
-}
-
-async fn create_table(client: &aws_sdk_dynamodb::Client) {
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().expect("an attribute")
-    };
-    let key =
-        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key");
-    let index = GlobalSecondaryIndex::builder()
-        .index_name(UNDELIVERED_INDEX)
-        .key_schema(key("undelivered", KeyType::Hash))
-        .key_schema(key("time", KeyType::Range))
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-        .build();
-    client
-        .create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("prediction_id", ScalarAttributeType::S))
-        .attribute_definitions(attribute("undelivered", ScalarAttributeType::S))
-        .attribute_definitions(attribute("time", ScalarAttributeType::N))
-        .key_schema(key("prediction_id", KeyType::Hash))
-        .global_secondary_indexes(index.expect("an index"))
-        .send()
-        .await
-        .expect("a table");
 }
