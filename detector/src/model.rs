@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::ensure;
 
-use crate::bounded;
+use crate::bounded::{self, Brought};
 use crate::decode::{self, Candidate};
 use crate::engine::{Buffers, Isa, Precision, Produced, Recipe, lower, lower_whole};
 use crate::head::Head;
@@ -212,11 +212,12 @@ impl Model {
             onnx.model_for_proto_model_with_model_template(&proto, InferenceModel::default()).map_err(onnx_error)?;
         // The file's weights are in the graph by now.
         drop(proto);
-        bounded::bound(&mut graph);
+        let brought = bounded::bound(&mut graph);
         let graph = graph.into_typed().map_err(onnx_error)?;
+        bounded::ensure_it_ends(&graph, brought).map_err(onnx_error)?;
         let possible = possible_layouts(&graph, size, &metadata, options).map_err(unknown)?;
         let cut = if options.own_operators {
-            Cut::of(&graph, &possible, size, options)
+            Cut::of(&graph, &possible, size, brought, options)
         } else {
             Err("the options say so".to_owned())
         };
@@ -227,7 +228,7 @@ impl Model {
                     let shape = concrete_shape(&graph, graph.outputs[0]).unwrap_or_default();
                     return Err(unknown(Layout::ambiguous(&possible, &shape)));
                 };
-                let whole = Whole::of(graph, reason, size, options).map_err(onnx_error)?;
+                let whole = Whole::of(graph, reason, size, brought, options).map_err(onnx_error)?;
                 (Execution::Whole(Box::new(whole)), layout)
             }
         };
@@ -416,6 +417,7 @@ impl Cut {
         graph: &TypedModel,
         possible: &[Layout],
         size: [usize; 2],
+        brought: Brought,
         options: &Options,
     ) -> Result<(Self, Layout), String> {
         let (head, maps, layout) =
@@ -423,7 +425,7 @@ impl Cut {
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
             let model = recipe.build([1, 3, size[0], size[1]])?;
             let plan = model.into_runnable()?;
-            bounded::ensure_it_fits(&plan)?;
+            bounded::ensure_it_fits(&plan, brought)?;
             Ok((recipe, plan))
         });
         let (recipe, plan) = built.map_err(|error| format!("{error:#}"))?;
@@ -470,13 +472,19 @@ impl Cut {
 
 impl Whole {
     /// The graph on our operators as far as they cover it; `reason` tells why its end was not taken over.
-    fn of(graph: TypedModel, reason: String, size: [usize; 2], options: &Options) -> TractResult<Self> {
+    fn of(
+        graph: TypedModel,
+        reason: String,
+        size: [usize; 2],
+        brought: Brought,
+        options: &Options,
+    ) -> TractResult<Self> {
         if options.own_operators {
             let built = lower_whole(&graph, options.isa).and_then(|recipe| {
                 ensure!(recipe.own_steps() > 0, "there are no convolutions that are covered");
                 let model = recipe.build([1, 3, size[0], size[1]])?;
                 let plan = model.into_runnable()?;
-                bounded::ensure_it_fits(&plan)?;
+                bounded::ensure_it_fits(&plan, brought)?;
                 Ok((foreign_reason(&recipe), plan))
             });
             match built {
@@ -487,8 +495,8 @@ impl Whole {
                 Err(error) => tracing::debug!(error = format!("{error:#}"), "nothing of the graph can be lowered"),
             }
         }
-        let plan = graph.into_optimized()?.into_runnable()?;
-        bounded::ensure_it_fits(&plan)?;
+        let plan = bounded::optimised(graph)?.into_runnable()?;
+        bounded::ensure_it_fits(&plan, brought)?;
         Ok(Self { plan, reason, isa: None, buffers: Buffers::default() })
     }
 }

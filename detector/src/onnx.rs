@@ -43,6 +43,9 @@ const MOST_NODES: usize = 20_000;
 /// The most pixels of an input: a network for more needs more memory than a worker has.
 const MOST_PIXELS: usize = 2560 * 2560;
 
+/// The most taps of a window, and the largest of its other numbers: tract makes a list of all taps, and no map is so wide.
+const MOST_TAPS: i64 = 1 << 20;
+
 /// Bring what exporters say in many ways into one: weights inside the file, in `f32`, whatever they were; an input `[1, 3, height, width]` of `f32`;
 /// no shapes but those of the input. The answer is the input's height and width.
 pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metadata) -> Result<[usize; 2], Unknown> {
@@ -72,11 +75,13 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
     let mut odd = None;
     each_node(graph, 0, &mut |node| {
         if !permutes(node) {
-            odd = Some(node.name.clone());
+            odd = Some(format!("its Transpose {} has axes that are no permutation", node.name));
+        } else if !has_a_possible_window(node) {
+            odd = Some(format!("its {} {} has a window larger than any map", node.op_type, node.name));
         }
     });
-    if let Some(name) = odd {
-        return Err(Unknown::new(format!("its Transpose {name} has axes that are no permutation"), "export it again"));
+    if let Some(found) = odd {
+        return Err(Unknown::new(found, "export it again"));
     }
     quantised::dequantise(graph);
     normalisation::fold(graph);
@@ -196,6 +201,19 @@ fn permutes(node: &NodeProto) -> bool {
     axes.iter().enumerate().all(|(index, &axis)| axis == index as i64)
 }
 
+/// Whether the window of a convolution or a pool has no more taps, and is no wider, than any detector's.
+fn has_a_possible_window(node: &NodeProto) -> bool {
+    let taps = |sides: &[i64]| sides.iter().try_fold(1_i64, |taps, &side| taps.checked_mul(side));
+    node.attribute.iter().all(|attribute| match &*attribute.name {
+        "kernel_shape" => taps(&attribute.ints).is_some_and(|taps| (0..=MOST_TAPS).contains(&taps)),
+        "strides" | "dilations" | "output_padding" => {
+            attribute.ints.iter().all(|side| (0..=MOST_TAPS).contains(side))
+        }
+        "pads" => attribute.ints.iter().all(|side| (-MOST_TAPS..=MOST_TAPS).contains(side)),
+        _ => true,
+    })
+}
+
 /// Fetch a tensor's values from the file beside the model that has them.
 fn inline(tensor: &mut TensorProto, folder: &Path) -> Result<(), String> {
     if tensor.data_location != Some(DataLocation::External as i32) {
@@ -237,21 +255,30 @@ fn widen(tensor: &mut TensorProto) -> Result<(), String> {
     if !is_half(tensor.data_type) {
         return Ok(());
     }
-    let is_bf16 = tensor.data_type == DataType::Bfloat16 as i32;
-    let wide = |bits: u16| {
-        if is_bf16 { f32::from_bits(u32::from(bits) << 16) } else { tract_onnx::prelude::f16::from_bits(bits).to_f32() }
-    };
     if !tensor.raw_data.len().is_multiple_of(2) {
         return Err(format!("half a value is missing from its weights {}", tensor.name));
     }
+    let is_bf16 = tensor.data_type == DataType::Bfloat16 as i32;
+    let wide = |bits: u16| if is_bf16 { f32::from_bits(u32::from(bits) << 16) } else { wide_half(bits) };
     tensor.float_data = if tensor.raw_data.is_empty() {
         std::mem::take(&mut tensor.int32_data).into_iter().map(|bits| wide(bits as u16)).collect()
     } else {
-        tensor.raw_data.chunks_exact(2).map(|bytes| wide(u16::from_le_bytes([bytes[0], bytes[1]]))).collect()
+        tensor.raw_data.as_chunks::<2>().0.iter().map(|&bytes| wide(u16::from_le_bytes(bytes))).collect()
     };
     tensor.raw_data.clear();
     tensor.data_type = DataType::Float as i32;
     Ok(())
+}
+
+/// An IEEE half as `f32`. Without branches, so that the compiler takes several at once.
+fn wide_half(bits: u16) -> f32 {
+    /// 2^112, by which the exponent's biases differ: what is denormal in 16 bits is normal behind it.
+    const BIAS: f32 = f32::from_bits((127 + 112) << 23);
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    let is_finite = bits & 0x7c00 != 0x7c00;
+    let finite = (f32::from_bits(magnitude) * BIAS).to_bits();
+    let wide = if is_finite { finite } else { magnitude | 0x7f80_0000 };
+    f32::from_bits(wide | u32::from(bits & 0x8000) << 16)
 }
 
 /// Make the input `[1, 3, height, width]` of `f32`, and lead from that to what the graph reads.
@@ -317,5 +344,19 @@ fn bind(graph: &mut GraphProto, input: &Input) {
             })),
             ..Default::default()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_is_widened_to_its_value() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (wide_half(bits), tract_onnx::prelude::f16::from_bits(bits).to_f32());
+            assert!(found == expected || found.is_nan() && expected.is_nan(), "{bits:#x}: {found} instead of {expected}");
+            assert_eq!(found.is_sign_negative(), expected.is_sign_negative(), "{bits:#x}");
+        }
     }
 }

@@ -50,6 +50,19 @@ enum Value {
     Pending,
 }
 
+impl Value {
+    /// The runs of channels that it consists of.
+    fn pieces(&self) -> usize {
+        match self {
+            Self::Map { pieces, .. } => pieces.len(),
+            Self::Viewed(view) => view.pieces.len(),
+            Self::Padded { inner, .. } => inner.pieces(),
+            Self::Folded { starts, .. } => starts.len(),
+            Self::Image { .. } | Self::Strided { .. } | Self::Pending => 0,
+        }
+    }
+}
+
 /// Nodes behind each other that wait for one that reads them.
 const MOST_PENDING: usize = 400;
 
@@ -67,6 +80,13 @@ const LARGEST_CONSTANT: usize = 1 << 24;
 
 /// Values of all such constants together.
 const MOST_CONSTANTS: usize = 1 << 26;
+
+/// Packed weights of all convolutions, beside twice as many as their own: 128 MB. A plane that is read for one channel only takes as
+/// many as one that is full.
+const MOST_PACKED: usize = 1 << 25;
+
+/// Runs of channels that all values consist of, 12 MB: each concatenation has those of all before it.
+const MOST_PIECES: usize = 1 << 19;
 
 /// Weights of convolutions by Winograd's algorithm, four times as many as those that they are made of: 128 MB.
 const MOST_TRANSFORMED: usize = 1 << 25;
@@ -107,8 +127,12 @@ struct Lowering<'a> {
     constants: RefCell<HashMap<OutletId, Option<Arc<Tensor>>>>,
     /// Their values.
     computed: Cell<usize>,
-    /// Weights of convolutions by Winograd's algorithm.
+    /// Weights of convolutions, as they are and as they are packed; those by Winograd's algorithm apart.
+    weights: Cell<usize>,
+    packed: Cell<usize>,
     transformed: Cell<usize>,
+    /// Runs of channels of all values.
+    pieces: usize,
     /// Why a node could not be lowered.
     reasons: HashMap<usize, String>,
     /// The nodes that run on tract's operators, and why.
@@ -162,7 +186,10 @@ impl<'a> Lowering<'a> {
             tensors: HashMap::new(),
             constants: RefCell::default(),
             computed: Cell::new(0),
+            weights: Cell::new(0),
+            packed: Cell::new(0),
             transformed: Cell::new(0),
+            pieces: 0,
             reasons: HashMap::new(),
             foreign: Vec::new(),
         };
@@ -172,13 +199,21 @@ impl<'a> Lowering<'a> {
             if lowering.constant_tensor(node.id.into()).is_some() {
                 continue;
             }
-            let value = lowering.value_of(node).unwrap_or_else(|error| {
+            let value = lowering.value_of(node).and_then(|value| lowering.counted(value)).unwrap_or_else(|error| {
                 lowering.reasons.insert(node.id, format!("{error:#}"));
                 Value::Pending
             });
             lowering.values.insert(node.id.into(), value);
         }
         Ok(lowering)
+    }
+
+    /// A value, if there is room for its runs of channels beside those of all others.
+    fn counted(&mut self, value: Value) -> TractResult<Value> {
+        let pieces = self.pieces + value.pieces();
+        ensure!(pieces <= MOST_PIECES, "more than {MOST_PIECES} runs of channels");
+        self.pieces = pieces;
+        Ok(value)
     }
 
     fn recipe(self, outputs: Vec<Produced>) -> Recipe {
@@ -461,6 +496,8 @@ impl Lowering<'_> {
         let (inputs, outputs) = (conv.input_channels(), conv.output_channels());
         ensure_groups(conv.group, [inputs, outputs])?;
         let (weights, bias) = self.weights(node, outputs)?;
+        let weights = weights.try_as_plain_ram()?;
+        let weights = weights.as_slice::<f32>()?;
         let (before, after) = match self.values.get(&node.inputs[0]) {
             Some(Value::Padded { before, after, .. }) => (*before, *after),
             _ => ([0; 2], [0; 2]),
@@ -475,7 +512,7 @@ impl Lowering<'_> {
                 isa: self.isa,
                 window,
                 planes: self.planes(node, &pieces, &mut steps),
-                weights: ConvolveDepthwise::pack(lanes, &weights, outputs).into(),
+                weights: ConvolveDepthwise::pack(lanes, weights, outputs).into(),
                 bias: whole_blocks(&bias, lanes).into(),
                 activation: Activation::None,
                 residual: Vec::new(),
@@ -484,17 +521,17 @@ impl Lowering<'_> {
         }
         if let Some(Value::Folded { of, starts, steps }) = self.values.get(&node.inputs[0]) {
             let (of, starts, steps) = (*of, starts.clone(), *steps);
-            return self.convolution_of_folded(node, conv, of, &starts, steps, (&weights, &bias));
+            return self.convolution_of_folded(node, conv, of, &starts, steps, (weights, &bias));
         }
         if conv.group > MOST_GROUPS {
-            return self.groups_apart(node, conv, (&weights, &bias));
+            return self.groups_apart(node, conv, (weights, &bias));
         }
         let input = self.read(node.inputs[0])?;
         let window = window(&conv.pool_spec, input.size, before, after)?;
         let op = if conv.group > 1 {
-            self.dense(&input, window, &ungrouped(&weights, conv.group, outputs, inputs), [outputs, inputs], &bias)?
+            self.dense(&input, window, &ungrouped(weights, conv.group, outputs, inputs), [outputs, inputs], &bias)?
         } else {
-            self.dense(&input, window, &weights, [outputs, inputs], &bias)?
+            self.dense(&input, window, weights, [outputs, inputs], &bias)?
         };
         Ok(self.push(node, op, input.steps, outputs))
     }
@@ -526,14 +563,15 @@ impl Lowering<'_> {
     }
 
     /// The weights of a convolution, and its bias for each output channel.
-    fn weights(&self, node: &TypedNode, outputs: usize) -> TractResult<(Vec<f32>, Vec<f32>)> {
+    fn weights(&self, node: &TypedNode, outputs: usize) -> TractResult<(Arc<Tensor>, Vec<f32>)> {
         let weights = self.constant(node.inputs[1]).context("weights that are not constant")?;
         let bias = self.constant(node.inputs[2]).context("a bias that is not constant")?;
-        let (weights, bias) = (weights.try_as_plain_ram()?, bias.try_as_plain_ram()?);
+        let bias = bias.try_as_plain_ram()?;
         let bias = bias.as_slice::<f32>()?;
         let bias = if let [bias] = bias { vec![*bias; outputs] } else { bias.to_vec() };
         ensure!(bias.len() == outputs, "a bias of {} values", bias.len());
-        Ok((weights.as_slice::<f32>()?.to_vec(), bias))
+        self.weights.set(self.weights.get() + weights.len());
+        Ok((weights, bias))
     }
 
     /// What a convolution over all channels of this outlet reads, without the zeros around it.
@@ -583,10 +621,16 @@ impl Lowering<'_> {
         ensure!(window.is_supported(), "a window too wide");
         let lanes = self.isa.lanes();
         let algorithm = self.algorithm(input, &window, shape);
+        if algorithm == Algorithm::Direct {
+            let values = window.kernel.iter().product::<usize>() * self.lanes_read(input) * shape[0].next_multiple_of(lanes);
+            let packed = self.packed.get().saturating_add(values);
+            ensure!(packed <= MOST_PACKED + 2 * self.weights.get(), "weights that take too much memory when packed");
+            self.packed.set(packed);
+        }
         let weights: Shared = match (algorithm, self.isa.precision()) {
-            (Algorithm::Winograd, _) => Convolve::pack_winograd(self.isa, weights, shape, &input.lanes_of).into(),
-            (_, Precision::F32) => Convolve::pack::<f32>(self.isa, &window, weights, shape, &input.lanes_of).into(),
-            (_, Precision::Bf16) => Convolve::pack::<u16>(self.isa, &window, weights, shape, &input.lanes_of).into(),
+            (Algorithm::Winograd, _) => Convolve::pack_winograd(self.isa, weights, shape, &input.lanes_of)?,
+            (_, Precision::F32) => Convolve::pack::<f32>(self.isa, &window, weights, shape, &input.lanes_of)?,
+            (_, Precision::Bf16) => Convolve::pack::<u16>(self.isa, &window, weights, shape, &input.lanes_of)?,
         };
         Ok(Convolve {
             isa: self.isa,
@@ -602,6 +646,14 @@ impl Lowering<'_> {
         })
     }
 
+    /// Channels of all planes that a convolution reads, whether it looks at them or not.
+    fn lanes_read(&self, input: &Read) -> usize {
+        match input.layout {
+            InputLayout::Planar => input.planes.len(),
+            InputLayout::Blocked => input.planes.len() * self.isa.lanes(),
+        }
+    }
+
     /// The faster way to compute a convolution, as long as there is room for its weights.
     fn algorithm(&self, input: &Read, window: &Window, [outputs, _]: [usize; 2]) -> Algorithm {
         // In bf16, too, a quarter of the products in f32 takes less time than all of them with AVX512-BF16. It has not been
@@ -609,8 +661,7 @@ impl Lowering<'_> {
         let is_measured =
             self.isa.precision() == Precision::F32 || matches!(self.isa, Isa::Avx512Bf16 | Isa::PortableBf16);
         let is_faster = is_measured && winograd::is_supported(window) && input.layout == InputLayout::Blocked;
-        let lanes = self.isa.lanes();
-        let values = winograd::PLACES * input.planes.len() * lanes * outputs.next_multiple_of(lanes);
+        let values = winograd::PLACES * self.lanes_read(input) * outputs.next_multiple_of(self.isa.lanes());
         if !is_faster || self.transformed.get() + values > MOST_TRANSFORMED {
             return Algorithm::Direct;
         }
@@ -666,7 +717,8 @@ impl Lowering<'_> {
         }
         let window = window(&pool.pool_spec, size, [0; 2], [0; 2])?;
         ensure!(window.is_supported(), "a window too wide");
-        let taps = window.kernel[0] * window.kernel[1];
+        let taps = window.kernel[0].saturating_mul(window.kernel[1]);
+        ensure!(taps.saturating_mul(channels) <= LARGEST_CONSTANT, "a window of {taps} taps");
         let weight = if pool.normalize { 1.0 / taps as f32 } else { 1.0 };
         let op = ConvolveDepthwise {
             isa: self.isa,
@@ -747,25 +799,50 @@ impl Lowering<'_> {
         let (pieces, [height, width]) = self.map(node.inputs[0])?;
         let from = concrete(self.model.outlet_fact(node.inputs[0])?)?;
         let to = concrete(&node.outputs[0].fact)?;
+        let to: [usize; 4] = to.try_into().map_err(|to| TractError::msg(format!("{from:?} to {to:?}")))?;
         ensure!(from[..2] == to[..2] && to[2] % height == 0 && to[3] % width == 0, "{from:?} to {to:?}");
         let factors = [to[2] / height, to[3] / width];
-        let probe: Vec<f32> = (0..from.iter().product::<usize>()).map(|i| i as f32).collect();
-        let mut inputs = tvec!(Tensor::from_shape(&from, &probe)?.into_tvalue());
-        for &input in &node.inputs[1..] {
-            let constant = self.constant_tensor(input).context("a size that is not constant")?;
-            inputs.push(constant.into_tvalue());
-        }
-        let result = node.op.eval_out_of_plan(inputs)?.context("a resize that can't be tried")?;
-        let result = result[0].try_as_plain_ram()?;
-        let is_nearest = result.as_slice::<f32>()?.iter().enumerate().all(|(i, &value)| {
-            let (row, x) = (i / to[3], i % to[3]);
-            let (plane, y) = (row / to[2], row % to[2]);
-            value == ((plane * height + y / factors[0]) * width + x / factors[1]) as f32
-        });
+        // All channels are alike: two tell, unless they can't be tried by themselves.
+        let few = from[1].min(2);
+        let is_nearest =
+            self.is_nearest(node, few, [height, width], &to).or_else(|_| self.is_nearest(node, from[1], [height, width], &to))?;
         ensure!(is_nearest, "a resize that is not nearest-neighbour");
         let mut inputs = Vec::new();
         let op = Upsample { isa: self.isa, planes: self.planes(node, &pieces, &mut inputs), factors };
         Ok(self.push(node, op, inputs, channels(&pieces)))
+    }
+
+    /// Whether this makes of so many channels of a map of this size their nearest-neighbour enlargement.
+    fn is_nearest(
+        &self,
+        node: &TypedNode,
+        channels: usize,
+        [height, width]: [usize; 2],
+        all: &[usize; 4],
+    ) -> TractResult<bool> {
+        let factors = [all[2] / height, all[3] / width];
+        let (from, to) = ([all[0], channels, height, width], [all[0], channels, all[2], all[3]]);
+        let probe: Vec<f32> = (0..from.iter().product::<usize>()).map(|i| i as f32).collect();
+        let mut inputs = tvec!(Tensor::from_shape(&from, &probe)?.into_tvalue());
+        for &input in &node.inputs[1..] {
+            let constant = self.constant_tensor(input).context("a size that is not constant")?;
+            // A size names the channels, a factor is for any number of them.
+            let is_size = !constant.datum_type().is_float() && self.numbers(input)? == all.map(|side| side as i64);
+            inputs.push(if is_size {
+                let sides = tensor1(&to.map(|side| side as i64));
+                sides.cast_to_dt(constant.datum_type())?.into_owned().into_tvalue()
+            } else {
+                constant.into_tvalue()
+            });
+        }
+        let result = node.op.eval_out_of_plan(inputs)?.context("a resize that can't be tried")?;
+        ensure!(result[0].shape() == to, "a resize to {:?}", result[0].shape());
+        let result = result[0].try_as_plain_ram()?;
+        Ok(result.as_slice::<f32>()?.iter().enumerate().all(|(i, &value)| {
+            let (row, x) = (i / to[3], i % to[3]);
+            let (plane, y) = (row / to[2], row % to[2]);
+            value == ((plane * height + y / factors[0]) * width + x / factors[1]) as f32
+        }))
     }
 
     /// `x * sigmoid(x)`, if that is what this product is.

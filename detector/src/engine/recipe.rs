@@ -3,6 +3,7 @@
 use tract_onnx::tract_core::internal::*;
 
 use super::ops::{Convolve, ConvolveDepthwise};
+use crate::bounded;
 
 /// A run of channels in the result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,6 @@ impl Recipe {
         }
         let outputs: Vec<OutletId> = self.output_steps().into_iter().map(|step| outlets[step][0]).collect();
         model.select_output_outlets(&outputs)?;
-        // tract's operators run well only as tract has rewritten them.
-        if self.foreign.is_empty() { Ok(model) } else { model.into_optimized() }
+        if self.foreign.is_empty() { Ok(model) } else { bounded::optimised(model) }
     }
 }

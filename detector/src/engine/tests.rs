@@ -375,6 +375,81 @@ fn weights_for_winograds_algorithm_have_a_limit() {
     graph.check_scaled(&[output]);
 }
 
+/// A convolution to one channel has weights for a whole block of them.
+#[test]
+fn weights_for_winograds_algorithm_are_counted_in_whole_blocks() {
+    const LIMIT: usize = 1 << 25;
+    let (mut graph, image) = Graph::new([1, 2, 4, 4], 7);
+    let window = Shape { kernel: [3, 3], before: [1, 1], after: [1, 1], ..Shape::point() };
+    let map = graph.map(image, 4096);
+    // 36 values for each pair of channels would be less than a third of the limit, if there were no others beside them.
+    let outputs: Vec<OutletId> = (0..60).map(|_| graph.convolution(map, 1, 1, &window)).collect();
+    for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
+        let recipe = lower(&graph.model, &outputs, isa).expect("lowered");
+        let convolutions = recipe.steps.iter().filter_map(|step| step.op.downcast_ref::<Convolve>());
+        let (transformed, direct): (Vec<_>, Vec<_>) =
+            convolutions.partition(|convolution| convolution.algorithm == Algorithm::Winograd);
+        let kept: usize = transformed.iter().map(|convolution| convolution.weights.len()).sum();
+        let each = 36 * 4096 * isa.lanes();
+        assert!(kept <= LIMIT && kept + each > LIMIT, "{isa:?}: {kept} of {LIMIT} values");
+        // One makes the map.
+        assert_eq!((transformed.len(), direct.len()), (LIMIT / each, 61 - LIMIT / each), "{isa:?}");
+    }
+    graph.check_scaled(&outputs);
+}
+
+/// One pixel of so many channels is more than a round over the output channels, or a batch of tiles, has room for.
+#[test]
+fn convolutions_of_more_channels_than_stay_in_the_cache() {
+    for (kernel, inputs, algorithm) in [(1, 82_000, Algorithm::Direct), (3, 41_000, Algorithm::Winograd)] {
+        let (mut graph, image) = Graph::new([1, 1, 3, 5], 7);
+        let padding = [kernel / 2; 2];
+        let window = Shape { kernel: [kernel; 2], before: padding, after: padding, ..Shape::point() };
+        let map = graph.map(image, inputs);
+        let output = graph.convolution(map, 5, 1, &window);
+        for isa in Isa::available().filter(|isa| isa.precision() == Precision::F32) {
+            assert_eq!(algorithms(&graph.model, output, isa).last(), Some(&algorithm), "{isa:?}");
+        }
+        graph.check_scaled(&[output]);
+    }
+}
+
+/// Weights that many convolutions share are packed for each of them, and a single channel takes a plane: that has a limit, beyond
+/// which tract's operators compute it.
+#[test]
+fn packed_weights_do_not_take_any_memory() {
+    let (mut graph, image) = Graph::new([1, 3, 1, 1], 7);
+    // Each channel is in a map of its own.
+    let maps: Vec<OutletId> = (0..512).map(|_| graph.map(image, 1)).collect();
+    let joined = graph.wire(TypedConcat::new(1), &maps);
+    let outputs: Vec<OutletId> = (0..400).map(|_| graph.map(joined, 1)).collect();
+    for isa in [Isa::Portable, Isa::PortableWide] {
+        let recipe = lower(&graph.model, &outputs, isa).expect("lowered");
+        let convolutions = recipe.steps.iter().filter_map(|step| step.op.downcast_ref::<Convolve>());
+        let packed: usize = convolutions.map(|convolution| convolution.weights.len()).sum();
+        assert!(packed <= (1 << 25) + 2 * 400 * 520, "{isa:?}: {packed} values");
+        let each = 512 * isa.lanes() * isa.lanes();
+        let foreign = 400_usize.saturating_sub((1 << 25) / each + 10);
+        assert!(recipe.foreign.len() >= foreign, "{isa:?}: {}", recipe.foreign.len());
+        assert!(recipe.foreign.iter().all(|reason| reason.contains("too much memory")), "{:?}", recipe.foreign.first());
+    }
+}
+
+/// A concatenation consists of all runs of channels of those before it.
+#[test]
+fn concatenations_of_concatenations_do_not_take_any_memory() {
+    let (mut graph, image) = Graph::new([1, 3, 1, 1], 7);
+    let (a, b) = (graph.map(image, 1), graph.map(image, 1));
+    let mut joined = a;
+    for step in 0..2000 {
+        joined = graph.wire(TypedConcat::new(1), &[joined, if step % 2 == 0 { b } else { a }]);
+    }
+    let output = graph.map(joined, 3);
+    let recipe = lower(&graph.model, &[output], Isa::Portable).expect("lowered");
+    assert!(recipe.foreign.iter().all(|reason| reason.contains("runs of channels")), "{:?}", recipe.foreign.first());
+    assert!((500..1500).contains(&recipe.foreign.len()), "{}", recipe.foreign.len());
+}
+
 proptest! {
     // Always the same cases: in bf16 no bound holds for every network that chance makes. One of some hundreds, of eight convolutions
     // and more one behind the other, was off by an eighth of its greatest value.

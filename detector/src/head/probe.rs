@@ -14,7 +14,7 @@ use super::distribution::{self, Distribution};
 use super::graph::{constant, shape, stride};
 use super::points::{self, Points};
 use super::{Head, sigmoid};
-use crate::bounded;
+use crate::bounded::{self, Brought};
 use crate::decode::{self, Candidate, Layout};
 use crate::raw_map::RawMap;
 
@@ -124,7 +124,7 @@ fn run(model: &TypedModel, maps: &[OutletId], nodes: &[usize], values: &[Tensor]
     let output = outlets.get(&model.outputs[0]).context("no output")?;
     tail.select_output_outlets(&[*output])?;
     let plan = tail.into_runnable()?;
-    bounded::ensure_it_fits(&plan)?;
+    bounded::ensure_it_fits(&plan, Brought::default())?;
     let inputs = values.iter().map(|values| values.clone().into_tvalue()).collect();
     let results = plan.run(inputs)?;
     Ok(results.into_iter().next().context("no output")?.into_arc_tensor())

@@ -10,8 +10,9 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-/// The most that dequantised weights may take; what is beyond stays to be computed, within the bounds of that.
-const MOST_BYTES: usize = 1 << 30;
+/// The most bytes that dequantised weights may take beside those of each constant once; what is beyond stays to be computed, within
+/// the bounds of that.
+const MOST_REPEATED: usize = 64 << 20;
 
 /// A tensor's scales and zero points, and the axis that they run along where there are several.
 struct Steps {
@@ -32,7 +33,8 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
         graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (&**output, node))).collect();
     let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
     let (mut weights, mut same, mut replaced) = (Vec::new(), HashMap::new(), HashMap::new());
-    let mut room = MOST_BYTES;
+    let in_f32 = |tensor: &TensorProto| size_of::<f32>() * tensor.raw_data.len().max(tensor.int32_data.len());
+    let mut room = MOST_REPEATED + constants.values().map(|tensor| in_f32(tensor)).sum::<usize>();
     for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| node.op_type == "DequantizeLinear") {
         let (Some(input), Some(output), Some(steps)) =
             (node.input.first(), node.output.first(), Steps::of(node, &constants))
@@ -41,7 +43,7 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
         };
         if let Some(quantised) = constants.get(&**input) {
             // Many nodes may read one constant, and each makes another.
-            let bytes = size_of::<f32>() * quantised.raw_data.len().max(quantised.int32_data.len());
+            let bytes = in_f32(quantised);
             if bytes <= room
                 && let Some(tensor) = steps.dequantised(quantised, output)
             {

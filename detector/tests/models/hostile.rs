@@ -172,22 +172,41 @@ fn maps_that_fit_one_by_one_do_not_take_all_memory() {
     }
 }
 
-/// Found by the fuzzer: tract looked for the end of the permutation until there was no more memory.
 /// A stride may be of any width where the map has one pixel: the result is small all the same.
 #[test]
 fn strides_of_any_width_are_not_gone_along() {
-    let graph = with(|graph| {
-        graph.floats("weights", &[1, 1, 1, 1], vec![1.0]);
-        graph.floats("pixel", &[1, 1, 1, 1], vec![1.0]);
-        graph.step("Add", &["pixel", "mean"], "one", vec![]);
-        graph.step("ConvTranspose", &["one", "weights"], "huge", vec![integers("strides", &[1 << 40, 1 << 40])]);
-    });
-    let started = Instant::now();
-    // Refused or computed: what counts is that it comes to an end.
-    let _ = Model::of_bytes(Path::new("hostile.onnx"), &graph.bytes(), &Options::default());
-    assert!(started.elapsed() < SOON, "after {:?}", started.elapsed());
+    for stride in [1 << 20, 1 << 40] {
+        let graph = with(|graph| {
+            graph.floats("weights", &[1, 1, 1, 1], vec![1.0]);
+            graph.floats("pixel", &[1, 1, 1, 1], vec![1.0]);
+            graph.step("Add", &["pixel", "mean"], "one", vec![]);
+            graph.step("ConvTranspose", &["one", "weights"], "huge", vec![integers("strides", &[stride; 2])]);
+        });
+        let started = Instant::now();
+        // Refused or computed: what counts is that it comes to an end.
+        let _ = Model::of_bytes(Path::new("hostile.onnx"), &graph.bytes(), &Options::default());
+        assert!(started.elapsed() < SOON, "after {:?}", started.elapsed());
+    }
 }
 
+/// A window over nothing but padding: the map that it makes is small, the list of its taps is not.
+#[test]
+fn windows_of_any_size_are_not_made() {
+    for op_type in ["AveragePool", "MaxPool"] {
+        let graph = with(|graph| {
+            let attributes = vec![
+                integers("kernel_shape", &[1 << 30, 1]),
+                integers("pads", &[1 << 29, 0, 1 << 29, 0]),
+                integer("count_include_pad", usize::from(op_type == "AveragePool")),
+            ];
+            graph.step(op_type, &["images"], "huge", attributes);
+        });
+        let said = Model::load(graph.file().path()).expect_err("refused").to_string();
+        assert!(said.contains("a window larger than any map"), "{said}");
+    }
+}
+
+/// Found by the fuzzer: tract looked for the end of the permutation until there was no more memory.
 #[test]
 fn axes_that_are_no_permutation_are_refused() {
     let graph = with(|graph| {
@@ -207,6 +226,69 @@ fn weights_are_as_large_as_they_say() {
     weights.dims = vec![1 << 30, 3, 4, 4];
     let bytes = graph.bytes();
     Model::of_bytes(Path::new("hostile.onnx"), &bytes, &Options::default()).expect_err("refused");
+}
+
+/// tract's optimiser takes minutes for so many, behind each other or beside each other: they run as they are.
+#[test]
+fn more_convolutions_than_tract_optimises_run_as_they_are() {
+    for are_beside in [false, true] {
+        let graph = with(|graph| {
+            let same = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+            graph.floats("same", &[3, 3, 1], same.to_vec());
+            graph.floats("same pixels", &[3, 3, 1, 1], same.to_vec());
+            graph.shape("sides", &[1, 3, -1]);
+            graph.step("Conv", &["images", "same pixels"], "stem", vec![integers("kernel_shape", &[1, 1])]);
+            graph.step("ReduceMean", &["stem"], "line", vec![integers("axes", &[2])]);
+            let first = graph.step("Reshape", &["line", "sides"], "row", vec![]);
+            let mut layers = vec![first.clone()];
+            for layer in 0..2000 {
+                let input = if are_beside { &first } else { &layers[layer] };
+                let name = format!("layer {layer}");
+                let layer = graph.step("Conv", &[&input.clone(), "same"], &name, vec![integers("kernel_shape", &[1])]);
+                layers.push(layer);
+            }
+            let read: Vec<&str> = layers.iter().map(String::as_str).skip(if are_beside { 1 } else { 2000 }).collect();
+            graph.step("Concat", &read, "huge", vec![integer("axis", 1)]);
+        });
+        // Twice the mean of a grey image, times the values: each layer was computed.
+        let said = Model::load(graph.file().path()).expect_err("refused").to_string();
+        assert!(said.contains("its boxes all lie within 0.5 pixels"), "{are_beside}: {said}");
+    }
+}
+
+/// What a constant of a few bytes can be made to compute, and what a map can.
+#[test]
+fn convolutions_that_take_hours_are_not_computed() {
+    assert_refused(with(|graph| {
+        graph.shape("sides", &[1, 1, 1000, 1000]);
+        graph.step("ConstantOfShape", &["sides"], "map", vec![]);
+        graph.shape("sides of the kernel", &[1, 1, 500, 500]);
+        graph.step("ConstantOfShape", &["sides of the kernel"], "kernel", vec![]);
+        graph.step("Conv", &["map", "kernel"], "huge", vec![]);
+    }));
+    assert_refused(with(|graph| {
+        graph.shape("times", &[1, 1, 60, 60]);
+        graph.step("Tile", &["images", "times"], "map", vec![]);
+        let attributes = vec![integers("kernel_shape", &[1000, 1000]), integers("strides", &[1, 1])];
+        graph.step("MaxPool", &["map"], "huge", attributes);
+    }));
+}
+
+/// Weights that many convolutions read are packed by each of them.
+#[test]
+fn weights_that_are_shared_do_not_take_any_memory() {
+    let graph = with(|graph| {
+        graph.floats("weights", &[96, 96, 3, 3], vec![1e-3; 96 * 96 * 9]);
+        graph.floats("first", &[96, 3, 1, 1], vec![0.1; 96 * 3]);
+        let mut last = graph.step("Conv", &["images", "first"], "stem", vec![]);
+        for layer in 0..900 {
+            let padding = vec![integers("pads", &[1, 1, 1, 1])];
+            last = graph.step("Conv", &[&last, "weights"], &format!("layer {layer}"), padding);
+        }
+        graph.step("Neg", &[&last], "huge", vec![]);
+    });
+    let said = load_within_bounds(graph);
+    assert!(said.contains("MB of weights"), "{said}");
 }
 
 #[test]

@@ -39,31 +39,84 @@ pub(crate) fn is_supported(window: &Window) -> bool {
 pub(crate) const POINT: Window =
     Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0] };
 
-/// Kernels `[any, 3, 3]` at the points: for each of the [`PLACES`] as many values as there are kernels.
-pub(crate) fn transform_weights(weights: &[f32]) -> Vec<Vec<f32>> {
-    let [near, far] = [-2.0 / 3.0, 1.0 / 6.0];
-    let half = std::f64::consts::FRAC_1_SQRT_2;
-    let root = std::f64::consts::SQRT_2;
-    // Each row is 1, the point and its square, divided by its distances to the other points.
-    let rows: [[f64; 3]; INPUT] = [
-        [1.0, 0.0, 0.0],
-        [near, near * half, near * 0.5],
-        [near, -near * half, near * 0.5],
-        [far, far * root, far * 2.0],
-        [far, -far * root, far * 2.0],
-        [0.0, 0.0, 1.0],
-    ];
-    let at_points = |taps: [f64; 3]| rows.map(|row| row[0] * taps[0] + row[1] * taps[1] + row[2] * taps[2]);
-    let mut places = vec![vec![0.0; weights.len() / 9]; PLACES];
-    for (index, kernel) in weights.as_chunks::<9>().0.iter().enumerate() {
-        let columns: [[f64; INPUT]; 3] = [0, 1, 2].map(|x| at_points([0, 1, 2].map(|y| f64::from(kernel[y * 3 + x]))));
-        for y in 0..INPUT {
-            for (x, value) in at_points(columns.map(|column| column[y])).into_iter().enumerate() {
-                places[y * INPUT + x][index] = value as f32;
+/// Weights of a kernel.
+pub(crate) const TAPS: usize = 9;
+
+/// Kernels that are transformed at once: as many as two blocks of outputs have, at most.
+const KERNELS: usize = 32;
+
+/// Kernels of one input channel, and their values at the points.
+#[derive(Debug)]
+pub(crate) struct Kernels {
+    taps: [[f32; KERNELS]; TAPS],
+    places: [[f32; KERNELS]; PLACES],
+}
+
+impl Default for Kernels {
+    fn default() -> Self {
+        Self { taps: [[0.0; KERNELS]; TAPS], places: [[0.0; KERNELS]; PLACES] }
+    }
+}
+
+impl Kernels {
+    /// Take the first [`TAPS`] values of each of these, and zeros for those that are missing, to the points.
+    ///
+    /// # Panics
+    /// If there are more than fit.
+    pub(crate) fn transform<'a>(&mut self, isa: Isa, kernels: impl ExactSizeIterator<Item = &'a [f32]>) {
+        for taps in &mut self.taps {
+            taps[kernels.len()..].fill(0.0);
+        }
+        for (index, kernel) in kernels.enumerate() {
+            for (taps, &value) in self.taps.iter_mut().zip(&kernel[..TAPS]) {
+                taps[index] = value;
+            }
+        }
+        // SAFETY: it reads and writes its own arrays only.
+        unsafe { f32::run(isa.in_f32(), TransformingKernels(self)) }
+    }
+
+    /// For each of the [`PLACES`] the values of all kernels.
+    pub(crate) fn places(&self) -> &[[f32; KERNELS]; PLACES] {
+        &self.places
+    }
+}
+
+struct TransformingKernels<'a>(&'a mut Kernels);
+
+impl Kernel<f32> for TransformingKernels<'_> {
+    // Loops that the compiler turns into the instruction set's.
+    #[inline(always)]
+    unsafe fn run<F: Format<Element = f32>>(self) {
+        let Kernels { taps, places } = self.0;
+        let [near, far] = [-2.0 / 3.0, 1.0 / 6.0];
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        let root = std::f64::consts::SQRT_2;
+        // Each row is 1, the point and its square, divided by its distances to the other points.
+        let rows: [[f64; 3]; INPUT] = [
+            [1.0, 0.0, 0.0],
+            [near, near * half, near * 0.5],
+            [near, -near * half, near * 0.5],
+            [far, far * root, far * 2.0],
+            [far, -far * root, far * 2.0],
+            [0.0, 0.0, 1.0],
+        ];
+        let mut columns = [[[0.0_f64; KERNELS]; INPUT]; 3];
+        for (x, column) in columns.iter_mut().enumerate() {
+            for (row, values) in rows.iter().zip(column) {
+                for i in 0..KERNELS {
+                    let tap = |y: usize| f64::from(taps[y * 3 + x][i]);
+                    values[i] = row[0] * tap(0) + row[1] * tap(1) + row[2] * tap(2);
+                }
+            }
+        }
+        for (place, values) in places.iter_mut().enumerate() {
+            let (y, row) = (place / INPUT, &rows[place % INPUT]);
+            for i in 0..KERNELS {
+                values[i] = (row[0] * columns[0][y][i] + row[1] * columns[1][y][i] + row[2] * columns[2][y][i]) as f32;
             }
         }
     }
-    places
 }
 
 /// What a convolution works with, kept from one to the next.
@@ -84,7 +137,7 @@ struct Batch {
     places: [usize; 2],
 }
 
-/// [`convolve`], of a window that [`is_supported`]; instead of the call's weights it takes those of [`transform_weights`], each place packed by itself as for
+/// [`convolve`], of a window that [`is_supported`]; instead of the call's weights it takes those of [`Kernels`], each place packed by itself as for
 /// [`POINT`], one behind the other. Products are of `f32`, whatever the maps are.
 ///
 /// # Panics

@@ -1,5 +1,7 @@
 //! Transposed convolution: one whose output pixels each come from a few taps, by their place within the stride.
 
+use std::borrow::Cow;
+
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{Deconv, KernelFormat, PaddingSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
@@ -68,11 +70,13 @@ impl Lowering<'_> {
             other => bail!("padding {other:?}"),
         };
         let (inputs, outputs) = (spec.input_channels, spec.output_channels);
-        let (mut weights, bias) = self.weights(node, outputs)?;
+        let (weights, bias) = self.weights(node, outputs)?;
+        let weights = weights.try_as_plain_ram()?;
+        let mut weights = Cow::Borrowed(weights.as_slice::<f32>()?);
         if conv.group > 1 {
             ensure!(conv.group <= MOST_GROUPS, "{} groups", conv.group);
             ensure_groups(conv.group, [inputs, outputs])?;
-            weights = ungrouped(&weights, conv.group, outputs, inputs);
+            weights = Cow::Owned(ungrouped(&weights, conv.group, outputs, inputs));
         }
         let output = super::concrete(&node.outputs[0].fact)?;
         // Zeros around it are inside it, so to speak: what was padded is put apart, too.

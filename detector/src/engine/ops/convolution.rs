@@ -64,58 +64,73 @@ impl Convolve {
         weights: &[f32],
         [outputs, inputs]: [usize; 2],
         lanes_of: &[Vec<Option<usize>>],
-    ) -> Vec<E> {
+    ) -> TractResult<Shared> {
         let (lanes, group_length) = (isa.lanes(), isa.group());
         let blocks = outputs.div_ceil(lanes);
         let plane_lanes = lanes_of.first().map_or(0, Vec::len);
         let rounds = Rounds::of(isa, window, plane_lanes);
         let [rows, columns] = window.kernel;
         let row_weights = rounds.weights() * lanes;
-        let mut packed = vec![E::default(); blocks * lanes_of.len() * rows * row_weights];
-        let (mut first, mut at) = (0, 0);
-        while first < blocks {
-            let pair = if first + 1 < blocks { 2 } else { 1 };
-            let pair_outputs = first * lanes..((first + pair) * lanes).min(outputs);
-            for plane in lanes_of {
-                for row in 0..rows {
-                    for (round, group) in (0..rounds.count).flat_map(|r| (0..rounds.groups).map(move |g| (r, g))) {
-                        for i in 0..group_length {
-                            // A group is neighbouring taps of one channel, or neighbouring channels at one tap.
-                            let (lane, column) = if plane_lanes == 1 {
-                                (0, round * rounds.taps + i)
-                            } else {
-                                (group * group_length + i, round)
-                            };
-                            let is_tap = column < columns && (plane_lanes > 1 || i < rounds.taps);
-                            let Some(input) = plane[lane].filter(|_| is_tap) else { continue };
-                            for (slot, output) in pair_outputs.clone().enumerate() {
-                                let weight = weights[((output * inputs + input) * rows + row) * columns + column];
-                                packed[at + slot * group_length + i] = E::from_f32(weight);
+        Shared::filled(blocks * lanes_of.len() * rows * row_weights, |packed: &mut [E]| {
+            let (mut first, mut at) = (0, 0);
+            while first < blocks {
+                let pair = if first + 1 < blocks { 2 } else { 1 };
+                let pair_outputs = first * lanes..((first + pair) * lanes).min(outputs);
+                for plane in lanes_of {
+                    for row in 0..rows {
+                        for (round, group) in (0..rounds.count).flat_map(|r| (0..rounds.groups).map(move |g| (r, g))) {
+                            for i in 0..group_length {
+                                // A group is neighbouring taps of one channel, or neighbouring channels at one tap.
+                                let (lane, column) = if plane_lanes == 1 {
+                                    (0, round * rounds.taps + i)
+                                } else {
+                                    (group * group_length + i, round)
+                                };
+                                let is_tap = column < columns && (plane_lanes > 1 || i < rounds.taps);
+                                let Some(input) = plane[lane].filter(|_| is_tap) else { continue };
+                                for (slot, output) in pair_outputs.clone().enumerate() {
+                                    let weight = weights[((output * inputs + input) * rows + row) * columns + column];
+                                    packed[at + slot * group_length + i] = E::from_f32(weight);
+                                }
                             }
+                            at += pair * lanes * group_length;
                         }
-                        at += pair * lanes * group_length;
                     }
                 }
+                first += pair;
             }
-            first += pair;
-        }
-        packed
+        })
     }
 
     /// [`pack`](Self::pack) for [`convolve_winograd`].
     pub(in crate::engine) fn pack_winograd(
         isa: Isa,
         weights: &[f32],
-        shape: [usize; 2],
+        [outputs, inputs]: [usize; 2],
         lanes_of: &[Vec<Option<usize>>],
-    ) -> Vec<f32> {
-        let mut packed = Vec::new();
-        for place in winograd::transform_weights(weights) {
-            let place = Self::pack::<f32>(isa.in_f32(), &winograd::POINT, &place, shape, lanes_of);
-            packed.reserve_exact(winograd::PLACES * place.len() - packed.len());
-            packed.extend(place);
-        }
-        packed
+    ) -> TractResult<Shared> {
+        let lanes = isa.lanes();
+        let blocks = outputs.div_ceil(lanes);
+        let place_values = blocks * lanes * lanes_of.len() * lanes;
+        Shared::filled(winograd::PLACES * place_values, |packed: &mut [f32]| {
+            let mut kernels = winograd::Kernels::default();
+            let mut at = 0;
+            for first in (0..blocks).step_by(2) {
+                let slots = (blocks - first).min(2) * lanes;
+                let pair_outputs = first * lanes..(first * lanes + slots).min(outputs);
+                for input in lanes_of.iter().flatten() {
+                    if let &Some(input) = input {
+                        let of_outputs =
+                            pair_outputs.clone().map(|output| &weights[(output * inputs + input) * winograd::TAPS..]);
+                        kernels.transform(isa, of_outputs);
+                        for (packed, values) in packed.chunks_exact_mut(place_values).zip(kernels.places()) {
+                            packed[at..at + slots].copy_from_slice(&values[..slots]);
+                        }
+                    }
+                    at += slots;
+                }
+            }
+        })
     }
 }
 

@@ -61,6 +61,13 @@ impl<E: Element> From<Vec<E>> for Shared {
 }
 
 impl Shared {
+    /// So many values, which are 0 before `fill` is given them.
+    pub(super) fn filled<E: Element>(length: usize, fill: impl FnOnce(&mut [E])) -> TractResult<Self> {
+        let mut tensor = Tensor::zero_dt(E::datum_type(), &[length])?;
+        fill(tensor.try_as_plain_ram_mut()?.as_slice_mut()?);
+        Ok(Self(tensor.into()))
+    }
+
     /// How many.
     pub(super) fn len(&self) -> usize {
         self.0.len()
