@@ -10,6 +10,7 @@ mod distribution;
 mod graph;
 mod points;
 mod probe;
+mod softmax;
 
 use tract_onnx::prelude::*;
 

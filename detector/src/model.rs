@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::ensure;
+use tract_onnx::tract_core::ops::cast::Cast;
 
 use crate::bounded::{self, Brought};
 use crate::decode::{self, Candidate};
@@ -213,7 +214,8 @@ impl Model {
         // The file's weights are in the graph by now.
         drop(proto);
         let brought = bounded::bound(&mut graph);
-        let graph = graph.into_typed().map_err(onnx_error)?;
+        let mut graph = graph.into_typed().map_err(onnx_error)?;
+        without_casts(&mut graph).map_err(onnx_error)?;
         bounded::ensure_it_ends(&graph, brought).map_err(onnx_error)?;
         let possible = possible_layouts(&graph, size, &metadata, options).map_err(unknown)?;
         let cut = if options.own_operators {
@@ -499,6 +501,29 @@ impl Whole {
         bounded::ensure_it_fits(&plan, brought)?;
         Ok(Self { plan, reason, isa: None, buffers: Buffers::default() })
     }
+}
+
+/// Lead past casts to the type that is there already, which those to and from 16 bits have become: they hide what a head is made of.
+fn without_casts(graph: &mut TypedModel) -> TractResult<()> {
+    for id in 0..graph.nodes().len() {
+        let node = graph.node(id);
+        let is_same = |input: OutletId| {
+            Ok::<_, TractError>(graph.outlet_fact(input)?.datum_type == node.outputs[0].fact.datum_type)
+        };
+        if !node.op_is::<Cast>() || !is_same(node.inputs[0])? {
+            continue;
+        }
+        let (input, readers) = (node.inputs[0], node.outputs[0].successors.clone());
+        for reader in readers {
+            graph.add_edge(input, reader)?;
+        }
+        for output in &mut graph.outputs {
+            if *output == OutletId::from(id) {
+                *output = input;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What of a network runs on tract's operators.

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_core::ops::nn;
 
 use super::anchors::{self, Anchors};
 use super::distribution::{self, Distribution};
 use super::graph::{constant, shape, stride};
 use super::points::{self, Points};
-use super::{Head, sigmoid};
+use super::{Head, sigmoid, softmax};
 use crate::bounded::{self, Brought};
 use crate::decode::{self, Candidate, Layout};
 use crate::raw_map::RawMap;
@@ -118,7 +119,7 @@ fn run(model: &TypedModel, maps: &[OutletId], nodes: &[usize], values: &[Tensor]
             };
             inputs.push(outlet);
         }
-        let results = tail.wire_node(&*node.name, node.op.clone(), &inputs)?;
+        let results = tail.wire_node(&*node.name, quick(&node.op), &inputs)?;
         outlets.extend(results.into_iter().enumerate().map(|(slot, result)| (OutletId::new(id, slot), result)));
     }
     let output = outlets.get(&model.outputs[0]).context("no output")?;
@@ -128,6 +129,16 @@ fn run(model: &TypedModel, maps: &[OutletId], nodes: &[usize], values: &[Tensor]
     let inputs = values.iter().map(|values| values.clone().into_tvalue()).collect();
     let results = plan.run(inputs)?;
     Ok(results.into_iter().next().context("no output")?.into_arc_tensor())
+}
+
+/// An operator, or one of this crate that does the same in less time.
+fn quick(op: &Box<dyn TypedOp>) -> Box<dyn TypedOp> {
+    match op.downcast_ref::<nn::Softmax>() {
+        Some(softmax) if softmax.quant_output_dt.is_none() && softmax.axes.len() == 1 => {
+            softmax::Softmax { axis: softmax.axes[0] }.into()
+        }
+        _ => op.clone(),
+    }
 }
 
 /// What the head may be, by the numbers of the maps' channels.
