@@ -3,6 +3,7 @@
 mod normalisation;
 mod quantised;
 
+use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
@@ -37,8 +38,15 @@ struct Input {
 /// Height and width where neither the file's shape nor its metadata tell them.
 const USUAL_SIDE: usize = 640;
 
-/// The most nodes: the largest YOLO has two thousand, and the time to read them grows with the square of it.
+/// The most nodes of a file; beside a network's own those that quantise it.
 const MOST_NODES: usize = 20_000;
+
+/// The most nodes that are left of them, and the most constants: the largest YOLO has two thousand. tract compares each constant with all
+/// others, and walks through all nodes for each, so its time grows with the square of it.
+const MOST_KEPT: usize = 4000;
+
+/// The most inputs of a node. tract counts them up to each of them.
+const MOST_INPUTS: usize = 1000;
 
 /// The most pixels of an input: a network for more needs more memory than a worker has.
 const MOST_PIXELS: usize = 2560 * 2560;
@@ -85,6 +93,25 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
     }
     quantised::dequantise(graph);
     normalisation::fold(graph);
+    let (mut nodes, mut constants, mut inputs, mut read) = (0, 0, 0, HashSet::new());
+    each_node(graph, 0, &mut |node| {
+        nodes += 1;
+        constants += usize::from(node.op_type == "Constant");
+        inputs = inputs.max(node.input.len());
+        read.extend(node.input.iter().cloned());
+    });
+    read.extend(graph.output.iter().map(|output| output.name.clone()));
+    graph.initializer.retain(|tensor| read.contains(&tensor.name));
+    constants += graph.initializer.len();
+    for (count, most, what) in [
+        (nodes, MOST_KEPT, "nodes"),
+        (constants, MOST_KEPT, "constants"),
+        (inputs, MOST_INPUTS, "inputs of one node"),
+    ] {
+        if count > most {
+            return Err(Unknown::new(format!("it has {count} {what}, more than {most}"), EXPORT_A_DETECTOR));
+        }
+    }
     // They were made for the exporter's sizes, or name sides that are bound here; shapes follow from the operators.
     graph.value_info.clear();
     for output in &mut graph.output {

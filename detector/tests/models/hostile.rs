@@ -291,6 +291,45 @@ fn weights_that_are_shared_do_not_take_any_memory() {
     assert!(said.contains("MB of weights"), "{said}");
 }
 
+/// tract's time for these grows with the square of their number.
+#[test]
+fn more_of_anything_than_tract_gets_through_is_refused() {
+    let said = |make: &dyn Fn(&mut Graph)| {
+        Model::load(with(make).file().path()).expect_err("refused").to_string()
+    };
+    let nodes = said(&|graph| {
+        let mut last = String::from("images");
+        for layer in 0..4001 {
+            last = graph.step("Tanh", &[&last], &format!("layer {layer}"), vec![]);
+        }
+        graph.step("Neg", &[&last], "huge", vec![]);
+    });
+    assert!(nodes.contains("nodes, more than 4000"), "{nodes}");
+    let constants = said(&|graph| {
+        let mut last = String::from("images");
+        for layer in 0..2001 {
+            let bounds = ["least", "most"].map(|bound| format!("{bound} {layer}"));
+            graph.floats(&bounds[0], &[], vec![-1.0 - layer as f32]);
+            graph.floats(&bounds[1], &[], vec![1.0 + layer as f32]);
+            last = graph.step("Clip", &[&last, &bounds[0], &bounds[1]], &format!("layer {layer}"), vec![]);
+        }
+        graph.step("Neg", &[&last], "huge", vec![]);
+    });
+    assert!(constants.contains("constants, more than 4000"), "{constants}");
+    let inputs = said(&|graph| {
+        graph.step("Sum", &["images"; 1001], "huge", vec![]);
+    });
+    assert!(inputs.contains("1001 inputs of one node, more than 1000"), "{inputs}");
+    // What nothing reads does not count.
+    let unread = said(&|graph| {
+        for constant in 0..4001 {
+            graph.floats(&format!("unread {constant}"), &[], vec![constant as f32]);
+        }
+        graph.step("Neg", &["images"], "huge", vec![]);
+    });
+    assert!(unread.contains("its boxes all lie within 0 pixels"), "{unread}");
+}
+
 #[test]
 fn more_nodes_than_any_detector_has_are_not_read() {
     assert_refused(with(|graph| {
