@@ -148,6 +148,11 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
         let mut sums = MaybeUninit::<[f32; 2 * MAX_PIXELS * 16]>::uninit();
         let sums = sums.as_mut_ptr().cast();
         let [height, width] = call.window.output(call.input);
+        // Sums that nothing follows go where they belong at once.
+        let bare = match output {
+            Destination::F32(output) if call.activation == Activation::None && call.residual.is_empty() => Some(output),
+            _ => None,
+        };
         let blocks = call.bias.len() / F::Lanes::N;
         let pixel_bytes = (call.planes.len() * call.plane_channels * size_of::<E>()).max(1);
         let (rows, columns) = if height == 1 {
@@ -173,7 +178,7 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
                             let end = x + size + usize::from(tile < longer);
                             while x < end {
                                 let plane = height * width;
-                                let at = Tile { call, rounds, scratch, sums, output, width, plane, block, y, x };
+                                let at = Tile { call, rounds, scratch, sums, bare, output, width, plane, block, y, x };
                                 // SAFETY: block, y and x are inside the output, and so are `end` pixels of it; the caller
                                 // vouches for the rest.
                                 let done = unsafe {
@@ -184,8 +189,10 @@ impl<E: Element> Kernel<E> for Convolving<'_, E> {
                                         (_, true) => at.compute_some::<F, 1, true>(left, end),
                                     }
                                 };
-                                // SAFETY: as above; the sums of `done` were just computed.
-                                unsafe { Tile { x: done.start, ..at }.epilogue::<F>(pair, done.len()) };
+                                if bare.is_none() {
+                                    // SAFETY: as above; the sums of `done` were just computed.
+                                    unsafe { Tile { x: done.start, ..at }.epilogue::<F>(pair, done.len()) };
+                                }
                                 x = done.end;
                             }
                         }
@@ -208,6 +215,8 @@ struct Tile<'a, E> {
     scratch: *mut E,
     /// For the sums of a tile.
     sums: *mut f32,
+    /// The output, if it is the sums as they are.
+    bare: Option<*mut f32>,
     output: Destination<E>,
     /// Of the output.
     width: usize,
@@ -374,9 +383,15 @@ impl<E: Element> Tile<'_, E> {
                     }
                 }
             }
+            let (to, block) = match self.bare {
+                Some(output) => {
+                    (output.add((self.block * self.plane + self.y * self.width + self.x) * lanes), self.plane)
+                }
+                None => (self.sums, PIXELS),
+            };
             for (i, sums) in F::finish(sums).into_iter().enumerate() {
                 for (pixel, sum) in sums.into_iter().enumerate() {
-                    sum.store(self.sums.add((i * PIXELS + pixel) * lanes));
+                    sum.store(to.add((i * block + pixel) * lanes));
                 }
             }
         }
