@@ -82,10 +82,18 @@ impl Outcome {
 /// When a worker stops.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopping {
-    /// What was not begun is released.
+    /// What was not begun is released, if it was not before.
     pub(crate) shutdown: CancellationToken,
     /// What still runs is released.
     pub(crate) give_up: CancellationToken,
+}
+
+impl Stopping {
+    /// When a message that was not begun is released. One that was received before may come from a worker that stops, too: if all
+    /// workers of a fleet that shrinks passed it on, it would be a dead letter. So each is released once; then it is finished.
+    fn of(&self, message: &Received) -> &CancellationToken {
+        if message.receive_count > 1 { &self.give_up } else { &self.shutdown }
+    }
 }
 
 /// One message, received now.
@@ -131,7 +139,7 @@ impl Attempt {
             worker.in_flight.send_modify(|count| *count += 1);
             metrics::gauge!("worker_messages_in_hand").increment(1);
             let outcome = tokio::select! {
-                outcome = self.record(worker, &stopping.shutdown) => outcome,
+                outcome = self.record(worker, stopping.of(&self.message)) => outcome,
                 () = extend_visibility(&worker.queue, &self.message.receipt, worker.visibility_timeout) => Outcome::GivenUp,
                 () = stopping.give_up.cancelled() => Outcome::Released,
             };
@@ -147,11 +155,10 @@ impl Attempt {
         steps.instrument(span).await;
     }
 
-    /// The first step: the job's result is made durable, if it is not yet. A job that still waits for a thread at `shutdown` is
-    /// released.
-    async fn record(&self, worker: &Worker, shutdown: &CancellationToken) -> Outcome {
+    /// The first step: the job's result is made durable, if it is not yet. A job that still waits for a thread at `stop` is released.
+    async fn record(&self, worker: &Worker, stop: &CancellationToken) -> Outcome {
         let recorded = match &self.job {
-            Ok(job) => self.detect(worker, job, shutdown).await,
+            Ok(job) => self.detect(worker, job, stop).await,
             Err(error) => self.refuse(worker, error).await,
         };
         recorded.unwrap_or_else(|error| {
@@ -160,7 +167,7 @@ impl Attempt {
         })
     }
 
-    async fn detect(&self, worker: &Worker, job: &Job, shutdown: &CancellationToken) -> Result<Outcome, AwsError> {
+    async fn detect(&self, worker: &Worker, job: &Job, stop: &CancellationToken) -> Result<Outcome, AwsError> {
         let wish = match worker.predictions.get(job.prediction_id).await? {
             Some(record) if record.is_forgotten() => {
                 // Whatever had this job before may have ended between the result and its record.
@@ -177,7 +184,7 @@ impl Attempt {
                 record.wish
             }
         };
-        let detected = worker.pipeline.detect(&job.image_key, job.prediction_id, &wish, shutdown).await;
+        let detected = worker.pipeline.detect(&job.image_key, job.prediction_id, &wish, stop).await;
         let (written, outcome) = match detected {
             Ok(result) => {
                 (worker.predictions.complete(job.prediction_id, &result, worker.clock.now()).await?, Outcome::Done)

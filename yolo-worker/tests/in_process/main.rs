@@ -13,7 +13,7 @@ use fleet::predictions::Written;
 use fleet::{FailureReason, Job, Status, images};
 use yolo_worker::Detect;
 
-use crate::support::{World, in_time, photo};
+use crate::support::{RECEIVES, World, in_time, photo};
 
 #[tokio::test]
 async fn a_photo_is_detected_recorded_deleted_and_polybot_hears_of_it() {
@@ -227,6 +227,27 @@ async fn a_worker_that_stops_finishes_what_runs_and_gives_back_what_waits() {
     let other = world.worker(&[]);
     assert_eq!(world.polybot.heard(2).await[1], left);
     other.stop().await;
+}
+
+/// Each worker that stops may still receive a message. If each gave it back, they would pass it on until it is a dead letter.
+#[tokio::test]
+async fn a_fleet_that_shrinks_does_not_pass_a_photo_on_until_it_is_a_dead_letter() {
+    let world = World::start().await;
+    let workers: Vec<_> = (0..=RECEIVES).map(|_| world.worker(&["--receive-wait=3"])).collect();
+    // The first receive of each is short; the second waits.
+    in_time(world.aws.calls().at_least(Service::Sqs, "ReceiveMessage", 2 * workers.len() as u64)).await;
+    for worker in &workers {
+        worker.shut_down();
+    }
+    let id = world.queued(photo()).await;
+    assert_eq!(world.polybot.heard(1).await, [id]);
+    let outcomes = |outcome| workers.iter().map(|worker| worker.outcomes(outcome)).sum::<u64>();
+    assert_eq!((outcomes("released"), outcomes("done")), (1, 1));
+    for worker in workers {
+        worker.stop().await;
+    }
+    world.is_empty().await;
+    assert_eq!(world.dead_letters.depth().await.expect("SQS answers").visible, 0);
 }
 
 #[tokio::test]

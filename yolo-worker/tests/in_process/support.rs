@@ -34,7 +34,7 @@ const TABLE: &str = "predictions";
 const SECRET: &str = "results-secret";
 const BUILD: BuildInfo = BuildInfo { version: "0.0.0", commit: "in-process" };
 /// How often a job is received before it is a dead letter.
-const RECEIVES: u32 = 3;
+pub(crate) const RECEIVES: u32 = 3;
 /// As much as a program's first thread has, which a service's `run` is made for.
 const STACK: usize = 8 << 20;
 
