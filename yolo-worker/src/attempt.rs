@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::backoff::backoff;
 use crate::callback::Callback;
+use crate::failures::Failures;
 use crate::heartbeat::extend_visibility;
 use crate::pipeline::{NoResult, Pipeline, Stage};
 
@@ -35,6 +36,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     /// How long a message stays invisible unless extended; the queue's own setting.
     pub(crate) visibility_timeout: Duration,
+    /// How many attempts failed one after the other.
+    pub(crate) failures: Failures,
     /// The wait before the second try of a job that failed for a passing reason; later ones wait longer.
     pub(crate) retry_wait: Duration,
     /// How many messages are in flight, for whatever protects a busy instance.
@@ -145,10 +148,27 @@ impl Attempt {
             };
             self.settle(worker, outcome).await;
             metrics::gauge!("worker_messages_in_hand").decrement(1);
+            if outcome == Outcome::Retry {
+                // Others can have the job meanwhile.
+                tokio::select! {
+                    () = tokio::time::sleep(worker.failures.pause()) => {}
+                    () = stopping.shutdown.cancelled() => {}
+                }
+            }
             drop(slot);
-            tokio::select! {
-                () = self.notify(worker, outcome) => {}
-                () = stopping.give_up.cancelled() => {}
+            if let Some(prediction_id) = self.finished(outcome) {
+                tokio::select! {
+                    () = self.notify(worker, prediction_id) => {}
+                    () = stopping.give_up.cancelled() => {}
+                }
+                let duration = self.started.elapsed();
+                metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
+                fleet::log!(
+                    JOB_FINISHED,
+                    outcome = outcome.name(),
+                    duration_ms = duration.as_millis() as u64,
+                    "job finished"
+                );
             }
             worker.in_flight.send_modify(|count| *count = count.saturating_sub(1));
         };
@@ -161,6 +181,11 @@ impl Attempt {
             Ok(job) => self.detect(worker, job, stop).await,
             Err(error) => self.refuse(worker, error).await,
         };
+        match &recorded {
+            Ok(Outcome::Done | Outcome::Failed | Outcome::Repeated) => worker.failures.end(),
+            Ok(Outcome::Retry | Outcome::Released | Outcome::GivenUp) => {}
+            Err(_) => worker.failures.add(),
+        }
         recorded.unwrap_or_else(|error| {
             fleet::log!(JOB_RETRIED, %error, "the job failed and will be tried again");
             Outcome::Retry
@@ -246,10 +271,13 @@ impl Attempt {
         }
     }
 
+    /// The prediction that is finished with this outcome, if any is.
+    fn finished(&self, outcome: Outcome) -> Option<Uuid> {
+        self.prediction_id.filter(|_| matches!(outcome, Outcome::Done | Outcome::Failed | Outcome::Repeated))
+    }
+
     /// The third step: polybot hears of what is finished. If this does not come to its end, polybot's sweep finds the result.
-    async fn notify(&self, worker: &Worker, outcome: Outcome) {
-        let is_finished = matches!(outcome, Outcome::Done | Outcome::Failed | Outcome::Repeated);
-        let Some(prediction_id) = self.prediction_id.filter(|_| is_finished) else { return };
+    async fn notify(&self, worker: &Worker, prediction_id: Uuid) {
         // However slow polybot is, no more than so many wait for it.
         let Ok(_place) = worker.callbacks.try_acquire() else {
             metrics::counter!("worker_callback_failures_total").increment(1);
@@ -263,9 +291,6 @@ impl Attempt {
                 fleet::log!(CALLBACK_FAILED, %error, "polybot was not called back; its sweep will find the result");
             }
         }
-        let duration = self.started.elapsed();
-        metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
-        fleet::log!(JOB_FINISHED, outcome = outcome.name(), duration_ms = duration.as_millis() as u64, "job finished");
     }
 }
 

@@ -19,7 +19,9 @@ use clap::{Args, Parser};
 use detector::RgbImage;
 use embedded_aws::{ACCOUNT, EmbeddedAws, REGION};
 use fleet::telemetry::Metrics;
-use fleet::{BuildInfo, Clock, ImageStore, Job, JobQueue, Platform, Prediction, PredictionStore, images, service};
+use fleet::{
+    BuildInfo, Clock, ImageStore, Job, JobQueue, Platform, Prediction, PredictionStore, WorkStore, images, service,
+};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -35,6 +37,8 @@ const SECRET: &str = "results-secret";
 const BUILD: BuildInfo = BuildInfo { version: "0.0.0", commit: "in-process" };
 /// How often a job is received before it is a dead letter.
 pub(crate) const RECEIVES: u32 = 3;
+/// Longer than any test takes.
+const REPORT_INTERVAL: Duration = Duration::from_secs(3600);
 /// As much as a program's first thread has, which a service's `run` is made for.
 const STACK: usize = 8 << 20;
 
@@ -42,6 +46,7 @@ const STACK: usize = 8 << 20;
 pub(crate) struct World {
     pub(crate) aws: EmbeddedAws,
     pub(crate) predictions: PredictionStore,
+    pub(crate) work: WorkStore,
     pub(crate) images: ImageStore,
     pub(crate) queue: JobQueue,
     pub(crate) dead_letters: JobQueue,
@@ -75,7 +80,8 @@ impl World {
         let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{RECEIVES}}}"#);
         let queue_url = queue("jobs", Some(policy)).await;
         Self {
-            predictions: PredictionStore::new(dynamodb, TABLE),
+            predictions: PredictionStore::new(dynamodb.clone(), TABLE),
+            work: WorkStore::new(dynamodb, TABLE, REPORT_INTERVAL),
             images: ImageStore::new(s3, BUCKET),
             queue: JobQueue::new(sqs.clone(), &queue_url),
             dead_letters: JobQueue::new(sqs.clone(), dead_letters),
@@ -139,6 +145,7 @@ impl World {
             ("results-secret", SECRET),
             ("polybot-results-url", &self.polybot.url),
             ("visibility-timeout", "120"),
+            ("report-interval", "3600"),
             // Tried again at once.
             ("retry-wait", "0"),
             // So long may the end of a test take.
@@ -206,10 +213,11 @@ impl Worker {
         self.shutdown.cancel();
     }
 
-    /// It stops well, with all that it does.
-    pub(crate) async fn stop(self) {
+    /// It stops well, with all that it does; what it measured is left.
+    pub(crate) async fn stop(self) -> Metrics {
         self.shutdown.cancel();
         in_time(self.ended).await.expect("no panic").expect("it stops well");
+        self.metrics
     }
 
     /// How many messages ended so.
@@ -219,10 +227,15 @@ impl Worker {
 
     /// A metric's value; zero, if nothing was measured.
     pub(crate) fn measured(&self, name: &str) -> u64 {
-        let text = self.metrics.handle().render();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_default()
+        measured(self.metrics, name)
     }
+}
+
+/// A metric's value; zero, if nothing was measured.
+pub(crate) fn measured(metrics: Metrics, name: &str) -> u64 {
+    let text = metrics.handle().render();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_default()
 }
 
 /// Stands for polybot: its `/results`.
