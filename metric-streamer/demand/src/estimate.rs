@@ -33,6 +33,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// The least that a metric shows by which the fleet is scaled: more than nothing while the last worker is to stay.
+    #[must_use]
+    pub fn rest(&self) -> f64 {
+        self.needed.min(A_REST)
+    }
+
     /// Workers that keep up with what arrives, whatever waits.
     #[must_use]
     pub fn keeping_up(&self) -> f64 {
@@ -68,14 +74,24 @@ impl Estimator {
         }
     }
 
+    /// Whether it was told of a worker in the last stretch of time.
+    #[must_use]
+    pub fn knows_of_workers(&self) -> bool {
+        self.worked.back().is_some_and(|last| last.work.slots > 0.0)
+    }
+
     /// Until when it was told what workers did; none while it was told nothing.
     #[must_use]
     pub fn worked_until(&self) -> Option<f64> {
         self.worked.back().map(|worked| worked.until)
     }
 
-    /// What workers did, in the order in which it ended. What is not told counts as nothing done.
+    /// What workers did, in the order in which it ended. What is not told counts as nothing done; what is told again, with all that
+    /// came after it, replaces what was told before.
     pub fn worked(&mut self, worked: Worked) {
+        while self.worked.back().is_some_and(|last| last.until > worked.until - INSTANT) {
+            self.worked.pop_back();
+        }
         self.worked.push_back(worked);
         let longest = self.settings.longest_window.as_secs_f64();
         while self.worked.front().is_some_and(|first| first.until < worked.until - longest + INSTANT) {
@@ -285,6 +301,26 @@ mod tests {
         }
         let found = estimator.look(&Look { at: 30.0, visible: 100, in_flight: 8, in_service: 4 });
         assert!(near(found.seconds_per_photo.unwrap_or_default(), 0.15), "{found:?}");
+    }
+
+    #[test]
+    fn a_report_that_comes_late_replaces_what_was_read_before_it() {
+        let (mut in_time, mut late) =
+            (Estimator::new(DemandSettings::default()), Estimator::new(DemandSettings::default()));
+        let worked = |number: u32, photos| {
+            let work = Work { photos, turns: photos, busy: photos * 0.15, slots: 20.0, workers: 10.0 };
+            Worked { until: f64::from(number) * 10.0, seconds: 10.0, work }
+        };
+        for number in 1..=4 {
+            in_time.worked(worked(number, 50.0));
+            // It sees half of each stretch at first, and all of it at the next look.
+            if number > 1 {
+                late.worked(worked(number - 1, 50.0));
+            }
+            late.worked(worked(number, if number == 4 { 50.0 } else { 25.0 }));
+        }
+        let look = Look { at: 40.0, visible: 0, in_flight: 1, in_service: 1 };
+        assert_eq!(late.look(&look), in_time.look(&look));
     }
 
     #[test]
