@@ -8,8 +8,7 @@ use bytes::Bytes;
 use detector::photo::{self, Header, Limits, PhotoError};
 use detector::{DetectError, Detection, Detector, RgbImage, Timings, annotate, redact};
 use fleet::images::{self, GetError};
-use fleet::predictions::DetectionResult;
-use fleet::{AwsError, Deed, FailureReason, ImageStore, Label, Wish};
+use fleet::{AwsError, Deed, DetectionResult, FailureReason, ImageStore, Label, Wish};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use embedded_aws::EmbeddedAws;
-use fleet::predictions::{DetectionResult, Written};
-use fleet::{ImageStore, Job, JobQueue, Label, PredictionStore, images};
+use fleet::predictions::Written;
+use fleet::{DetectionResult, ImageStore, Job, JobQueue, Label, PredictionStore, images};
 use image::{ImageFormat, Rgb, RgbImage};
 use polybot::reply;
 use serde_json::Value;
