@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::command::Wanted;
 use crate::incoming::File;
-use crate::telegram::Place;
+use crate::place::Place;
 use crate::{Telegram, TelegramError, content, reply};
 
 /// What the way onto the queue needs.

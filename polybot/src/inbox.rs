@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fleet::{AwsError, Clock};
+use fleet::{AwsError, Clock, FailureReason};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,11 +14,11 @@ use tracing::Instrument as _;
 
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
-use crate::incoming::Me;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
+use crate::me::Me;
 use crate::updates::Updates;
-use crate::{TelegramError, reply};
+use crate::TelegramError;
 
 /// So many updates may be under way here; more are left to Telegram, which brings them again.
 const MOST: usize = 2000;
@@ -167,7 +167,7 @@ impl Inbox {
                 "an update was given up: every instance that handled it died"
             );
             metrics::counter!("polybot_updates_given_up_total").increment(1);
-            self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+            self.updates.apologise(&entry.asked, &FailureReason::RetriesExhausted).await
         } else {
             self.handle(&entry).await
         };
@@ -193,7 +193,7 @@ impl Inbox {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 fleet::log!(UPDATE_PANICKED, %error, update_id, "handling an update panicked");
-                self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+                self.updates.apologise(&entry.asked, &FailureReason::RetriesExhausted).await
             }
             Err(_) => {
                 work.abort();
@@ -220,8 +220,8 @@ impl Inbox {
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        let reason = if is_gone { reply::GONE_REASON } else { reply::KEPT_FAILING };
-        match self.updates.apologise(&entry.asked, reason).await {
+        let reason = if is_gone { FailureReason::NotGivenByTelegram } else { FailureReason::RetriesExhausted };
+        match self.updates.apologise(&entry.asked, &reason).await {
             // Told later, for as long as anything else would be.
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
                 tracing::warn!(%error, update_id, "the sender was not told");

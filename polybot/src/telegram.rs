@@ -25,8 +25,9 @@ use teloxide::types::{
 use teloxide::{ApiError, Bot, RequestError};
 use tokio_util::task::TaskTracker;
 
-use crate::incoming::Me;
+use crate::me::Me;
 use crate::memory::Memory;
+use crate::place::Place;
 use crate::sending::{NotSent, Sending};
 
 /// What a bot may download, in bytes.
@@ -201,16 +202,6 @@ fn sent_all_the_same(error: &RequestError) -> Option<i32> {
 
 /// Rows of buttons; each has what it says and what it brings back when it is pressed (at most 64 bytes).
 pub(crate) type Buttons = Vec<Vec<(String, String)>>;
-
-/// Where something is said: in this chat, as a reply to this message if that still exists, else in the same topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) chat_id: i64,
-    /// The message that is replied to; 0 for none.
-    pub(crate) message_id: i32,
-    /// The forum topic it is in.
-    pub(crate) thread: Option<i32>,
-}
 
 /// A picture to send.
 #[derive(Clone, Debug)]
