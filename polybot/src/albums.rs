@@ -185,7 +185,7 @@ impl Albums {
                 return Ok(self.store.delivered(id, self.clock.now()).await?);
             }
         };
-        match self.told_if_gone(album, pictures)? {
+        match self.told_if_gone(id, album, pictures)? {
             Ok(jpeg) => {
                 let picture = Picture { jpeg, spoiler: album.spoiler };
                 let words = reply::without_picture(&caption);
@@ -204,7 +204,7 @@ impl Albums {
         let mut left = MAX_PICTURES;
         for file in files(album) {
             let filtered = self.filter_runner.apply(&file, filter).await;
-            match self.told_if_gone(album, filtered)? {
+            match self.told_if_gone(id, album, filtered)? {
                 Ok(jpeg) => {
                     let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
                         self.tell(album, &reply::filter_failed(&FilterError::ResultsTooLarge)).await?;
@@ -227,12 +227,13 @@ impl Albums {
     /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
     fn told_if_gone(
         &self,
+        id: &AlbumId,
         album: &Album,
         made: Result<Filtered, HandleError>,
     ) -> Result<Filtered, HandleError> {
         match made {
             Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_long_ago(album) => {
-                tracing::warn!(%error, "a photo was not given");
+                tracing::warn!(album = id.as_str(), %error, "a photo was not given");
                 Ok(Err(FailureReason::NotGivenByTelegram.into()))
             }
             made => made,

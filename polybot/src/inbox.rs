@@ -184,11 +184,12 @@ impl Inbox {
     async fn handle(&self, entry: &Entry) -> Result<(), HandleError> {
         let (updates, asked, work_id) = (self.updates.clone(), entry.asked.clone(), entry.work_id);
         let (update_id, clock) = (entry.update_id, self.clock.clone());
-        // On a task of its own: a panic is a bug, and must not end the chat's queue.
-        let mut work = tokio::spawn(async move {
+        // On a task of its own: a panic is a bug, and must not end the chat's queue. What it logs carries the ids of the update.
+        let handling = async move {
             let (updates, asked) = (&updates, &asked);
             answers::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
-        });
+        };
+        let mut work = tokio::spawn(handling.in_current_span());
         match self.clock.timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {

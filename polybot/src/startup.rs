@@ -60,7 +60,7 @@ pub(crate) async fn watch_webhook(
         let health = match telegram.webhook_health().await {
             Ok(health) => health,
             Err(error) => {
-                tracing::warn!(%error, "can't read the state of the webhook");
+                tracing::warn!(%error, url = %webhook.url, "can't read the state of the webhook");
                 continue;
             }
         };
@@ -71,12 +71,12 @@ pub(crate) async fn watch_webhook(
             continue;
         }
         let failure = health.failure.as_deref().unwrap_or_default();
-        fleet::log!(WEBHOOK_FAILING, failure, pending = health.pending, "Telegram can't deliver updates");
+        fleet::log!(WEBHOOK_FAILING, failure, url = %webhook.url, pending = health.pending, "Telegram can't deliver updates");
         // Not for a failure from before it was set last.
         if health.wants_setting() && health.failed_at.is_some_and(|at| at >= set_at) {
             match telegram.set_webhook(webhook).await {
                 Ok(()) => fleet::log!(WEBHOOK_SET_AGAIN, "the webhook was set again"),
-                Err(error) => tracing::warn!(%error, "the webhook could not be set again"),
+                Err(error) => tracing::warn!(%error, url = %webhook.url, "the webhook could not be set again"),
             }
             // A failure of the same second may be an old one.
             set_at = clock.now() + Duration::from_secs(1);

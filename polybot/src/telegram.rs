@@ -392,16 +392,17 @@ impl Telegram {
         buttons: Buttons,
         words: &str,
     ) -> Result<Sent, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
         if picture.jpeg.len() <= MAX_PHOTO {
             match self.send_photo(place, picture, caption, &buttons).await {
                 Err(error) if error.is_refused() => {
-                    fleet::log!(PHOTO_REFUSED, %error, "Telegram refuses the picture as a photo")
+                    fleet::log!(PHOTO_REFUSED, chat_id, message_id, %error, "Telegram refuses the picture as a photo")
                 }
                 outcome => return outcome,
             }
         }
         match self.send_file(place, &picture.jpeg, "photo.jpg", caption, &buttons).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the picture"),
+            Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the picture"),
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -426,14 +427,15 @@ impl Telegram {
         if pictures.is_empty() {
             return self.send_text(place, words).await;
         }
+        let &Place { chat_id, message_id, .. } = place;
         if pictures.iter().all(|picture| picture.jpeg.len() <= MAX_PHOTO) {
             match self.send_album(place, pictures, caption, photo_of).await {
-                Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the album of photos"),
+                Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album of photos"),
                 outcome => return outcome,
             }
         }
         match self.send_album(place, pictures, caption, document_of).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the album"),
+            Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album"),
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -450,8 +452,9 @@ impl Telegram {
         file_name: &str,
         words: &str,
     ) -> Result<Sent, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
         match self.send_file(place, file, file_name, "", &Vec::new()).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the file"),
+            Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the file"),
             outcome => return outcome,
         }
         self.send_text(place, words).await

@@ -140,7 +140,7 @@ impl Attempt {
             metrics::gauge!("worker_messages_in_hand").increment(1);
             let outcome = tokio::select! {
                 outcome = self.record(worker, stopping.of(&self.message)) => outcome,
-                () = extend_visibility(&worker.queue, &self.message.receipt, worker.visibility_timeout) => Outcome::GivenUp,
+                () = extend_visibility(&worker.queue, &self.message, worker.visibility_timeout) => Outcome::GivenUp,
                 () = stopping.give_up.cancelled() => Outcome::Released,
             };
             self.settle(worker, outcome).await;
@@ -162,7 +162,7 @@ impl Attempt {
             Err(error) => self.refuse(worker, error).await,
         };
         recorded.unwrap_or_else(|error| {
-            fleet::log!(JOB_RETRIED, %error, "the job failed and will be tried again");
+            fleet::log!(JOB_RETRIED, message_id = self.message.message_id, %error, "the job failed and will be tried again");
             Outcome::Retry
         })
     }
@@ -208,7 +208,7 @@ impl Attempt {
     /// A message that this version can't read as a job: its user is told, if it names a prediction; else it stays until SQS
     /// moves it to the dead-letter queue, where a person can look at it.
     async fn refuse(&self, worker: &Worker, error: &JobError) -> Result<Outcome, AwsError> {
-        fleet::log!(MESSAGE_REFUSED, %error, "a message was refused");
+        fleet::log!(MESSAGE_REFUSED, message_id = self.message.message_id, %error, "a message was refused");
         let Some(prediction_id) = self.prediction_id else { return Ok(Outcome::Retry) };
         let now = worker.clock.now();
         Ok(match worker.predictions.fail(prediction_id, &FailureReason::JobVersion, now).await? {
@@ -226,7 +226,7 @@ impl Attempt {
                 worker.pipeline.meter.finished();
                 if let Err(error) = worker.queue.delete(&self.message.receipt).await {
                     // It is then found finished.
-                    tracing::warn!(%error, "a finished message was not deleted");
+                    tracing::warn!(message_id = self.message.message_id, %error, "a finished message was not acknowledged");
                 }
             }
             Outcome::Released => self.nack(worker, Duration::ZERO).await,
@@ -242,7 +242,7 @@ impl Attempt {
     /// Give the message back: it reappears after this time.
     async fn nack(&self, worker: &Worker, after: Duration) {
         if let Err(error) = worker.queue.nack(&self.message.receipt, after).await {
-            tracing::warn!(%error, "a message was not given back; it reappears after its visibility timeout");
+            tracing::warn!(message_id = self.message.message_id, %error, "a message was not given back; it reappears after its visibility timeout");
         }
     }
 
@@ -260,7 +260,7 @@ impl Attempt {
             Ok(()) => stage.end(),
             Err(error) => {
                 metrics::counter!("worker_callback_failures_total").increment(1);
-                fleet::log!(CALLBACK_FAILED, %error, "polybot was not called back; its sweep will find the result");
+                fleet::log!(CALLBACK_FAILED, %prediction_id, %error, "polybot was not called back; its sweep will find the result");
             }
         }
         let duration = self.started.elapsed();

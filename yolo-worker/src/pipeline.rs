@@ -93,7 +93,7 @@ impl Pipeline {
             Ok(opened) => opened,
             Err(GetError::Aws(error)) => return Err(error.into()),
             Err(error @ GetError::NotFound { .. }) => {
-                tracing::warn!(%error, "the photo is gone");
+                tracing::warn!(%prediction_id, %error, "the photo is gone");
                 return Err(FailureReason::PhotoGone.into());
             }
             Err(GetError::TooLarge { bytes, limit, .. }) => {

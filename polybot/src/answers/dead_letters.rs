@@ -49,7 +49,7 @@ impl DeadLetters {
                     }
                 }
                 Err(error) => {
-                    fleet::log!(DEAD_LETTERS_UNREADABLE, %error, "can't look for dead letters");
+                    fleet::log!(DEAD_LETTERS_UNREADABLE, %error, queue = self.queue.name(), "can't look for dead letters");
                     tokio::select! {
                         () = self.clock.sleep(PAUSE) => {}
                         () = shutdown.cancelled() => return,

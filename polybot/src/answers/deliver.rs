@@ -118,7 +118,9 @@ impl Answers {
                         opened.push((file, picture.spoiler));
                     }
                     Err(GetError::Aws(error)) => return Err(error.into()),
-                    Err(error) => fleet::log!(PICTURE_MISSING, %error, "an annotated photo can't be sent"),
+                    Err(error) => {
+                        fleet::log!(PICTURE_MISSING, %error, key = picture.key, chat_id = place.chat_id, "an annotated photo can't be sent");
+                    }
                 }
             }
             let room = self.memory.for_file(MAX_ALBUM - left).await;
