@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::Retryable as _;
 use fleet::Clock;
 use tokio_util::sync::CancellationToken;
 
@@ -25,20 +26,16 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError
     ask: impl Fn() -> F,
     shutdown: &CancellationToken,
 ) -> Result<Option<T>, TelegramError> {
-    let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
-    loop {
-        let error = match ask().await {
-            Ok(answer) => return Ok(Some(answer)),
-            Err(error) if error.is_unauthorized() || !error.may_pass() => return Err(error),
-            Err(error) => error,
-        };
-        let pause = pauses.next().unwrap_or_default();
-        let pause = error.retry_after().map_or(pause, |wait| wait.min(LONGEST_PAUSE));
-        tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying");
-        tokio::select! {
-            () = clock.sleep(pause) => {}
-            () = shutdown.cancelled() => return Ok(None),
-        }
+    let backoff = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
+    let asked = ask
+        .retry(backoff)
+        .sleep(clock.clone())
+        .when(|error| error.may_pass() && !error.is_unauthorized())
+        .adjust(|error, pause| error.retry_after().map(|wait| wait.min(LONGEST_PAUSE)).or(pause))
+        .notify(|error, pause| tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying"));
+    tokio::select! {
+        asked = asked => asked.map(Some),
+        () = shutdown.cancelled() => Ok(None),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use fleet::{Clock, Room, Timestamp};
 use reqwest::{StatusCode, Url};
@@ -49,8 +50,10 @@ const UPDATE_NAMES: [&str; 3] = ["message", "edited_message", "callback_query"];
 const MAX_CONNECTIONS: u8 = 40;
 /// A message that says to wait is worth this much waiting, and no more.
 const STATUS_PATIENCE: Duration = Duration::from_millis(1500);
-/// How often the removal of a message is tried, and how long a 429 may make it wait for each.
-const REMOVALS: u32 = 5;
+/// The removal of a message is tried again four times, after 0.5 s, 1 s, 2 s and 4 s.
+const REMOVAL_BACKOFF: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(4);
+/// How long a 429 may make it wait instead, each time.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 
 /// A call of the Bot API that failed.
@@ -619,20 +622,23 @@ impl Telegram {
     /// Remove a message of the bot, also if Telegram has no time for it at once. Nothing depends on it.
     pub(crate) async fn remove(&self, chat_id: i64, message_id: i32) {
         let chat_id = self.where_now(chat_id);
-        for _ in 0..REMOVALS {
-            match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
-                Err(RequestError::RetryAfter(wait)) if wait.duration() <= REMOVAL_WAIT => {
-                    self.clock.sleep(wait.duration()).await;
-                }
-                Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => return,
-                Err(error) => {
-                    let error = TelegramError::request(format!("deleting a message in chat {chat_id}"), &error);
-                    tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
-                    return;
-                }
-            }
+        let delete = || self.delete(chat_id, message_id);
+        let wait_for = |error: &TelegramError, pause: Option<Duration>| match error.retry_after() {
+            // Not more often for that.
+            Some(wait) => pause.and(Some(wait).filter(|wait| *wait <= REMOVAL_WAIT)),
+            None => pause,
+        };
+        let deleted = delete.retry(REMOVAL_BACKOFF).sleep(self.clock.clone()).when(TelegramError::may_pass).adjust(wait_for);
+        if let Err(error) = deleted.await {
+            tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
         }
-        tracing::warn!(chat_id, message_id, "a status message was left behind: too many requests");
+    }
+
+    async fn delete(&self, chat_id: i64, message_id: i32) -> Result<(), TelegramError> {
+        match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
+            Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => Ok(()),
+            Err(error) => Err(TelegramError::request(format!("deleting a message in chat {chat_id}"), &error)),
+        }
     }
 
     /// Download a file of at most [`MAX_DOWNLOAD`] bytes, when there is memory for it.
