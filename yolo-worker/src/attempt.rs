@@ -137,14 +137,14 @@ impl Attempt {
         let span = self.span.clone();
         let steps = async {
             worker.in_flight.send_modify(|count| *count += 1);
-            metrics::gauge!("worker_messages_in_hand").increment(1);
+            metrics::gauge!("worker_messages_in_flight").increment(1);
             let outcome = tokio::select! {
                 outcome = self.record(worker, stopping.of(&self.message)) => outcome,
                 () = extend_visibility(&worker.queue, &self.message, worker.visibility_timeout) => Outcome::GivenUp,
                 () = stopping.give_up.cancelled() => Outcome::Released,
             };
             self.settle(worker, outcome).await;
-            metrics::gauge!("worker_messages_in_hand").decrement(1);
+            metrics::gauge!("worker_messages_in_flight").decrement(1);
             drop(slot);
             tokio::select! {
                 () = self.notify(worker, outcome) => {}
@@ -218,13 +218,13 @@ impl Attempt {
         })
     }
 
-    /// The second step: the message is deleted, or given back. Whatever fails here, the message comes again.
+    /// The second step: the message is acknowledged, or given back. Whatever fails here, the message comes again.
     async fn settle(&self, worker: &Worker, outcome: Outcome) {
         metrics::counter!("worker_jobs_total", "outcome" => outcome.name()).increment(1);
         match outcome {
             Outcome::Done | Outcome::Failed | Outcome::Repeated => {
                 worker.pipeline.meter.finished();
-                if let Err(error) = worker.queue.delete(&self.message.receipt).await {
+                if let Err(error) = worker.queue.ack(&self.message.receipt).await {
                     // It is then found finished.
                     tracing::warn!(message_id = self.message.message_id, %error, "a finished message was not acknowledged");
                 }
