@@ -353,6 +353,22 @@ mod tests {
     }
 
     #[test]
+    fn why_a_filter_made_nothing() {
+        for (error, expected) in [
+            (photo::PhotoError::Unreadable("at byte 7".into()).into(), "the image can't be read: it is damaged, cut off, or of a rare kind"),
+            (FailureReason::TooLargeToDownload.into(), "it is larger than the 20 MiB that Telegram lets me download"),
+            (
+                ConcatError::TooFew.into(),
+                "concat joins at least 2 photos; send them together as one album, with the caption on any of them",
+            ),
+            (ConcatError::TooMany(11).into(), "concat joins at most 10 photos, not 11"),
+            (FilterError::Panicked, "something in this photo breaks the filter"),
+        ] {
+            assert_eq!(filter_failed(&error), format!("Sorry, I could not process your photo: {expected}."));
+        }
+    }
+
+    #[test]
     fn help_fits_into_a_message() {
         let help = help(false);
         assert!(help.contains("predict") && help.contains("median"));
