@@ -234,7 +234,8 @@ async fn discard(mut body: Body, limits: Limits) {
 /// [records](tracing::Span::record) that in the span, so that a panic names it, too.
 async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker) -> Response {
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", path, query = request.uri().query(), update_id = Empty, prediction_id = Empty);
+    let span =
+        tracing::info_span!("request", path, query = request.uri().query(), update_id = Empty, prediction_id = Empty);
     let work = requests.spawn(next.run(request).instrument(span.clone()));
     match tokio::time::timeout(limits.request_time, work).await {
         Ok(Ok(response)) => response,

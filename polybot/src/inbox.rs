@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::TelegramError;
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
 use crate::me::Me;
 use crate::updates::Updates;
-use crate::TelegramError;
 
 /// So many updates may be under way here; more are left to Telegram, which brings them again.
 const MOST: usize = 2000;

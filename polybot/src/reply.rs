@@ -355,7 +355,10 @@ mod tests {
     #[test]
     fn why_a_filter_made_nothing() {
         for (error, expected) in [
-            (photo::PhotoError::Unreadable("at byte 7".into()).into(), "the image can't be read: it is damaged, cut off, or of a rare kind"),
+            (
+                photo::PhotoError::Unreadable("at byte 7".into()).into(),
+                "the image can't be read: it is damaged, cut off, or of a rare kind",
+            ),
             (FailureReason::TooLargeToDownload.into(), "it is larger than the 20 MiB that Telegram lets me download"),
             (
                 ConcatError::TooFew.into(),

@@ -32,7 +32,9 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError
         .sleep(clock.clone())
         .when(|error| error.may_pass() && !error.is_unauthorized())
         .adjust(|error, pause| error.retry_after().map(|wait| wait.min(LONGEST_PAUSE)).or(pause))
-        .notify(|error, pause| tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying"));
+        .notify(
+            |error, pause| tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying"),
+        );
     tokio::select! {
         asked = asked => asked.map(Some),
         () = shutdown.cancelled() => Ok(None),

@@ -405,7 +405,9 @@ impl Telegram {
             }
         }
         match self.send_file(place, &picture.jpeg, "photo.jpg", caption, &buttons).await {
-            Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the picture"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the picture")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -433,12 +435,16 @@ impl Telegram {
         let &Place { chat_id, message_id, .. } = place;
         if pictures.iter().all(|picture| picture.jpeg.len() <= MAX_PHOTO) {
             match self.send_album(place, pictures, caption, photo_of).await {
-                Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album of photos"),
+                Err(error) if error.is_refused() => {
+                    tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album of photos")
+                }
                 outcome => return outcome,
             }
         }
         match self.send_album(place, pictures, caption, document_of).await {
-            Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -457,7 +463,9 @@ impl Telegram {
     ) -> Result<Sent, TelegramError> {
         let &Place { chat_id, message_id, .. } = place;
         match self.send_file(place, file, file_name, "", &Vec::new()).await {
-            Err(error) if error.is_refused() => tracing::warn!(chat_id, message_id, %error, "Telegram refuses the file"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the file")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -628,7 +636,8 @@ impl Telegram {
             Some(wait) => pause.and(Some(wait).filter(|wait| *wait <= REMOVAL_WAIT)),
             None => pause,
         };
-        let deleted = delete.retry(REMOVAL_BACKOFF).sleep(self.clock.clone()).when(TelegramError::may_pass).adjust(wait_for);
+        let deleted =
+            delete.retry(REMOVAL_BACKOFF).sleep(self.clock.clone()).when(TelegramError::may_pass).adjust(wait_for);
         if let Err(error) = deleted.await {
             tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
         }

@@ -26,7 +26,11 @@ pub(crate) async fn extend_visibility(queue: &JobQueue, message: &Received, time
             Ok(Some(extended)) => deadline = extended + timeout,
             Ok(None) => return,
             Err(_) => {
-                fleet::log!(MESSAGE_NOT_EXTENDED, message_id = message.message_id, "a message could not be extended in time");
+                fleet::log!(
+                    MESSAGE_NOT_EXTENDED,
+                    message_id = message.message_id,
+                    "a message could not be extended in time"
+                );
                 return;
             }
         }

@@ -143,9 +143,7 @@ impl Transition for UpdateTransition<'_> {
                 .when(UNDELIVERED.is(Partition::Update))
                 .when(TIME.at_most(now))
                 .lease(now, until),
-            Self::Hold { held_until, until } => {
-                update.extend_lease(held_until, until).set(TIME, until)
-            }
+            Self::Hold { held_until, until } => update.extend_lease(held_until, until).set(TIME, until),
             Self::Defer { held_until, failing_since, next_attempt_at } => {
                 update.set(FAILING_SINCE, failing_since).set(TIME, next_attempt_at).set(DEATHS, 0).release(held_until)
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet::images::GetError;
 use fleet::job::NOBODY;
-use fleet::{AwsError, ImageStore, Room};
+use fleet::{ImageStore, Room};
 use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 use uuid::Uuid;

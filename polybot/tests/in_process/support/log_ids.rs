@@ -114,7 +114,8 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Watch {
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let is_in_named = |span: tracing_subscriber::registry::SpanRef<'_, S>| span.extensions().get::<Named>().is_some();
+        let is_in_named =
+            |span: tracing_subscriber::registry::SpanRef<'_, S>| span.extensions().get::<Named>().is_some();
         let has_id = fields.has_id || context.event_scope(event).is_some_and(|mut spans| spans.any(is_in_named));
         if !has_id && !ABOUT_NO_ONE_THING.iter().any(|line| fields.message.starts_with(line)) {
             let line = format!("{}: {}", metadata.target(), fields.message);
