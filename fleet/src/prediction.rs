@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::job::NOBODY;
-use crate::{FailureReason, Timestamp, Wish};
+use crate::job::{NOBODY, VERSION};
+use crate::{FailureReason, Job, Timestamp, Wish};
 
 /// How long a record is kept: 30 days.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -125,6 +126,17 @@ pub struct Prediction {
     pub next_attempt_at: Option<Timestamp>,
 }
 
+/// What a finished job found.
+#[derive(Clone, Debug)]
+pub struct DetectionResult {
+    /// The S3 key of the annotated photo.
+    pub predicted_img_path: String,
+    /// What was found.
+    pub labels: Vec<Label>,
+    /// The model that found it.
+    pub model: String,
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -164,6 +176,19 @@ impl Prediction {
             requeued: 0,
             first_failed_at: None,
             next_attempt_at: None,
+        }
+    }
+
+    /// Its job, submitted at this time.
+    #[must_use]
+    pub fn job(&self, submitted_at: OffsetDateTime) -> Job {
+        Job {
+            version: VERSION,
+            prediction_id: self.prediction_id,
+            chat_id: self.chat_id,
+            message_id: self.message_id,
+            image_key: self.original_img_path.clone(),
+            submitted_at,
         }
     }
 

@@ -14,20 +14,9 @@ use crate::table::attribute::{
 };
 use crate::table::prediction::{Deferral, PredictionTransition};
 use crate::table::{Item, Key, Partition, Table};
-use crate::{AwsError, FailureReason, Label, Prediction, Status, Timestamp};
+use crate::{AwsError, DetectionResult, FailureReason, Prediction, Status, Timestamp};
 
 pub use crate::table::{UNDELIVERED_INDEX, Written};
-
-/// What a finished job found.
-#[derive(Clone, Debug)]
-pub struct DetectionResult {
-    /// The S3 key of the annotated photo.
-    pub predicted_img_path: String,
-    /// What was found.
-    pub labels: Vec<Label>,
-    /// The model that found it.
-    pub model: String,
-}
 
 /// How far a prediction is, without what it found.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

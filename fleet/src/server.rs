@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 /// Wait after an accept that failed, as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -125,7 +127,8 @@ async fn next(
             match listener.accept().await {
                 Ok((stream, _)) => return Some((stream, slot)),
                 Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
+                    let listen_addr = listener.local_addr().ok().map(tracing::field::display);
+                    tracing::warn!(%error, listen_addr, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -227,18 +230,21 @@ async fn discard(mut body: Body, limits: Limits) {
     let _ = tokio::time::timeout(limits.body_time, within_limits).await;
 }
 
-/// The routes' answer, on a task that outlives the connection.
+/// The routes' answer, on a task that outlives the connection. A route that knows what its request is about
+/// [records](tracing::Span::record) that in the span, so that a panic names it, too.
 async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker) -> Response {
     let path = request.uri().path().to_owned();
-    let work = requests.spawn(next.run(request));
+    let span =
+        tracing::info_span!("request", path, query = request.uri().query(), update_id = Empty, prediction_id = Empty);
+    let work = requests.spawn(next.run(request).instrument(span.clone()));
     match tokio::time::timeout(limits.request_time, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside");
+            span.in_scope(|| crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside"));
             closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed")
         }
         Err(_) => {
-            crate::log!(REQUEST_TIMED_OUT, path, "a request took too long");
+            span.in_scope(|| crate::log!(REQUEST_TIMED_OUT, path, "a request took too long"));
             closing(StatusCode::GATEWAY_TIMEOUT, "this took too long; try again")
         }
     }

@@ -4,7 +4,7 @@
 //! workers did, each under a prefix of its own. One sparse index, [`UNDELIVERED_INDEX`], holds what something is to be done with.
 //!
 //! - [`attribute`]: the attributes, each with its type;
-//! - [`expression`]: updates, conditions and leases as values;
+//! - [`condition`] and [`expression`]: what a write expects to find and what it does, leases included, as values;
 //! - [`prediction`], [`album`], [`update`]: the states of each kind of item, and the transitions between them, one enum each.
 //!
 //! Every write of a record says what it expects to find, as every step may run twice.
@@ -23,13 +23,17 @@ use crate::{AwsError, Timestamp};
 
 pub mod album;
 pub mod attribute;
+pub mod condition;
 pub mod expression;
 pub mod prediction;
+mod rendered;
 mod transition;
 pub mod update;
 
 pub use attribute::{Attribute, Item, Partition};
-pub use expression::{Condition, UpdateExpression};
+pub use condition::Condition;
+pub use expression::UpdateExpression;
+pub use rendered::Rendered;
 pub use transition::{Key, Transition, Write};
 
 use attribute::{KEY, TIME, UNDELIVERED, Value};

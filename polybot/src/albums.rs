@@ -16,10 +16,12 @@ use crate::album_store::{Added, Album, AlbumId, AlbumStore};
 use crate::answers::{self, Answers, RetryPolicy};
 use crate::command::{self, CaptionError, Command, Wanted};
 use crate::detection::{Detection, HandleError, Request};
-use crate::filter_runner::FilterRunner;
+use crate::filter_error::FilterError;
+use crate::filter_runner::{FilterRunner, Filtered};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::telegram::{Picture, Place, Sent};
+use crate::place::Place;
+use crate::telegram::{Picture, Sent};
 use crate::{TelegramError, reply};
 use photo::filters::Filter;
 
@@ -121,7 +123,7 @@ impl Albums {
                 album = id.as_str(),
                 "an album was given up: each instance that acted on it died"
             );
-            self.give_up(id, album, reply::KEPT_FAILING).await
+            self.give_up(id, album, &FailureReason::RetriesExhausted).await
         } else {
             self.act_in_time(id, album).await
         };
@@ -150,12 +152,12 @@ impl Albums {
             return Ok(self.store.rest(id, failing_since, next, next - ABANDONED).await?);
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
-        self.give_up(id, album, reply::KEPT_FAILING).await
+        self.give_up(id, album, &FailureReason::RetriesExhausted).await
     }
 
-    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &str) -> Result<(), HandleError> {
+    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        self.tell(album, &reply::failed(reason)).await?;
+        self.tell(album, &reply::refused(reason)).await?;
         Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
@@ -179,17 +181,17 @@ impl Albums {
                 return self.filter(id, album, filter, &command.to_string()).await;
             }
             Err(error) => {
-                self.tell(album, &error.to_string()).await?;
+                self.tell(album, &reply::caption_error(&error)).await?;
                 return Ok(self.store.delivered(id, self.clock.now()).await?);
             }
         };
-        match self.told_if_gone(album, pictures)? {
+        match self.told_if_gone(id, album, pictures)? {
             Ok(jpeg) => {
                 let picture = Picture { jpeg, spoiler: album.spoiler };
                 let words = reply::without_picture(&caption);
                 self.detection.telegram.send_picture(&place, &picture, "", Vec::new(), &words).await?;
             }
-            Err(sentence) => self.tell(album, &reply::failed(&sentence)).await?,
+            Err(error) => self.tell(album, &reply::filter_failed(&error)).await?,
         }
         Ok(self.store.delivered(id, self.clock.now()).await?)
     }
@@ -202,17 +204,17 @@ impl Albums {
         let mut left = MAX_PICTURES;
         for file in files(album) {
             let filtered = self.filter_runner.apply(&file, filter).await;
-            match self.told_if_gone(album, filtered)? {
+            match self.told_if_gone(id, album, filtered)? {
                 Ok(jpeg) => {
                     let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
-                        self.tell(album, &reply::failed(reply::ALBUM_TOO_LARGE_REASON)).await?;
+                        self.tell(album, &reply::filter_failed(&FilterError::ResultsTooLarge)).await?;
                         return Ok(self.store.delivered(id, self.clock.now()).await?);
                     };
                     left = rest;
                     pictures.push(Picture { jpeg, spoiler: album.spoiler });
                 }
-                Err(sentence) => {
-                    self.tell(album, &reply::failed(&sentence)).await?;
+                Err(error) => {
+                    self.tell(album, &reply::filter_failed(&error)).await?;
                     return Ok(self.store.delivered(id, self.clock.now()).await?);
                 }
             }
@@ -223,15 +225,16 @@ impl Albums {
     }
 
     /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
-    fn told_if_gone<T>(
+    fn told_if_gone(
         &self,
+        id: &AlbumId,
         album: &Album,
-        made: Result<Result<T, String>, HandleError>,
-    ) -> Result<Result<T, String>, HandleError> {
+        made: Result<Filtered, HandleError>,
+    ) -> Result<Filtered, HandleError> {
         match made {
             Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_long_ago(album) => {
-                tracing::warn!(%error, "a photo was not given");
-                Ok(Err(reply::GONE_REASON.into()))
+                tracing::warn!(album = id.as_str(), %error, "a photo was not given");
+                Ok(Err(FailureReason::NotGivenByTelegram.into()))
             }
             made => made,
         }

@@ -6,19 +6,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fleet::{AwsError, Clock};
+use fleet::{AwsError, Clock, FailureReason};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::TelegramError;
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
-use crate::incoming::Me;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
+use crate::me::Me;
 use crate::updates::Updates;
-use crate::{TelegramError, reply};
 
 /// So many updates may be under way here; more are left to Telegram, which brings them again.
 const MOST: usize = 2000;
@@ -167,7 +167,7 @@ impl Inbox {
                 "an update was given up: every instance that handled it died"
             );
             metrics::counter!("polybot_updates_given_up_total").increment(1);
-            self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+            self.updates.apologise(&entry.asked, &FailureReason::RetriesExhausted).await
         } else {
             self.handle(&entry).await
         };
@@ -184,16 +184,17 @@ impl Inbox {
     async fn handle(&self, entry: &Entry) -> Result<(), HandleError> {
         let (updates, asked, work_id) = (self.updates.clone(), entry.asked.clone(), entry.work_id);
         let (update_id, clock) = (entry.update_id, self.clock.clone());
-        // On a task of its own: a panic is a bug, and must not end the chat's queue.
-        let mut work = tokio::spawn(async move {
+        // On a task of its own: a panic is a bug, and must not end the chat's queue. What it logs carries the ids of the update.
+        let handling = async move {
             let (updates, asked) = (&updates, &asked);
             answers::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
-        });
+        };
+        let mut work = tokio::spawn(handling.in_current_span());
         match self.clock.timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 fleet::log!(UPDATE_PANICKED, %error, update_id, "handling an update panicked");
-                self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+                self.updates.apologise(&entry.asked, &FailureReason::RetriesExhausted).await
             }
             Err(_) => {
                 work.abort();
@@ -220,8 +221,8 @@ impl Inbox {
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        let reason = if is_gone { reply::GONE_REASON } else { reply::KEPT_FAILING };
-        match self.updates.apologise(&entry.asked, reason).await {
+        let reason = if is_gone { FailureReason::NotGivenByTelegram } else { FailureReason::RetriesExhausted };
+        match self.updates.apologise(&entry.asked, &reason).await {
             // Told later, for as long as anything else would be.
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
                 tracing::warn!(%error, update_id, "the sender was not told");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use fleet::{Clock, Room, Timestamp};
 use reqwest::{StatusCode, Url};
@@ -25,8 +26,9 @@ use teloxide::types::{
 use teloxide::{ApiError, Bot, RequestError};
 use tokio_util::task::TaskTracker;
 
-use crate::incoming::Me;
+use crate::me::Me;
 use crate::memory::Memory;
+use crate::place::Place;
 use crate::sending::{NotSent, Sending};
 
 /// What a bot may download, in bytes.
@@ -48,8 +50,10 @@ const UPDATE_NAMES: [&str; 3] = ["message", "edited_message", "callback_query"];
 const MAX_CONNECTIONS: u8 = 40;
 /// A message that says to wait is worth this much waiting, and no more.
 const STATUS_PATIENCE: Duration = Duration::from_millis(1500);
-/// How often the removal of a message is tried, and how long a 429 may make it wait for each.
-const REMOVALS: u32 = 5;
+/// The removal of a message is tried again four times, after 0.5 s, 1 s, 2 s and 4 s.
+const REMOVAL_BACKOFF: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(4);
+/// How long a 429 may make it wait instead, each time.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 
 /// A call of the Bot API that failed.
@@ -201,16 +205,6 @@ fn sent_all_the_same(error: &RequestError) -> Option<i32> {
 
 /// Rows of buttons; each has what it says and what it brings back when it is pressed (at most 64 bytes).
 pub(crate) type Buttons = Vec<Vec<(String, String)>>;
-
-/// Where something is said: in this chat, as a reply to this message if that still exists, else in the same topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) chat_id: i64,
-    /// The message that is replied to; 0 for none.
-    pub(crate) message_id: i32,
-    /// The forum topic it is in.
-    pub(crate) thread: Option<i32>,
-}
 
 /// A picture to send.
 #[derive(Clone, Debug)]
@@ -401,16 +395,19 @@ impl Telegram {
         buttons: Buttons,
         words: &str,
     ) -> Result<Sent, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
         if picture.jpeg.len() <= MAX_PHOTO {
             match self.send_photo(place, picture, caption, &buttons).await {
                 Err(error) if error.is_refused() => {
-                    fleet::log!(PHOTO_REFUSED, %error, "Telegram refuses the picture as a photo")
+                    fleet::log!(PHOTO_REFUSED, chat_id, message_id, %error, "Telegram refuses the picture as a photo")
                 }
                 outcome => return outcome,
             }
         }
         match self.send_file(place, &picture.jpeg, "photo.jpg", caption, &buttons).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the picture"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the picture")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -435,14 +432,19 @@ impl Telegram {
         if pictures.is_empty() {
             return self.send_text(place, words).await;
         }
+        let &Place { chat_id, message_id, .. } = place;
         if pictures.iter().all(|picture| picture.jpeg.len() <= MAX_PHOTO) {
             match self.send_album(place, pictures, caption, photo_of).await {
-                Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the album of photos"),
+                Err(error) if error.is_refused() => {
+                    tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album of photos")
+                }
                 outcome => return outcome,
             }
         }
         match self.send_album(place, pictures, caption, document_of).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the album"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -459,8 +461,11 @@ impl Telegram {
         file_name: &str,
         words: &str,
     ) -> Result<Sent, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
         match self.send_file(place, file, file_name, "", &Vec::new()).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the file"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the file")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -625,20 +630,24 @@ impl Telegram {
     /// Remove a message of the bot, also if Telegram has no time for it at once. Nothing depends on it.
     pub(crate) async fn remove(&self, chat_id: i64, message_id: i32) {
         let chat_id = self.where_now(chat_id);
-        for _ in 0..REMOVALS {
-            match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
-                Err(RequestError::RetryAfter(wait)) if wait.duration() <= REMOVAL_WAIT => {
-                    self.clock.sleep(wait.duration()).await;
-                }
-                Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => return,
-                Err(error) => {
-                    let error = TelegramError::request(format!("deleting a message in chat {chat_id}"), &error);
-                    tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
-                    return;
-                }
-            }
+        let delete = || self.delete(chat_id, message_id);
+        let wait_for = |error: &TelegramError, pause: Option<Duration>| match error.retry_after() {
+            // Not more often for that.
+            Some(wait) => pause.and(Some(wait).filter(|wait| *wait <= REMOVAL_WAIT)),
+            None => pause,
+        };
+        let deleted =
+            delete.retry(REMOVAL_BACKOFF).sleep(self.clock.clone()).when(TelegramError::may_pass).adjust(wait_for);
+        if let Err(error) = deleted.await {
+            tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
         }
-        tracing::warn!(chat_id, message_id, "a status message was left behind: too many requests");
+    }
+
+    async fn delete(&self, chat_id: i64, message_id: i32) -> Result<(), TelegramError> {
+        match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
+            Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => Ok(()),
+            Err(error) => Err(TelegramError::request(format!("deleting a message in chat {chat_id}"), &error)),
+        }
     }
 
     /// Download a file of at most [`MAX_DOWNLOAD`] bytes, when there is memory for it.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fleet::Clock;
+use fleet::{Clock, FailureReason};
 use uuid::Uuid;
 
 use crate::album_store::Added;
@@ -12,9 +12,9 @@ use crate::command::{self, Command, Text, Wanted};
 use crate::detection::{HandleError, Request};
 use crate::filter_runner::FilterRunner;
 use crate::forgetting::{Asking, Forgetting};
-use crate::incoming::Me;
 use crate::incoming::{Asked, Attached, File, Incoming, Pressed};
 use crate::ledger::Ledger;
+use crate::me::Me;
 use crate::reply::Kept;
 use crate::telegram::MAX_DOWNLOAD;
 use crate::{Detection, Telegram, reply};
@@ -56,7 +56,7 @@ impl Updates {
     ///
     /// # Errors
     /// [`HandleError`] if that has to be tried again.
-    pub(crate) async fn apologise(&self, asked: &Asked, reason: &str) -> Result<(), HandleError> {
+    pub(crate) async fn apologise(&self, asked: &Asked, reason: &FailureReason) -> Result<(), HandleError> {
         let incoming = match asked {
             Asked::Message(incoming) | Asked::Edited(incoming) => incoming,
             Asked::Press(Pressed { photo: Some(photo), .. }) => photo,
@@ -64,7 +64,7 @@ impl Updates {
         };
         match &incoming.attached {
             Some(Attached::Photo(_)) if incoming.is_addressed || matches!(asked, Asked::Press(_)) => {
-                self.answer(incoming, &reply::failed(reason)).await
+                self.answer(incoming, &reply::refused(reason)).await
             }
             _ => Ok(()),
         }
@@ -132,7 +132,7 @@ impl Updates {
 
     async fn photo(&self, incoming: &Incoming, file: &File, work_id: Uuid) -> Result<(), HandleError> {
         match command::caption(incoming.words.as_deref()) {
-            Err(error) => self.answer(incoming, &error.to_string()).await,
+            Err(error) => self.answer(incoming, &reply::caption_error(&error)).await,
             Ok(Command::Concat(_)) => self.answer(incoming, reply::CONCAT_NEEDS_AN_ALBUM).await,
             Ok(_) if file.bytes.is_some_and(|bytes| bytes > MAX_DOWNLOAD) => {
                 self.answer(incoming, reply::TOO_LARGE).await

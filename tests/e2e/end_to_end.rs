@@ -108,7 +108,7 @@ async fn texts_and_captions_are_answered() {
     let message_id = user.post_photo(photo("chelsea.png"), Some("levitate"));
     assert_eq!(
         answer(&stack, &user, message_id).await.words(),
-        polybot::command::caption(Some("levitate")).expect_err("no command").to_string()
+        reply::caption_error(&polybot::command::caption(Some("levitate")).expect_err("no command"))
     );
     assert_eq!(stack.aws.calls().count(embedded_aws::Service::Sqs, "SendMessage"), 0, "nothing was queued");
     stack.stop().await;

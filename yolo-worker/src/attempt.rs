@@ -140,14 +140,14 @@ impl Attempt {
         let span = self.span.clone();
         let steps = async {
             worker.in_flight.send_modify(|count| *count += 1);
-            metrics::gauge!("worker_messages_in_hand").increment(1);
+            metrics::gauge!("worker_messages_in_flight").increment(1);
             let outcome = tokio::select! {
                 outcome = self.record(worker, stopping.of(&self.message)) => outcome,
-                () = extend_visibility(&worker.queue, &self.message.receipt, worker.visibility_timeout) => Outcome::GivenUp,
+                () = extend_visibility(&worker.queue, &self.message, worker.visibility_timeout) => Outcome::GivenUp,
                 () = stopping.give_up.cancelled() => Outcome::Released,
             };
             self.settle(worker, outcome).await;
-            metrics::gauge!("worker_messages_in_hand").decrement(1);
+            metrics::gauge!("worker_messages_in_flight").decrement(1);
             if outcome == Outcome::Retry {
                 // Others can have the job meanwhile.
                 tokio::select! {
@@ -187,7 +187,7 @@ impl Attempt {
             Err(_) => worker.failures.add(),
         }
         recorded.unwrap_or_else(|error| {
-            fleet::log!(JOB_RETRIED, %error, "the job failed and will be tried again");
+            fleet::log!(JOB_RETRIED, message_id = self.message.message_id, %error, "the job failed and will be tried again");
             Outcome::Retry
         })
     }
@@ -233,7 +233,7 @@ impl Attempt {
     /// A message that this version can't read as a job: its user is told, if it names a prediction; else it stays until SQS
     /// moves it to the dead-letter queue, where a person can look at it.
     async fn refuse(&self, worker: &Worker, error: &JobError) -> Result<Outcome, AwsError> {
-        fleet::log!(MESSAGE_REFUSED, %error, "a message was refused");
+        fleet::log!(MESSAGE_REFUSED, message_id = self.message.message_id, %error, "a message was refused");
         let Some(prediction_id) = self.prediction_id else { return Ok(Outcome::Retry) };
         let now = worker.clock.now();
         Ok(match worker.predictions.fail(prediction_id, &FailureReason::JobVersion, now).await? {
@@ -243,15 +243,15 @@ impl Attempt {
         })
     }
 
-    /// The second step: the message is deleted, or given back. Whatever fails here, the message comes again.
+    /// The second step: the message is acknowledged, or given back. Whatever fails here, the message comes again.
     async fn settle(&self, worker: &Worker, outcome: Outcome) {
         metrics::counter!("worker_jobs_total", "outcome" => outcome.name()).increment(1);
         match outcome {
             Outcome::Done | Outcome::Failed | Outcome::Repeated => {
                 worker.pipeline.meter.finished();
-                if let Err(error) = worker.queue.delete(&self.message.receipt).await {
+                if let Err(error) = worker.queue.ack(&self.message.receipt).await {
                     // It is then found finished.
-                    tracing::warn!(%error, "a finished message was not deleted");
+                    tracing::warn!(message_id = self.message.message_id, %error, "a finished message was not acknowledged");
                 }
             }
             Outcome::Released => self.nack(worker, Duration::ZERO).await,
@@ -267,7 +267,7 @@ impl Attempt {
     /// Give the message back: it reappears after this time.
     async fn nack(&self, worker: &Worker, after: Duration) {
         if let Err(error) = worker.queue.nack(&self.message.receipt, after).await {
-            tracing::warn!(%error, "a message was not given back; it reappears after its visibility timeout");
+            tracing::warn!(message_id = self.message.message_id, %error, "a message was not given back; it reappears after its visibility timeout");
         }
     }
 
@@ -288,7 +288,7 @@ impl Attempt {
             Ok(()) => stage.end(),
             Err(error) => {
                 metrics::counter!("worker_callback_failures_total").increment(1);
-                fleet::log!(CALLBACK_FAILED, %error, "polybot was not called back; its sweep will find the result");
+                fleet::log!(CALLBACK_FAILED, %prediction_id, %error, "polybot was not called back; its sweep will find the result");
             }
         }
     }

@@ -6,7 +6,7 @@ use detector::Model;
 use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, Platform, PredictionStore, WorkStore};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Worker;
@@ -40,7 +40,7 @@ pub async fn run(
     let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
     let detector = tokio::task::spawn_blocking(load).await??;
     if let Some(warning) = network::warning(&settings.network, &detector) {
-        tracing::warn!("{warning}");
+        tracing::warn!(model = settings.network.model, "{warning}");
     }
     let isa = detector.model().and_then(Model::isa);
     let fallback_reason = detector.model().and_then(Model::fallback_reason);
@@ -103,6 +103,7 @@ pub async fn serve(
         auto_scaling: aws_sdk_autoscaling::Client::new(&config),
         group,
         hook: settings.lifecycle_hook,
+        id: OnceCell::new(),
     });
     let listen_addr = listener.local_addr()?;
     fleet::log!(READY, queue = settings.sqs_queue_url, %listen_addr, version = build.version, commit = build.commit, "ready");

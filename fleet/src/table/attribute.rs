@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, N, S};
 use uuid::Uuid;
 
-use super::expression::{Comparison, Condition};
+use super::condition::{Comparison, Condition};
 use crate::{FailureReason, Label, Status, Timestamp, TimestampMillis};
 
 /// An item as DynamoDB has it.

@@ -5,12 +5,12 @@ use super::attribute::{
     LEASE_UNTIL, MESSAGE_ID, MODEL, NEXT_ATTEMPT_AT, ORIGINAL, PREDICTED, Partition, REDRIVEN_AT, REQUEUED, STATUS,
     STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
-use super::expression::{Condition, UpdateExpression};
+use super::condition::Condition;
+use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
 use crate::job::NOBODY;
 use crate::prediction::{RETENTION, TOMBSTONE_RETENTION};
-use crate::predictions::DetectionResult;
-use crate::{FailureReason, Prediction, Status, Timestamp};
+use crate::{DetectionResult, FailureReason, Prediction, Status, Timestamp};
 
 /// What a prediction can be. All but the first two have the mark [`DEAD_LETTER`] or not: it failed too often and can be redriven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

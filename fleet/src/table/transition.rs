@@ -5,7 +5,8 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::attribute::Item;
-use super::expression::{Condition, UpdateExpression};
+use super::condition::Condition;
+use super::expression::UpdateExpression;
 
 /// One write of one item. The enums of [`prediction`](super::prediction), [`album`](super::album) and
 /// [`update`](super::update) list all that there are.

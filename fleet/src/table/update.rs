@@ -8,7 +8,7 @@ use super::attribute::{
     ASKED, ASKER, CHAT_ID, DEATHS, EXPIRES_AT, FAILING_SINCE, HANDLED, Item, LEASE_UNTIL, Partition, TIME, UNDELIVERED,
     WORK_ID,
 };
-use super::expression::{Condition, UpdateExpression};
+use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
 use crate::Timestamp;
 use crate::prediction::RETENTION;
@@ -143,9 +143,7 @@ impl Transition for UpdateTransition<'_> {
                 .when(UNDELIVERED.is(Partition::Update))
                 .when(TIME.at_most(now))
                 .lease(now, until),
-            Self::Hold { held_until, until } => {
-                update.set(LEASE_UNTIL, until).set(TIME, until).when(Condition::lease_is_held(held_until))
-            }
+            Self::Hold { held_until, until } => update.extend_lease(held_until, until).set(TIME, until),
             Self::Defer { held_until, failing_since, next_attempt_at } => {
                 update.set(FAILING_SINCE, failing_since).set(TIME, next_attempt_at).set(DEATHS, 0).release(held_until)
             }

@@ -1,13 +1,12 @@
 //! Predictions.
 
-use fleet::predictions::DetectionResult;
 use fleet::table::attribute::{
     CHAT_ID, DEAD_LETTER, DELIVERED_AT, FIRST_FAILED_AT, LEASE_UNTIL, NEXT_ATTEMPT_AT, ORIGINAL, REDRIVEN_AT, STATUS,
     STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
 use fleet::table::prediction::{Deferral, PredictionState, PredictionTransition};
 use fleet::table::{Item, Key, Partition, Transition};
-use fleet::{FailureReason, Label, Prediction, Status, Timestamp};
+use fleet::{DetectionResult, FailureReason, Label, Prediction, Status, Timestamp};
 use uuid::Uuid;
 
 use crate::{Db, HELD_UNTIL, LATER, NOW, ago, are_complete, with, without};

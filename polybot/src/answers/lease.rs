@@ -1,12 +1,12 @@
-//! What every lease has in common, be it on an update, an album or an answer.
+//! What every lease has in common: on an update, an album or an answer.
 
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable as _};
 use fleet::{AwsError, Clock};
 
-/// How often a write that ends a lease is tried again after the SDK's own tries, and the wait before each.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(1);
+/// A write that ends a lease is tried again five times after the SDK's own tries, a second after each.
+const BACKOFF: ConstantBuilder = ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(5);
 
 /// How long the holder of a lease may work: not until it ends, as then another may begin. Records have whole seconds.
 pub(crate) fn working_time(lease: Duration) -> Duration {
@@ -20,15 +20,8 @@ pub(crate) fn working_time(lease: Duration) -> Duration {
 /// The last try's.
 pub(crate) async fn insist<T, F: Future<Output = Result<T, AwsError>>>(
     clock: &Clock,
-    mut write: impl FnMut() -> F,
+    write: impl FnMut() -> F,
     failed: impl Fn(&AwsError),
 ) -> Result<T, AwsError> {
-    for _ in 0..TRIES {
-        match write().await {
-            Ok(written) => return Ok(written),
-            Err(error) => failed(&error),
-        }
-        clock.sleep(PAUSE).await;
-    }
-    write().await
+    write.retry(BACKOFF).sleep(clock.clone()).notify(|error, _| failed(error)).await
 }

@@ -27,7 +27,7 @@ async fn a_photo_is_detected_recorded_deleted_and_polybot_hears_of_it() {
     let key = record.predicted_img_path.expect("a picture");
     let picture = world.images.get(&key, 1 << 20).await.expect("it is stored");
     assert_eq!(image::guess_format(&picture).expect("an image"), image::ImageFormat::Jpeg);
-    assert_eq!((worker.outcomes("done"), worker.measured("worker_messages_in_hand")), (1, 0));
+    assert_eq!((worker.outcomes("done"), worker.measured("worker_messages_in_flight")), (1, 0));
     worker.stop().await;
 }
 

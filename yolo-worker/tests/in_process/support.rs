@@ -100,7 +100,7 @@ impl World {
         let clock = Clock::system();
         let record = Prediction::queued(id, 5, 6, key, clock.now());
         assert_eq!(self.predictions.insert(&record).await.expect("recorded"), fleet::predictions::Written::Now);
-        Job::of(&record, clock.date())
+        record.job(clock.date())
     }
 
     /// The same, queued.

@@ -327,8 +327,8 @@ impl<'a> Simulation<'a> {
         self.books.received();
         self.books.level.in_flight += 1;
         let worker = self.workers.at_mut(place);
-        worker.in_hand += 1;
-        if worker.in_hand == self.capacity {
+        worker.in_flight += 1;
+        if worker.in_flight == self.capacity {
             self.workers.no_room(place);
         }
         match self.workers.resting_thread(place) {
@@ -396,10 +396,10 @@ impl<'a> Simulation<'a> {
     fn let_go(&mut self, place: u32) {
         self.books.level.in_flight -= 1;
         let worker = self.workers.at_mut(place);
-        worker.in_hand -= 1;
+        worker.in_flight -= 1;
         match worker.state {
             State::Working => self.receive(place),
-            State::Draining if worker.in_hand == 0 => self.end(place),
+            State::Draining if worker.in_flight == 0 => self.end(place),
             State::Draining | State::Booting | State::Gone => {}
         }
     }
@@ -407,7 +407,7 @@ impl<'a> Simulation<'a> {
     /// A worker takes from the queue what it has room for, and waits for more if it has room for that.
     #[inline]
     fn receive(&mut self, place: u32) {
-        while self.workers.at(place).in_hand < self.capacity {
+        while self.workers.at(place).in_flight < self.capacity {
             let Some(photo) = self.queue.pop_front() else {
                 self.workers.has_room(place);
                 return;
@@ -452,7 +452,7 @@ impl<'a> Simulation<'a> {
                     let mut places = self.places(staying);
                     places.sort_by_key(|place| {
                         let worker = self.workers.at(*place);
-                        (worker.state != State::Booting, worker.in_hand > 0)
+                        (worker.state != State::Booting, worker.in_flight > 0)
                     });
                     places
                 }
@@ -527,11 +527,11 @@ impl<'a> Simulation<'a> {
                 self.workers.at_mut(place).state = State::Draining;
                 // What waits for a thread is given back at once.
                 while let Some(held) = self.workers.at_mut(place).held.pop_back() {
-                    self.workers.at_mut(place).in_hand -= 1;
+                    self.workers.at_mut(place).in_flight -= 1;
                     self.books.level.in_flight -= 1;
                     self.visible_again(held.photo);
                 }
-                if self.workers.at(place).in_hand == 0 {
+                if self.workers.at(place).in_flight == 0 {
                     self.end(place);
                 } else {
                     self.agenda.put(self.now + limit, Event::DrainTimeout(self.workers.id(place)));
@@ -611,7 +611,7 @@ impl<'a> Simulation<'a> {
         self.books.level.busy_threads -= photos.len() as u32;
         let worker = self.workers.at_mut(place);
         photos.extend(worker.held.drain(..).map(|held| (held.photo, held.received)));
-        worker.in_hand = 0;
+        worker.in_flight = 0;
         worker.busy = 0;
         photos
     }
