@@ -180,7 +180,7 @@ impl Streamer {
                 group = self.group,
                 in_service = group.in_service,
                 "workers are in service and report nothing, so demand is reckoned from the queue alone: REPORT_INTERVAL has to be the same \
-                 here and there, and clocks may differ by two seconds at most"
+                 here and there, and clocks may differ by some twenty seconds"
             );
         }
         let before = memory.desired.replace(group.desired);

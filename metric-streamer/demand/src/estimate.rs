@@ -12,6 +12,8 @@ const MOST_CHANCE: f64 = 3.0;
 const MOST_UNMEASURED: f64 = 2.0;
 /// What is needed at least while the fleet is not idle: any rest of a worker is one, since target tracking rounds up.
 const A_REST: f64 = 0.01;
+/// So many stretches of time are the last ones: reports may come late.
+const LATEST: usize = 3;
 /// For comparing moments that were added up.
 const INSTANT: f64 = 1e-6;
 
@@ -74,10 +76,10 @@ impl Estimator {
         }
     }
 
-    /// Whether it was told of a worker in the last stretch of time.
+    /// Whether it was told of a worker in the last stretches of time.
     #[must_use]
     pub fn knows_of_workers(&self) -> bool {
-        self.worked.back().is_some_and(|last| last.work.slots > 0.0)
+        self.worked.iter().rev().take(LATEST).any(|worked| worked.work.slots > 0.0)
     }
 
     /// Until when it was told what workers did; none while it was told nothing.
