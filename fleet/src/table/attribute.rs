@@ -96,6 +96,12 @@ pub const DEATHS: Attribute<i64> = Attribute::new("deaths");
 pub const WORK_ID: Attribute<Uuid> = Attribute::new("work_id");
 /// Tells captions of a message apart.
 pub const FINGERPRINT: Attribute<String> = Attribute::new("fingerprint");
+/// How often the table was looked through for what one person sent.
+pub const LOOK: Attribute<u32> = Attribute::new("look");
+/// This look came to the item of this key.
+pub const CAME_TO: Attribute<String> = Attribute::new("came_to");
+/// This look has found something.
+pub const FOUND: Attribute<bool> = Attribute::new("found");
 
 /// Messages that workers finished.
 pub const PHOTOS: Attribute<u64> = Attribute::new("photos");
