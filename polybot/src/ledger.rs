@@ -45,7 +45,7 @@ pub(crate) struct Entry {
     pub(crate) held_until: Timestamp,
     /// When handling it failed first, if it did.
     pub(crate) first_failed_at: Option<Timestamp>,
-    /// How often it was taken and not even put off: whoever held it died, perhaps of it.
+    /// How often it was begun and not even put off: whoever worked on it died, perhaps of it.
     pub(crate) deaths: i64,
 }
 
@@ -104,15 +104,23 @@ impl Ledger {
         taken.map(|item| self.entry(update_id, &item)).transpose()
     }
 
-    /// Hold it anew, after it waited for others of its chat. Answers whether it was still held.
+    /// Hold it anew, to work on it now: until it is deferred or ends that counts as a death. Answers whether it was still held.
+    /// Insisted on: without it the update waits until its lease is over.
     ///
     /// # Errors
-    /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn hold(&self, entry: &mut Entry, now: Timestamp) -> Result<bool, AwsError> {
-        let until = now + self.lease;
-        let held = UpdateTransition::Hold { held_until: entry.held_until, until };
-        let written = self.change(entry, &held).await?;
+    /// [`AwsError`] of the last try.
+    pub(crate) async fn begin(&self, entry: &mut Entry, clock: &Clock) -> Result<bool, AwsError> {
+        let update_id = entry.update_id;
+        let held = &*entry;
+        let begun = || async {
+            let (held_until, until) = (held.held_until, clock.now() + self.lease);
+            let begun = UpdateTransition::Begin { held_until, until, deaths: held.deaths + 1 };
+            Ok((self.change(held, &begun).await?, until))
+        };
+        let failed = |error: &AwsError| tracing::warn!(%error, update_id, "not begun yet");
+        let (written, until) = answers::insist(clock, begun, failed).await?;
         entry.held_until = until;
+        entry.deaths += 1;
         Ok(written == Written::Now)
     }
 

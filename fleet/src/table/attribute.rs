@@ -90,7 +90,7 @@ pub const CAPTION: Attribute<String> = Attribute::new("caption");
 pub const ASKED: Attribute<String> = Attribute::new("asked");
 /// The update was handled.
 pub const HANDLED: Attribute<bool> = Attribute::new("handled");
-/// How often an update was taken without being deferred.
+/// How often work on an update began since it was last deferred.
 pub const DEATHS: Attribute<i64> = Attribute::new("deaths");
 /// The prediction that may come of an update or a message.
 pub const WORK_ID: Attribute<Uuid> = Attribute::new("work_id");
