@@ -212,12 +212,16 @@ impl Inbox {
         }
         let first_failed_at = entry.first_failed_at.unwrap_or(now);
         let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
+        let gone_since = is_gone.then(|| entry.gone_since.unwrap_or(now));
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        let next = self.retry_policy.next_attempt_after(first_failed_at, now, wait);
-        let next = next.filter(|_| !is_gone || now.since(first_failed_at) < self.retry_policy.for_a_file());
+        let next = match gone_since {
+            // What failed before was something else.
+            Some(gone_since) => self.retry_policy.next_attempt_for_a_file(gone_since, now),
+            None => self.retry_policy.next_attempt_after(first_failed_at, now, wait),
+        };
         if let Some(next) = next {
             tracing::warn!(%error, update_id, seconds = next.since(now).as_secs(), "an update failed; it is retried");
-            return self.ledger.defer(entry, first_failed_at, next).await;
+            return self.ledger.defer(entry, first_failed_at, gone_since, next).await;
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
@@ -228,7 +232,7 @@ impl Inbox {
                 tracing::warn!(%error, update_id, "the sender was not told");
                 let wait = error.telegram().and_then(TelegramError::retry_after);
                 match self.retry_policy.next_attempt_after(first_failed_at, now, wait) {
-                    Some(next) => self.ledger.defer(entry, first_failed_at, next).await,
+                    Some(next) => self.ledger.defer(entry, first_failed_at, gone_since, next).await,
                     None => self.ledger.end(update_id, &self.clock).await,
                 }
             }

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use fleet::table::attribute::{ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, HANDLED, LEASE_UNTIL, WORK_ID};
+use fleet::table::attribute::{ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, GONE_SINCE, HANDLED, LEASE_UNTIL, WORK_ID};
 use fleet::table::update::{HANDLED_RETENTION, UpdateTransition};
 use fleet::table::{Item, Key, Partition, Table, UpdateExpression, Written};
 use fleet::{AwsError, Clock, Timestamp};
@@ -45,6 +45,8 @@ pub(crate) struct Entry {
     pub(crate) held_until: Timestamp,
     /// When handling it failed first, if it did.
     pub(crate) first_failed_at: Option<Timestamp>,
+    /// Since when Telegram does not give its file, if that is why it failed last.
+    pub(crate) gone_since: Option<Timestamp>,
     /// How often it was begun and not even put off: whoever worked on it died, perhaps of it.
     pub(crate) deaths: i64,
 }
@@ -144,7 +146,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Handling it failed first at `first_failed_at`; anybody may try it again at `next_attempt_at`.
+    /// Handling it failed first at `first_failed_at`, and since `gone_since` because Telegram does not give its file; anybody may try
+    /// it again at `next_attempt_at`.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the next try then has to wait for the lease to end.
@@ -152,10 +155,15 @@ impl Ledger {
         &self,
         entry: &Entry,
         first_failed_at: Timestamp,
+        gone_since: Option<Timestamp>,
         next_attempt_at: Timestamp,
     ) -> Result<(), AwsError> {
-        let deferred =
-            UpdateTransition::Defer { held_until: entry.held_until, failing_since: first_failed_at, next_attempt_at };
+        let deferred = UpdateTransition::Defer {
+            held_until: entry.held_until,
+            failing_since: first_failed_at,
+            gone_since,
+            next_attempt_at,
+        };
         let (Written::Now | Written::NotAsExpected) = self.change(entry, &deferred).await?;
         Ok(())
     }
@@ -205,6 +213,7 @@ impl Ledger {
                 asked: serde_json::from_str(&ASKED.of(item)?).ok()?,
                 held_until: LEASE_UNTIL.of(item)?,
                 first_failed_at: FAILING_SINCE.of(item),
+                gone_since: GONE_SINCE.of(item),
                 deaths: DEATHS.of(item).unwrap_or_default(),
             })
         };

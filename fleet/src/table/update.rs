@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::attribute::{
-    ASKED, ASKER, CHAT_ID, DEATHS, EXPIRES_AT, FAILING_SINCE, HANDLED, Item, LEASE_UNTIL, Partition, TIME, UNDELIVERED,
-    WORK_ID,
+    ASKED, ASKER, CHAT_ID, DEATHS, EXPIRES_AT, FAILING_SINCE, GONE_SINCE, HANDLED, Item, LEASE_UNTIL, Partition, TIME,
+    UNDELIVERED, WORK_ID,
 };
 use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
@@ -96,6 +96,8 @@ pub enum UpdateTransition<'a> {
         held_until: Timestamp,
         /// When handling failed first.
         failing_since: Timestamp,
+        /// Since when Telegram does not give its file, if that is why.
+        gone_since: Option<Timestamp>,
         /// It is not tried before.
         next_attempt_at: Timestamp,
     },
@@ -148,9 +150,12 @@ impl Transition for UpdateTransition<'_> {
             Self::Begin { held_until, until, deaths } => {
                 update.extend_lease(held_until, until).set(TIME, until).set(DEATHS, deaths)
             }
-            Self::Defer { held_until, failing_since, next_attempt_at } => {
-                update.set(FAILING_SINCE, failing_since).set(TIME, next_attempt_at).set(DEATHS, 0).release(held_until)
-            }
+            Self::Defer { held_until, failing_since, gone_since, next_attempt_at } => update
+                .set(FAILING_SINCE, failing_since)
+                .set_or_remove(GONE_SINCE, gone_since)
+                .set(TIME, next_attempt_at)
+                .set(DEATHS, 0)
+                .release(held_until),
             Self::GiveBack { held_until } => {
                 update.set(TIME, Timestamp::from_secs(0)).release(held_until)
             }
@@ -164,6 +169,7 @@ impl Transition for UpdateTransition<'_> {
                 .remove(UNDELIVERED)
                 .remove(TIME)
                 .remove(FAILING_SINCE)
+                .remove(GONE_SINCE)
                 .remove(DEATHS),
         })
     }

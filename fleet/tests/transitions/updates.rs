@@ -1,6 +1,8 @@
 //! Updates.
 
-use fleet::table::attribute::{ASKED, DEATHS, FAILING_SINCE, HANDLED, LEASE_UNTIL, TIME, UNDELIVERED, Value, WORK_ID};
+use fleet::table::attribute::{
+    ASKED, DEATHS, FAILING_SINCE, GONE_SINCE, HANDLED, LEASE_UNTIL, TIME, UNDELIVERED, Value, WORK_ID,
+};
 use fleet::table::update::{UpdateState, UpdateTransition};
 use fleet::table::{Item, Key, Partition};
 use uuid::Uuid;
@@ -32,7 +34,7 @@ fn examples() -> Vec<UpdateTransition<'static>> {
         UpdateTransition::Take { asked, asker: 5, chat_id: 6, work_id, now: NOW, until: HELD_UNTIL },
         UpdateTransition::TakeOver { now: NOW, until: HELD_UNTIL },
         UpdateTransition::Begin { held_until: HELD_UNTIL, until: LATER, deaths: 1 },
-        UpdateTransition::Defer { held_until: HELD_UNTIL, failing_since: NOW, next_attempt_at: LATER },
+        UpdateTransition::Defer { held_until: HELD_UNTIL, failing_since: NOW, gone_since: None, next_attempt_at: LATER },
         UpdateTransition::GiveBack { held_until: HELD_UNTIL },
         UpdateTransition::End { now: NOW },
     ]
@@ -73,10 +75,16 @@ async fn every_try_has_the_same_work_and_deaths_are_counted_from_each_beginning_
     let given_back = UpdateTransition::GiveBack { held_until: HELD_UNTIL };
     let (given_back, _) = db.after(&KEY, Some(&taken), &given_back).await;
     assert_eq!(DEATHS.of(&given_back.expect("an item")), Some(1), "those of the tries before");
-    let defer = UpdateTransition::Defer { held_until: HELD_UNTIL, failing_since: ago(5), next_attempt_at: LATER };
+    let defer = UpdateTransition::Defer {
+        held_until: HELD_UNTIL,
+        failing_since: ago(5),
+        gone_since: Some(ago(3)),
+        next_attempt_at: LATER,
+    };
     let (deferred, _) = db.after(&KEY, Some(&begun), &defer).await;
     let deferred = deferred.expect("an item");
     assert_eq!((DEATHS.of(&deferred), FAILING_SINCE.of(&deferred)), (Some(0), Some(ago(5))));
+    assert_eq!(GONE_SINCE.of(&deferred), Some(ago(3)));
 }
 
 #[tokio::test]

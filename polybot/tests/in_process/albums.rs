@@ -130,6 +130,26 @@ async fn an_album_that_fails_is_deferred_and_acted_on_later() {
     world.all_settled().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_albums_file_that_is_not_given_once_after_other_failures_is_asked_for_again() {
+    let world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("sendPhoto", 1, TelegramFault::too_many_requests(600));
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, Some("concat"));
+    has(&world, "failing_since").await;
+    world.telegram.fail_next("download", 1, TelegramFault::refuse(404, "Not Found"));
+    world.pass(Duration::from_secs(610));
+    let is_told_or_waits = async || {
+        let waits = world.items_of("album#").await.first().is_some_and(|album| album.contains_key("gone_since"));
+        (waits || !world.answers(&ann).is_empty()).then_some(())
+    };
+    world.until(is_told_or_waits).await;
+    world.pass(2 * SWEEP);
+    let answer = world.answer(&ann, album[0]).await;
+    assert!(answer.photo().is_some(), "{}", answer.words());
+    world.all_settled().await;
+}
+
 /// What does not fit under the photos follows them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_album_with_much_to_say_of_is_answered_whole() {

@@ -176,6 +176,23 @@ async fn a_sweep_leaves_alone_what_its_own_polybot_has_queued() {
     assert_eq!(lease().await, held_until);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_given_once_after_other_failures_is_asked_for_again() {
+    let world = Setup::of(1, 1).start().await;
+    let broken = world.aws.faults().add(Fault::internal_error(Service::S3).operation("PutObject"));
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    update(&world, |item| item.contains_key("failing_since")).await;
+    world.telegram.fail_next("download", 1, TelegramFault::refuse(404, "Not Found"));
+    broken.remove();
+    world.pass(5 * LEASE_IS_OVER);
+    update(&world, |item| item.contains_key("gone_since") || is_handled(item)).await;
+    world.pass(SWEEP);
+    assert_eq!(world.answer(&ann, photo).await.words(), "I see 1 stand-in.");
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 1);
+}
+
 /// Where a polybot can die with a photo in hand.
 #[derive(Clone, Copy, Debug)]
 enum Point {
