@@ -145,11 +145,18 @@ impl Albums {
         }
         let now = self.clock.now();
         let failing_since = album.failing_since.unwrap_or(now);
+        let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
+        let gone_since = is_gone.then(|| album.gone_since.unwrap_or(now));
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        if let Some(next) = self.retry_policy.next_attempt_after(failing_since, now, wait) {
+        let next = match gone_since {
+            // What failed before was something else.
+            Some(gone_since) => self.retry_policy.next_attempt(gone_since, now),
+            None => self.retry_policy.next_attempt_after(failing_since, now, wait),
+        };
+        if let Some(next) = next {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
-            return Ok(self.store.rest(id, failing_since, next, next - ABANDONED).await?);
+            return Ok(self.store.rest(id, failing_since, gone_since, next, next - ABANDONED).await?);
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
         self.give_up(id, album, &FailureReason::RetriesExhausted).await
@@ -232,7 +239,7 @@ impl Albums {
         made: Result<Filtered, HandleError>,
     ) -> Result<Filtered, HandleError> {
         match made {
-            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_long_ago(album) => {
+            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_gone_for_long(album) => {
                 tracing::warn!(album = id.as_str(), %error, "a photo was not given");
                 Ok(Err(FailureReason::NotGivenByTelegram.into()))
             }
@@ -240,8 +247,9 @@ impl Albums {
         }
     }
 
-    fn is_long_ago(&self, album: &Album) -> bool {
-        album.failing_since.is_some_and(|since| self.clock.now().since(since) >= self.retry_policy.for_a_file())
+    fn is_gone_for_long(&self, album: &Album) -> bool {
+        let next = |since| self.retry_policy.next_attempt_for_a_file(since, self.clock.now());
+        album.gone_since.is_some_and(|since| next(since).is_none())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.
@@ -260,7 +268,7 @@ impl Albums {
                 album: Some(id.as_str().to_owned()),
             };
             match self.detection.accept_part(&request).await {
-                Err(HandleError::Telegram(error)) if error.is_gone() && self.is_long_ago(album) => {
+                Err(HandleError::Telegram(error)) if error.is_gone() && self.is_gone_for_long(album) => {
                     self.detection.refuse_part(&request, FailureReason::NotGivenByTelegram).await?;
                 }
                 accepted => accepted?,

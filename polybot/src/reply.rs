@@ -4,7 +4,6 @@ use fleet::{Deed, FailureReason, Label, Prediction, Status, Wish, summary};
 
 use crate::command::{self, CaptionError, Command};
 use crate::filter_error::FilterError;
-use crate::forgetting::Forgotten;
 use photo::filters::{ConcatError, Filter, MAX_PHOTOS, MIN_PHOTOS};
 
 /// How to use the bot, from the same table as the grammar.
@@ -47,20 +46,19 @@ pub fn privacy(kept: &Kept) -> String {
     )
 }
 
-/// What was deleted.
+/// What was deleted. It has no numbers: an earlier try may have deleted a part.
 #[must_use]
-pub(crate) fn forgotten(forgotten: &Forgotten, is_group: bool) -> String {
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let &Forgotten { photos, results, records } = forgotten;
+pub fn forgotten(is_group: bool) -> String {
     let place = if is_group { " in this group" } else { "" };
     format!(
-        "I forgot what you sent me{place}: {}, {} and {} are deleted. What Telegram shows in this chat is Telegram's; delete \
-         it there.",
-        counted(photos, "photo"),
-        counted(results, "result"),
-        counted(records, "record"),
+        "I forgot what you sent me{place}: photos, results and records are deleted. What Telegram shows in this chat is \
+         Telegram's; delete it there."
     )
 }
+
+/// It could not be deleted for too long.
+pub const NOT_FORGOTTEN: &str =
+    "Sorry, I could not delete all of what you sent me: something on my side kept failing; please send /forget again later.";
 
 /// What the help ends with while BotFather's privacy mode is on: groups then show the bot commands and replies to it only.
 pub const PRIVACY_MODE: &str = "\nIn groups Telegram shows me only commands such as /predict@me and replies to me. To speak to \

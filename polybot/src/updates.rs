@@ -66,6 +66,9 @@ impl Updates {
             Some(Attached::Photo(_)) if incoming.is_addressed || matches!(asked, Asked::Press(_)) => {
                 self.answer(incoming, &reply::refused(reason)).await
             }
+            None if incoming.is_addressed && asks_to_forget(incoming) => {
+                self.answer(incoming, reply::NOT_FORGOTTEN).await
+            }
             _ => Ok(()),
         }
     }
@@ -100,8 +103,10 @@ impl Updates {
                     // In a group each forgets what they sent there.
                     let group = Some(incoming.chat_id).filter(|_| incoming.is_group);
                     let asking = Asking { work_id, message: (incoming.chat_id, incoming.message_id) };
-                    let forgotten = self.forgetting.forget(incoming.sender, group, &asking).await?;
-                    self.answer(incoming, &reply::forgotten(&forgotten, incoming.is_group)).await
+                    // Else it would be looked through in vain, again each time that the chat has to wait.
+                    self.telegram().ready(incoming.chat_id).await?;
+                    self.forgetting.forget(incoming.sender, group, &asking).await?;
+                    self.answer(incoming, &reply::forgotten(incoming.is_group)).await
                 }
                 Some(Text::Other(text)) => {
                     let hint = command::caption(Some(&text))
@@ -205,4 +210,8 @@ impl Updates {
     fn telegram(&self) -> &Telegram {
         &self.detection.telegram
     }
+}
+
+fn asks_to_forget(incoming: &Incoming) -> bool {
+    matches!(incoming.words.as_deref().map(command::text), Some(Text::Forget))
 }

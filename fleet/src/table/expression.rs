@@ -43,6 +43,14 @@ impl UpdateExpression {
         }
     }
 
+    /// Give the attribute this value, or take it away if there is none.
+    pub fn set_or_remove<T: Value>(self, attribute: Attribute<T>, value: Option<T>) -> Self {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self.remove(attribute),
+        }
+    }
+
     /// Give the attribute this value unless it has one: the first write decides.
     pub fn set_if_absent<T: Value>(mut self, attribute: Attribute<T>, value: impl Into<T>) -> Self {
         self.sets.push((attribute.into_name(), Set::IfAbsent(value.into().into_attribute())));

@@ -57,6 +57,8 @@ pub enum Key {
         /// Its number there.
         message_id: i32,
     },
+    /// How far a search for what one person sent came, by the work that it is.
+    Search(Uuid),
     /// Anything, by its whole key.
     Other(String),
 }
@@ -73,6 +75,7 @@ impl Key {
             Self::Album(key) | Self::Other(key) => key.clone(),
             Self::Update(id) => format!("{UPDATE}{id}"),
             Self::Message { chat_id, message_id } => format!("message#{chat_id}#{message_id}"),
+            Self::Search(work_id) => format!("search#{work_id}"),
         }
     }
 
@@ -90,6 +93,7 @@ impl fmt::Display for Key {
             Self::Album(key) | Self::Other(key) => f.write_str(key),
             Self::Update(id) => write!(f, "update {id}"),
             Self::Message { chat_id, message_id } => write!(f, "message {message_id} of chat {chat_id}"),
+            Self::Search(work_id) => write!(f, "search {work_id}"),
         }
     }
 }

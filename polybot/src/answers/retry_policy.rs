@@ -59,9 +59,9 @@ impl RetryPolicy {
         Some(wait.map_or(next, |wait| now + wait.saturating_add(Duration::from_secs(1))))
     }
 
-    /// For how long a file is asked for that Telegram does not give.
-    pub(crate) fn for_a_file(&self) -> Duration {
-        LOOKS_FOR_A_FILE * self.interval
+    /// When to ask again for a file that Telegram does not give `now`, and did not since `gone_since`; `None` if that is long enough.
+    pub(crate) fn next_attempt_for_a_file(&self, gone_since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        self.next_attempt(gone_since, now).filter(|_| now.since(gone_since) < LOOKS_FOR_A_FILE * self.interval)
     }
 
     /// Where an answer stands in the index, whose sort key is a time, so that the sweep finds it at `next_attempt`: the sweep looks
