@@ -1,7 +1,6 @@
 //! Letterbox, network, decode and NMS put together.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
@@ -9,7 +8,7 @@ use tract_onnx::prelude::TractError;
 
 use crate::layout::Layout;
 use crate::model::Options;
-use crate::{BoundingBox, LoadError, Model, StandIn, letterbox, nms, stand_in};
+use crate::{Detection, LoadError, Model, StandIn, letterbox, nms, stand_in};
 
 /// What is kept of what the network says.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +26,6 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self { confidence: 0.25, iou: 0.45, max_detections: 300 }
     }
-}
-
-/// One object found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detection {
-    /// The class's number in the model.
-    pub class_id: usize,
-    /// The class's name.
-    pub class: Arc<str>,
-    /// `0..=1`.
-    pub confidence: f32,
-    /// Where, in pixels of the image that was given.
-    pub bounding_box: BoundingBox,
 }
 
 /// How long the parts of one detection took.

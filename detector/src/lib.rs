@@ -15,6 +15,7 @@ pub mod annotate;
 mod bounded;
 pub mod bounding_box;
 pub mod decode;
+mod detection;
 mod detector;
 mod engine;
 mod head;
@@ -34,7 +35,8 @@ pub mod reference;
 mod stand_in;
 
 pub use bounding_box::BoundingBox;
-pub use detector::{DetectError, Detection, Detector, Thresholds, Timings};
+pub use detection::Detection;
+pub use detector::{DetectError, Detector, Thresholds, Timings};
 pub use engine::{Isa, Precision, UnknownIsa, UnknownPrecision};
 pub use image::RgbImage;
 pub use layout::{Layout, LayoutName, UnknownLayout};

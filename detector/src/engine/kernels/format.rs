@@ -8,9 +8,9 @@ mod neon;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::lanes::Avx512;
 use super::lanes::{Array, Lanes};
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Avx2, Avx512};
 use super::{Element, Kernel};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::{Bf16Neon, F32Neon};
@@ -136,10 +136,42 @@ macro_rules! accumulate_by_dot {
     };
 }
 
+/// Registers that [`F32`] computes in.
+///
+/// # Safety
+/// As [`Lanes`].
+trait F32Lanes: Lanes {
+    /// [`Format::apart`] of [`F32`].
+    unsafe fn apart<K: Kernel<f32>>(kernel: K);
+}
+
+impl<const COUNT: usize> F32Lanes for Array<COUNT> {
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { super::portable::<F32<Self>, K>(kernel) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl F32Lanes for Avx2 {
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { super::avx2::<F32<Self>, K>(kernel) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl F32Lanes for Avx512 {
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { super::avx512::<F32<Self>, K>(kernel) }
+    }
+}
+
 /// `f32` as they are.
 pub(crate) struct F32<L>(PhantomData<L>);
 
-impl<L: Lanes> Format for F32<L> {
+impl<L: F32Lanes> Format for F32<L> {
     type Lanes = L;
     type Element = f32;
     const GROUP: usize = 1;
@@ -154,12 +186,12 @@ impl<L: Lanes> Format for F32<L> {
     }
     #[inline(always)]
     unsafe fn apart<K: Kernel<f32>>(kernel: K) {
-        unsafe { L::apart::<Self, K>(kernel) }
+        unsafe { L::apart(kernel) }
     }
     accumulate_by_dot!();
 }
 
-impl<L: Lanes> Dot for F32<L> {
+impl<L: F32Lanes> Dot for F32<L> {
     type Group = L;
 
     #[inline(always)]

@@ -26,7 +26,7 @@ impl Format for F32Neon {
     }
     #[inline(always)]
     unsafe fn apart<K: Kernel<f32>>(kernel: K) {
-        unsafe { Neon::apart::<Self, K>(kernel) }
+        unsafe { super::super::portable::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn accumulate<const PAIR: usize, const ROWS: usize>(

@@ -16,9 +16,6 @@ pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 
-use super::Kernel;
-use super::format::Format;
-
 /// A register of [`N`](Self::N) `f32`.
 ///
 /// # Safety
@@ -31,8 +28,6 @@ pub(crate) trait Lanes: Copy {
     /// How many pixels a convolution computes at once: as many as leave registers for the weights and one value.
     const PIXELS: usize;
 
-    /// [`Format::apart`], where the format's registers are these.
-    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K);
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
