@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::model::Options;
 use crate::{Detection, LoadError, Model, StandIn, letterbox, nms, stand_in};
 
-/// What is kept of what the network says.
+/// Which of the network's predictions are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
     /// The least confidence, `0..=1`.
@@ -63,7 +63,7 @@ enum Backend {
 }
 
 impl Detector {
-    /// Load the model in this ONNX file.
+    /// Loads the model in this ONNX file.
     ///
     /// # Errors
     /// See [`Model::load`].
@@ -71,7 +71,7 @@ impl Detector {
         Self::load_with(path, thresholds, &Options::default())
     }
 
-    /// [`load`](Self::load), with other options.
+    /// [`load`](Self::load) with options.
     ///
     /// # Errors
     /// See [`Model::load`].
@@ -85,13 +85,13 @@ impl Detector {
         Self { backend: Backend::StandIn(stand_in), thresholds: Thresholds::default() }
     }
 
-    /// The model's name, as it is recorded with each prediction.
+    /// The model's name, which is recorded with each prediction.
     #[must_use]
     pub fn name(&self) -> &str {
         self.model().map_or(stand_in::NAME, Model::name)
     }
 
-    /// The model; a stand-in has none.
+    /// The model; `None` for a stand-in.
     #[must_use]
     pub fn model(&self) -> Option<&Model> {
         match &self.backend {
@@ -100,7 +100,7 @@ impl Detector {
         }
     }
 
-    /// The objects in an upright image, the most confident first.
+    /// Finds the objects in an upright image and returns them, the most confident first.
     ///
     /// # Errors
     /// [`DetectError`] if the network can't be run.
@@ -108,7 +108,7 @@ impl Detector {
         self.detect_timed(image).map(|(detections, _)| detections)
     }
 
-    /// [`detect`](Self::detect), and how long each part took.
+    /// [`detect`](Self::detect) that also returns how long each part took.
     ///
     /// # Errors
     /// As [`detect`](Self::detect).

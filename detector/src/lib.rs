@@ -1,6 +1,6 @@
 //! An image in, labels out: a YOLO detector on [tract](tract_onnx), in pure Rust.
 //!
-//! This crate knows nothing of AWS, of tokio or of the network. The road of one photo:
+//! This crate does not use AWS, tokio or the network. The way of one photo:
 //!
 //! 1. [`photo::decode`] (a crate of its own, as polybot needs it without a model): bytes to an upright RGB image;
 //! 2. [`letterbox`]: the image to the network's input tensor, and the way back;
