@@ -1,5 +1,5 @@
 //! CloudWatch's metrics and stored alarms, in rpc-v2-cbor. Home-made because the fleet scales on these statistics.
-//! Alarms are kept and shown; whoever evaluates them sets their state.
+//! Alarms are only kept and shown; the client that evaluates them sets their state.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -11,7 +11,7 @@ pub enum Phase {
     /// Jobs arrive.
     #[default]
     Arriving,
-    /// No more jobs arrive; answers are waited for.
+    /// No more jobs arrive; the flood waits for answers.
     Draining,
     /// It is over.
     Ended,
@@ -39,7 +39,7 @@ pub struct Progress {
     pub arrival_rate: f64,
     /// Jobs answered a second, over the last few seconds.
     pub rate: f64,
-    /// The median latency of the answers of the last seconds; none if there was no answer.
+    /// The median latency of the answers of the last seconds; `None` without an answer.
     #[serde(serialize_with = "crate::seconds::option::serialize")]
     pub p50: Option<Duration>,
     /// 95 of 100 answers of the last seconds took at most this long.

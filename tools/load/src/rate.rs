@@ -7,7 +7,7 @@ use crate::{LoadError, Shape};
 
 /// More than any fleet of this kind takes, and few enough that a slip of the finger is noticed.
 const MOST_A_SECOND: f64 = 100_000.0;
-/// Into so many straight lines a day and its night are cut.
+/// The straight lines that a day and its night are cut into.
 const PARTS_OF_A_DAY: u32 = 96;
 /// More stretches than anybody writes down.
 const MOST_STRETCHES: f64 = 1e6;
@@ -50,10 +50,10 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// What a shape means; nothing for one that has no rate.
+    /// The rate of a shape; `None` for a shape without one.
     ///
     /// # Errors
-    /// If it is no rate, goes back in time, or brings nothing.
+    /// If a number is not a rate, the times go back, or nothing ever arrives.
     pub fn of(shape: &Shape) -> Result<Option<Self>, LoadError> {
         let points = match shape {
             Shape::Count { jobs: 0 } => {
@@ -231,7 +231,7 @@ impl Moments {
         Self { rate, stretch: 0, before: 0.0 }
     }
 
-    /// When `jobs` jobs are due, which is no less than at the last call; nothing if there are never so many.
+    /// When `jobs` jobs are due; `None` if there are never so many. `jobs` must not be less than at the last call.
     pub(crate) fn when(&mut self, jobs: f64) -> Option<Duration> {
         loop {
             let stretch = self.rate.stretches.get(self.stretch)?;

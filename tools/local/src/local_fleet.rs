@@ -157,7 +157,7 @@ impl LocalFleet {
         })
     }
 
-    /// Who starts and ends the workers, where they come and go.
+    /// The launcher, which starts and ends workers; `None` if their number is fixed.
     #[must_use]
     pub fn launcher(&self) -> Option<&Launcher> {
         self.group.as_ref().map(LocalGroup::launcher)

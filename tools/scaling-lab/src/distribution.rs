@@ -49,7 +49,7 @@ impl Distribution {
     /// What `yolo-worker bench --json` measured, and with how many threads.
     ///
     /// # Errors
-    /// If the file can't be read or is no such report.
+    /// If the file can't be read or is not such a report.
     pub fn bench(path: &Path) -> Result<(Self, u32), LabError> {
         let text = std::fs::read_to_string(path).map_err(|error| LabError::reading(path, error))?;
         let bench: Bench = serde_json::from_str(&text).map_err(|error| LabError::File {

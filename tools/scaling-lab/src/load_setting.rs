@@ -31,7 +31,7 @@ impl Load {
     /// `day:LOW:HIGH:TIME`, `onoff:RATE:ON:OFF:TIME`, or the path of a CSV file with the columns seconds and rate.
     ///
     /// # Errors
-    /// In a sentence, if it says nothing of the kind, or the file is no trace or has a gap.
+    /// A sentence, if the text is not a load, or the file is not a trace or has a gap.
     pub fn parse(text: &str) -> Result<Self, LabError> {
         let parts: Vec<&str> = text.split(':').collect();
         let number = |text: &str| {
@@ -73,7 +73,7 @@ impl Load {
     /// A trace from a CSV file, as the flood reads it, and without gaps.
     ///
     /// # Errors
-    /// If the file can't be read, is no trace, or has a gap.
+    /// If the file can't be read, is not a trace, or has a gap.
     pub fn trace(path: &Path) -> Result<Self, LabError> {
         let shape = Shape::trace(path)?;
         if let Shape::Trace { points } = &shape

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use demand::Estimate;
 use serde::{Serialize, Serializer};
 
-/// What whoever publishes a metric sees of the fleet in one look. Durations are in seconds.
+/// What the publisher of a metric sees of the fleet in one look. Durations are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// Messages on the queue that wait to be received.

@@ -55,7 +55,7 @@ pub struct Outcome {
     pub lost_workers: u64,
     /// When the last answer came.
     pub last_answer: f64,
-    /// How many answers took how long.
+    /// The distribution of the answers' latency.
     pub histogram: Vec<Bucket>,
     /// The first thousand changes, each with its cause.
     pub first_changes: Vec<Change>,
@@ -92,9 +92,9 @@ impl From<Percentiles> for Waits {
 pub struct Change {
     /// When.
     pub at: f64,
-    /// From so many instances.
+    /// The number of instances before.
     pub from: u32,
-    /// To so many.
+    /// The number after.
     pub to: u32,
     /// Why.
     pub cause: String,
@@ -143,7 +143,7 @@ pub struct Swing {
 }
 
 impl Outcome {
-    /// Worker time paid for, in multiples of the work itself: 1 is no waste.
+    /// Worker time paid for, in multiples of the work itself; 1 is without waste.
     #[must_use]
     pub fn waste(&self) -> f64 {
         if self.work_seconds > 0.0 { self.worker_seconds / self.work_seconds } else { f64::INFINITY }

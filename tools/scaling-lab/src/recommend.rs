@@ -12,7 +12,7 @@ use crate::{Candidate, LabError, Load, Metric, Price, Run, Score, Setting, simul
 const BUSY: Duration = Duration::from_secs(300);
 /// The most minimums that are tried.
 const MINIMUMS: u32 = 12;
-/// Targets that are tried, as a share of what TUNING's formula says. The first is for who waits for nothing.
+/// Targets that are tried, as a share of what TUNING's formula says. The first is for a promise without any waiting.
 const SHARES_OF_THE_FORMULA: [f64; 5] = [0.05, 0.15, 0.35, 0.65, 1.0];
 /// Targets in percent that are tried for metrics that are a utilisation.
 const PERCENTS: [f64; 4] = [70.0, 80.0, 90.0, 100.0];

@@ -92,7 +92,7 @@ pub struct ScheduledMin {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
-    /// Nothing: there are always as many as at the start.
+    /// Not at all: the number of instances stays.
     Fixed,
     /// Target tracking policies, all at once, as EC2 Auto Scaling combines them.
     TargetTracking(Vec<TargetTracking>),
@@ -140,7 +140,7 @@ pub struct Queue {
     /// How long a received message stays invisible, unless extended. Workers extend at half of it.
     #[serde(serialize_with = "seconds")]
     pub visibility_timeout: Duration,
-    /// After so many receives a message is given up.
+    /// The receives after which a message goes to the dead-letter queue.
     pub max_receives: u32,
 }
 
@@ -156,7 +156,7 @@ pub struct Losses {
     /// From EC2's notice until the spot instance is gone.
     #[serde(serialize_with = "seconds")]
     pub notice: Duration,
-    /// Times at which there is no spot capacity at all: what runs gets its notice, and nothing starts.
+    /// Times without any spot capacity: what runs gets its notice, and nothing starts.
     pub outages: Vec<Outage>,
     /// How often an instance dies without a word, each an hour, independently.
     pub crashes_per_hour: f64,

@@ -111,7 +111,7 @@ pub fn sweep(
     Ok(scores)
 }
 
-/// Do tasks on all cores; their answers come in order.
+/// Runs tasks on all cores; returns their results in order.
 pub(crate) fn parallel<T: Send>(
     tasks: usize,
     done: impl Fn(usize) + Sync,

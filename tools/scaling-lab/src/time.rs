@@ -34,7 +34,7 @@ pub(crate) fn optional_seconds<S: Serializer>(duration: &Option<Duration>, seria
 /// `90s`, `500ms`, `2m`, `6h`, `14d`; a bare number is seconds.
 ///
 /// # Errors
-/// In a sentence, if it is none.
+/// A sentence, if it is not a duration.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
     let found = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));

@@ -13,7 +13,7 @@ const TOO_MUCH: f64 = 3.0;
 const MOST: f64 = 60.0;
 /// How long they come.
 const FLOOD: Duration = Duration::from_secs(20);
-/// How long their answers are waited for after that.
+/// How long the demo waits for their answers after that.
 const DRAIN: Duration = Duration::from_secs(100);
 
 /// What one worker does.

@@ -48,7 +48,7 @@ pub struct Machine {
     pub address: Option<SocketAddr>,
 }
 
-/// There is no such instance, or it is gone.
+/// The instance does not exist, or it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no instance {0:?} here: it may have ended")]
 pub struct NoSuchMachine(pub String);
@@ -128,7 +128,7 @@ impl Machines {
         self.lock().remove(id);
     }
 
-    /// Tell that a worker did not start; answers how long to wait before another is tried.
+    /// Reports that a worker did not start; returns how long to wait before the next try.
     pub(super) fn failed(&self, id: &str, error: &anyhow::Error) -> Duration {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         let wait = Duration::from_secs(1 << before.min(5));

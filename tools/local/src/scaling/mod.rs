@@ -196,7 +196,7 @@ impl LocalGroup {
         &self.scaling
     }
 
-    /// Who starts and ends the workers.
+    /// The launcher, which starts and ends the workers.
     #[must_use]
     pub fn launcher(&self) -> &Launcher {
         &self.launcher

@@ -122,7 +122,7 @@ impl PolicyLoop {
     }
 
     async fn evaluate(&mut self, end: PeriodEnd) -> anyhow::Result<()> {
-        // Whoever deletes the policies or the group wants no scaling.
+        // A user who deletes the policies or the group wants no scaling.
         let policies = self.policies().await?;
         let Some(group) = self.described_group().await? else { return Ok(()) };
         let mut all = Vec::with_capacity(policies.len());
@@ -168,7 +168,7 @@ impl PolicyLoop {
         Ok(Asked { found, vote, is_out_invoked, is_in_invoked })
     }
 
-    /// What metric-streamer last saw, for people; nothing where it published nothing lately.
+    /// What metric-streamer last saw, for people; `None` if it has not published anything lately.
     async fn why(&self, from: u32, to: u32) -> Option<Why> {
         let latest = async |name: &str| {
             let metric = Metric::published(name, &self.queue_url, &self.group);
@@ -234,7 +234,7 @@ impl PolicyLoop {
         let phase = |instance: &aws_sdk_autoscaling::types::Instance| match instance.lifecycle_state() {
             Some(LifecycleState::InService) => {
                 let since = launched.get(instance.instance_id()?).and_then(|at| SystemTime::try_from(*at).ok());
-                // One whose launch is no longer remembered is old.
+                // An instance whose launch is forgotten is old.
                 Some(Phase::InService(since.map_or(Duration::MAX, |at| now.duration_since(at).unwrap_or_default())))
             }
             Some(LifecycleState::Pending | LifecycleState::PendingWait | LifecycleState::PendingProceed) => {

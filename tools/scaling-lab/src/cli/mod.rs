@@ -294,7 +294,7 @@ fn words(choices: &[(String, String)]) -> String {
 
 /// The flags of a point of the grid, on those of the command line.
 fn chosen(choices: &[(String, String)], given: &SettingArgs) -> anyhow::Result<Setting> {
-    /// Nothing but a setting.
+    /// Only a setting.
     #[derive(Parser)]
     #[command(no_binary_name = true)]
     struct Point {
@@ -432,7 +432,7 @@ fn told_where(out: &OutArgs) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}") {
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }

@@ -463,7 +463,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// One more instance, unless there is none to be had.
+    /// Starts one more instance, unless there is no capacity.
     fn launch(&mut self) -> Option<WorkerId> {
         let losses = &self.setting.losses;
         let above = self.desired.saturating_sub(losses.on_demand_base);

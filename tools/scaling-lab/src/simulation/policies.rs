@@ -73,7 +73,7 @@ impl Policies {
         self.trackers[tracker].metric.name
     }
 
-    /// Publish what was seen; answers each policy's value.
+    /// Publishes what was seen; returns each policy's value.
     pub(super) fn publish(&mut self, look: &Look) -> impl Iterator<Item = f64> {
         self.trackers.iter_mut().map(move |tracker| {
             let value = (tracker.metric.value)(look);
@@ -83,7 +83,7 @@ impl Policies {
         })
     }
 
-    /// A period ends; answers its number.
+    /// Ends a period; returns its number.
     pub(super) fn end_period(&mut self) -> u64 {
         for tracker in &mut self.trackers {
             let point = (tracker.count > 0).then(|| tracker.sum / f64::from(tracker.count));
