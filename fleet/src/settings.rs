@@ -32,7 +32,7 @@ const UNITS: [(&str, f64); 8] =
 /// A setting that is a time: `90` or `0.5` (seconds), `500ms`, `10s`, `2m`, `6h`, `14d`, `1w`.
 ///
 /// # Errors
-/// In a sentence, if it is none.
+/// A sentence, if it is not a time.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -43,15 +43,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is not a time; expected seconds, or for example 500ms, 10s, 2m, 6h or 14d"))
 }
 
-/// The same, above zero.
+/// [`duration`] above zero.
 ///
 /// # Errors
-/// In a sentence, if it is none.
+/// A sentence, if it is not a time above zero.
 pub fn interval(text: &str) -> Result<Duration, String> {
     Some(duration(text)?).filter(|time| !time.is_zero()).ok_or_else(|| "expected more than 0 seconds".into())
 }
 
-/// The same, of at least and at most so many seconds.
+/// [`duration`] within these bounds.
 pub fn duration_in(seconds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
     move |text| {
         let duration = duration(text)?;

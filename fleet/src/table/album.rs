@@ -24,7 +24,7 @@ pub const CAPTION: &str = "caption_";
 /// What an album can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlbumState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// Photos arrive.
     Open,
@@ -109,7 +109,7 @@ pub enum AlbumTransition<'a> {
         /// When it arrived.
         arrival: TimestampMillis,
     },
-    /// Nothing came after `arrival`: close it, and take the right to act on it.
+    /// Nothing came after `arrival`: closes the album and takes the lease on it.
     Close {
         /// The arrival that is believed to be the last.
         arrival: TimestampMillis,

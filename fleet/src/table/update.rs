@@ -19,7 +19,7 @@ pub const HANDLED_RETENTION: Duration = Duration::from_secs(24 * 3600);
 /// What an update can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// An instance holds the lease and handles it.
     Held,

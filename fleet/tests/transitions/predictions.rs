@@ -115,7 +115,7 @@ async fn each_transition_happens_from_its_states_and_from_no_other() {
     for (is_dead_letter, status) in [(false, Status::Done), (true, Status::Failed)] {
         for transition in examples(&prediction, &result, status) {
             let is_unlike = match transition {
-                // What is no dead letter is not redriven; and each is marked as what it is.
+                // Only dead letters are redriven, and each is marked as what it is.
                 PredictionTransition::Redrive { .. } => !is_dead_letter,
                 PredictionTransition::MarkDelivered { dead_letter, .. } => dead_letter != is_dead_letter,
                 _ => false,

@@ -123,7 +123,7 @@ pub struct Slice {
     pub instances: f64,
     /// The desired capacity at its end.
     pub desired: u32,
-    /// What each policy's metric was, on average; none where nothing was published.
+    /// The average of each policy's metric; `None` if none was published.
     pub metrics: Vec<Option<f64>>,
     /// The median latency of the answers in it.
     pub p50: Option<f64>,

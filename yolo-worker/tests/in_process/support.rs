@@ -119,7 +119,7 @@ impl World {
         self.predictions.get(id).await.expect("DynamoDB answers").expect("a record")
     }
 
-    /// Nothing is left on the queue, visible or in flight.
+    /// Waits until no message is on the queue, visible or in flight.
     pub(crate) async fn is_empty(&self) {
         let depth = self.queue.depth().await.expect("SQS answers");
         assert_eq!((depth.visible, depth.in_flight), (0, 0));
@@ -168,7 +168,7 @@ impl World {
             metrics.on_this_thread_for_good();
             let runtime = service::runtime(metrics).expect("a runtime");
             let returned = runtime.block_on(async {
-                // What fails is for the worker to try again, not for the SDK: that would wait.
+                // The worker retries what fails, not the SDK: that would wait.
                 let aws = embedded_aws::sdk_config(&endpoint).await;
                 let aws = aws.to_builder().retry_config(RetryConfig::disabled()).build();
                 let metadata = imds::Client::builder().build();
@@ -266,7 +266,7 @@ impl Polybot {
         Self { url, heard, status }
     }
 
-    /// It answers with this status from now on.
+    /// Returns this status from now on.
     pub(crate) fn answer(&self, status: StatusCode) {
         self.status.store(status.as_u16(), Ordering::Relaxed);
     }

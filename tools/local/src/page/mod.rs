@@ -37,7 +37,7 @@ use people::People;
 /// What the page shows and steers.
 #[derive(Debug)]
 pub struct Page {
-    /// The Telegram sandbox; none where the fleet serves the real Telegram, and then the page has no chat.
+    /// The Telegram sandbox; `None` if the fleet serves the real Telegram: then the page has no chat.
     pub telegram: Option<App>,
     /// For clients of AWS.
     pub config: SdkConfig,

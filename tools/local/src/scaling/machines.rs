@@ -42,7 +42,7 @@ pub(super) struct Parts {
 pub struct Machine {
     /// The instance.
     pub instance_id: String,
-    /// Its worker's process; none while it boots.
+    /// Its worker's process; `None` while it boots.
     pub process: Option<u32>,
     /// Where its worker serves /healthz and /metrics, once it is ready.
     pub address: Option<SocketAddr>,
