@@ -1,7 +1,7 @@
 //! The network's raw output to candidate boxes.
 
 use crate::BoundingBox;
-pub use crate::layout::Layout;
+use crate::layout::Layout;
 
 /// One box that the network predicts, before NMS.
 #[derive(Clone, Copy, Debug, PartialEq)]

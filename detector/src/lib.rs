@@ -4,7 +4,7 @@
 //!
 //! 1. [`photo::decode`] (a crate of its own, as polybot needs it without a model): bytes to an upright RGB image;
 //! 2. [`letterbox`]: the image to the network's input tensor, and the way back;
-//! 3. [`Model::run`](model::Model::run): the network;
+//! 3. [`Model::run`]: the network;
 //! 4. [`decode`]: raw outputs (YOLOv5's layout or YOLOv8's and later) to candidate boxes;
 //! 5. [`nms`]: candidates to detections;
 //! 6. [`annotate`]: boxes and names drawn on the image.
@@ -13,7 +13,7 @@
 
 pub mod annotate;
 mod bounded;
-pub mod bounding_box;
+mod bounding_box;
 pub mod decode;
 mod detection;
 mod detector;
@@ -22,7 +22,7 @@ mod head;
 mod layout;
 pub mod letterbox;
 mod metadata;
-pub mod model;
+mod model;
 pub mod nms;
 mod onnx;
 #[doc(hidden)]

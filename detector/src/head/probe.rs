@@ -15,7 +15,8 @@ use super::graph::{constant, shape, stride};
 use super::points::{self, Points};
 use super::{Head, sigmoid};
 use crate::bounded;
-use crate::decode::{self, Candidate, Layout};
+use crate::decode::{self, Candidate};
+use crate::layout::Layout;
 use crate::raw_map::RawMap;
 
 /// Maps of one size.
