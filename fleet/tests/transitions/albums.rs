@@ -176,6 +176,6 @@ async fn the_second_instance_to_queue_an_album_learns_that_it_was_second() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
-    crate::diagram::arrows(&examples(&part(), &[]), AlbumState::Absent)
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
+    crate::arrows::arrows(&examples(&part(), &[]), AlbumState::Absent)
 }

@@ -270,14 +270,14 @@ fn what_was_given_up_has_a_partition_of_its_own() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
     let (prediction, result) = (queued(), result());
     let done = Prediction { status: Status::Done, delivered_at: Some(NOW), ..queued() };
     let failed = Prediction { status: Status::Failed, ..queued() };
     let mut all = examples(&prediction, &result, Status::Done);
     // A photo of an album that can't be had, and what a caller of /predict waits for.
     all.extend([&failed, &done].map(|record| PredictionTransition::Insert(record, Item::new())));
-    crate::diagram::arrows(&all, PredictionState::Absent)
+    crate::arrows::arrows(&all, PredictionState::Absent)
 }
 
 #[tokio::test]

@@ -95,6 +95,6 @@ async fn what_was_handled_says_nothing_of_what_was_asked() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
-    crate::diagram::arrows(&examples(), UpdateState::Absent)
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
+    crate::arrows::arrows(&examples(), UpdateState::Absent)
 }
