@@ -42,6 +42,7 @@ pub use calls::Calls;
 pub use data_dir::DataDirError;
 pub use faults::{Action, Fault, FaultHandle, Faults};
 pub use service::Service;
+pub use sqs::redrive_policy;
 
 /// The account that owns everything here.
 pub const ACCOUNT: &str = "123456789012";
