@@ -23,7 +23,7 @@ pub use distribution::Distribution;
 pub use error::LabError;
 pub use fetched::{Fetched, Past, Period};
 pub use load_setting::Load;
-pub use metric::{Look, Metric};
+pub use metric::{Metric, Observation};
 pub use outcome::{Change, Outcome, Slice, Swing, Waits, swing};
 pub use prices::{Price, Priced, prices};
 pub use recommend::{Machine, Recommendation, Variation, recommend};

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarms::{self, KeptAlarm};
 use super::metric::PeriodEnd;
-use super::{Metric, Scaling, TimeScale, Troubles, cause};
+use super::{Metric, ScalingSettings, TimeScale, Troubles, cause};
 
 /// What is promised: metric-streamer's default, which is not shortened, as a photo takes the time that it takes.
 const PROMISE: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ impl PolicyLoop {
         config: &SdkConfig,
         group: &str,
         queue_url: &str,
-        scaling: &Scaling,
+        scaling: &ScalingSettings,
         troubles: Troubles,
     ) -> anyhow::Result<Self> {
         let auto_scaling = aws_sdk_autoscaling::Client::new(config);
@@ -133,7 +133,7 @@ impl PolicyLoop {
             all.push(self.ask(found, end, &capacity).await?);
         }
         let Some(scaling) = combined(all.iter().map(|asked| asked.vote)) else { return Ok(()) };
-        let is_out = matches!(scaling, target_tracking::Scaling::Out(_));
+        let is_out = matches!(scaling, target_tracking::CapacityChange::Out(_));
         let is_invoked = |asked: &Asked| if is_out { asked.is_out_invoked } else { asked.is_in_invoked };
         if !all.iter().any(is_invoked) {
             return Ok(());
@@ -277,7 +277,7 @@ async fn put(
     name: &str,
     metric: &Metric,
     target_value: f64,
-    scaling: &Scaling,
+    scaling: &ScalingSettings,
 ) -> anyhow::Result<()> {
     let dimension = |(name, value): &(String, String)| MetricDimension::builder().name(name).value(value).build();
     let followed = aws_sdk_autoscaling::types::Metric::builder()

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use target_tracking::{AlarmAction, AlarmState, Capacity, Policy, Scaling, Vote, combined};
+use target_tracking::{AlarmAction, AlarmState, Capacity, CapacityChange, Policy, Vote, combined};
 
-use crate::metric::{Look, Metric};
+use crate::metric::{Metric, Observation};
 use crate::setting::TargetTracking;
 
 /// One policy and what it knows.
@@ -38,7 +38,7 @@ pub(super) struct Policies {
 
 /// What policies decided, and by which number.
 pub(super) struct Decision {
-    pub(super) scaling: Scaling,
+    pub(super) scaling: CapacityChange,
     /// Which policy.
     pub(super) tracker: usize,
 }
@@ -74,7 +74,7 @@ impl Policies {
     }
 
     /// Publishes what was seen; returns each policy's value.
-    pub(super) fn publish(&mut self, look: &Look) -> impl Iterator<Item = f64> {
+    pub(super) fn publish(&mut self, look: &Observation) -> impl Iterator<Item = f64> {
         self.trackers.iter_mut().map(move |tracker| {
             let value = (tracker.metric.value)(look);
             tracker.sum += value;
@@ -112,8 +112,8 @@ impl Policies {
         }
         let scaling = combined(votes.iter().copied())?;
         let is_invoked = match scaling {
-            Scaling::Out(_) => is_out_invoked,
-            Scaling::In(_) => is_in_invoked,
+            CapacityChange::Out(_) => is_out_invoked,
+            CapacityChange::In(_) => is_in_invoked,
         };
         if !is_invoked {
             return None;
