@@ -22,7 +22,7 @@ pub struct Plan {
     /// Poisson arrivals with the same seed are the same arrivals.
     pub seed: u64,
     /// The longest to wait for answers after the last arrival.
-    #[serde(serialize_with = "crate::seconds::serialize")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub drain: Duration,
 }
 

@@ -23,7 +23,7 @@ pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
     /// Since it began.
-    #[serde(serialize_with = "crate::seconds::serialize")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub elapsed: Duration,
     /// How many jobs it will send all together, if it is not stopped.
     pub planned: u64,
@@ -40,9 +40,9 @@ pub struct Progress {
     /// Jobs answered a second, over the last few seconds.
     pub rate: f64,
     /// The median latency of the answers of the last seconds; `None` without an answer.
-    #[serde(serialize_with = "crate::seconds::option::serialize")]
+    #[serde(serialize_with = "duration::seconds::option::serialize")]
     pub p50: Option<Duration>,
     /// 95 of 100 answers of the last seconds took at most this long.
-    #[serde(serialize_with = "crate::seconds::option::serialize")]
+    #[serde(serialize_with = "duration::seconds::option::serialize")]
     pub p95: Option<Duration>,
 }

@@ -31,4 +31,3 @@ pub use report_page::{LIMITS, Report};
 pub use setting::{Group, Losses, Outage, Publishing, Queue, Scaling, ScheduledMin, Setting, TargetTracking, Worker};
 pub use simulation::{Run, simulate};
 pub use sweep::{Candidate, Score, sweep};
-pub use time::parse_duration;

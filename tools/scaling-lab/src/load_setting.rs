@@ -7,7 +7,6 @@ use load::{Rate, Shape, Spacing};
 use serde::Serialize;
 
 use crate::LabError;
-use crate::time::parse_duration;
 
 /// What arrives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,7 +36,7 @@ impl Load {
         let number = |text: &str| {
             text.parse::<f64>().map_err(|_| LabError::setting(format!("the rate {text:?} in a load is not a number")))
         };
-        let time = |text: &str| parse_duration(text).map_err(LabError::Setting);
+        let time = |text: &str| duration::parse(text).map_err(LabError::Setting);
         let shape = match parts[..] {
             ["steady", rate, duration] => Shape::Constant { rate: number(rate)?, duration: time(duration)? },
             ["step", from, to, duration] => {

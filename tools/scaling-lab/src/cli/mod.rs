@@ -17,7 +17,7 @@ pub use setting_args::SettingArgs;
 use crate::fetched::Past;
 use crate::recommend::Machine;
 use crate::report_page::{LIMITS, Report, front, sweep_html, table};
-use crate::{Candidate, Distribution, Load, Priced, Run, Setting, parse_duration, prices, recommend, simulate, sweep};
+use crate::{Candidate, Distribution, Load, Priced, Run, Setting, prices, recommend, simulate, sweep};
 
 /// The most settings of one sweep: more is a slip of the finger.
 const MOST_CANDIDATES: usize = 100_000;
@@ -62,7 +62,7 @@ struct WithinLoadArgs {
     #[arg(long, default_value_t = 1, help_heading = LOAD)]
     seed: u64,
     /// Count only photos that are sent, and hours that are worked, after this moment
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = LOAD)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse, help_heading = LOAD)]
     from: Duration,
 }
 
