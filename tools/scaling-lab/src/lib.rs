@@ -21,13 +21,12 @@ mod time;
 
 pub use distribution::Distribution;
 pub use error::LabError;
-pub use fetched::{Fetched, Past, Period};
+pub use fetched::{Fetched, Period};
 pub use load_setting::Load;
 pub use metric::{Metric, Observation};
-pub use outcome::{Change, Outcome, Slice, Swing, Waits, swing};
-pub use prices::{Price, Priced, prices};
-pub use recommend::{Machine, Recommendation, Variation, recommend};
-pub use report_page::{LIMITS, Report};
+pub use outcome::{Change, Outcome, Slice, Swing, Waits};
+pub(crate) use prices::{Price, Priced, prices};
+pub(crate) use recommend::{Recommendation, recommend};
 pub use setting::{Group, Losses, Outage, Publishing, Queue, Scaling, ScheduledMin, Setting, TargetTracking, Worker};
 pub use simulation::{Run, simulate};
-pub use sweep::{Candidate, Score, sweep};
+pub(crate) use sweep::{Candidate, Score, sweep};

@@ -166,7 +166,7 @@ impl Outcome {
 
 /// How a desired capacity swings that changed so: (when, from, to).
 #[must_use]
-pub fn swing(changes: impl IntoIterator<Item = (f64, u32, u32)>) -> Option<Swing> {
+fn swing(changes: impl IntoIterator<Item = (f64, u32, u32)>) -> Option<Swing> {
     let (mut shrunk, mut turns) = (false, Vec::new());
     for (at, from, to) in changes {
         if to > from && std::mem::take(&mut shrunk) {
