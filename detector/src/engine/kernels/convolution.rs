@@ -1,4 +1,4 @@
-//! Convolution over all input channels, on blocked planes.
+//! Convolution over all input channels, on blocked planes: directly, without the copy that im2col would need.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
