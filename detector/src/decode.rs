@@ -16,7 +16,7 @@ pub struct Candidate {
 
 /// A score is not a probability: the network's output is not what it was taken for.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("the network gives a score of {0}, which is no probability: its output is not what it was taken for")]
+#[error("the network gives a score of {0}, which is not a probability: its output is not what it was taken for")]
 pub struct NotAProbability(pub f32);
 
 /// What rounding may add to a probability of 1.

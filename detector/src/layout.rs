@@ -71,7 +71,7 @@ impl std::fmt::Display for LayoutName {
 
 /// The text names no [`LayoutName`].
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is none of columns, rows, rows-with-objectness and end-to-end")]
+#[error("{0:?} is not one of columns, rows, rows-with-objectness and end-to-end")]
 pub struct UnknownLayout(String);
 
 impl FromStr for LayoutName {

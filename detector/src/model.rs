@@ -37,7 +37,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The file is ONNX but not a YOLO detector, or one that can't be decoded.
-    #[error("the model {path} is no detector that I can decode: {found}; {instead}")]
+    #[error("the model {path} is not a detector that I can decode: {found}; {instead}")]
     NotADetector {
         /// The file.
         path: PathBuf,
@@ -278,7 +278,7 @@ impl Model {
         }
         if least < -ROUNDING || most > 1.0 + ROUNDING {
             let found = format!(
-                "taken for {}, its output has scores from {least} to {most}, which are no probabilities",
+                "taken for {}, its output has scores from {least} to {most}, which are not probabilities",
                 layout.name()
             );
             return Ok(Err(Unknown::new(found, EXPORT_A_DETECTOR)));
@@ -419,7 +419,7 @@ impl Cut {
         options: &Options,
     ) -> Result<(Self, Layout), String> {
         let (head, maps, layout) =
-            Head::find(graph, possible).ok_or("the last part of the graph is none that is known")?;
+            Head::find(graph, possible).ok_or("the last part of the graph is not a known head")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
             let model = recipe.build([1, 3, size[0], size[1]])?;
             let plan = model.into_runnable()?;

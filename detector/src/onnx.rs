@@ -76,7 +76,10 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
         }
     });
     if let Some(name) = odd {
-        return Err(Unknown::new(format!("its Transpose {name} has axes that are no permutation"), "export it again"));
+        return Err(Unknown::new(
+            format!("its Transpose {name} has axes that are not a permutation"),
+            "export it again",
+        ));
     }
     quantised::dequantise(graph);
     normalisation::fold(graph);
@@ -104,7 +107,7 @@ fn declared_input(graph: &GraphProto, metadata: &Metadata) -> Result<Input, Unkn
         return Err(Unknown::new(found, EXPORT_A_DETECTOR));
     };
     let Some(Type::TensorType(tensor)) = input.r#type.as_ref().and_then(|declared| declared.value.as_ref()) else {
-        return Err(Unknown::new(format!("its input {} is no tensor", input.name), EXPORT_A_DETECTOR));
+        return Err(Unknown::new(format!("its input {} is not a tensor", input.name), EXPORT_A_DETECTOR));
     };
     let values = match DataType::try_from(tensor.elem_type) {
         Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16) => Values::Unit,

@@ -23,7 +23,7 @@ pub enum FloodError {
         source: std::io::Error,
     },
     /// A file is not a photo.
-    #[error("{} is no photo: expected a JPEG, PNG, GIF, WebP or BMP file", path.display())]
+    #[error("{} is not a photo: expected a JPEG, PNG, GIF, WebP or BMP file", path.display())]
     NoPhoto {
         /// The file.
         path: PathBuf,

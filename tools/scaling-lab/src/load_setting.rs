@@ -60,7 +60,7 @@ impl Load {
             }
             _ => {
                 return Err(LabError::setting(format!(
-                    "{text:?} is no load: expected steady:RATE:TIME, step:FROM:TO:TIME, ramp:FROM:TO:TIME, \
+                    "{text:?} is not a load: expected steady:RATE:TIME, step:FROM:TO:TIME, ramp:FROM:TO:TIME, \
                      spike:BASE:PEAK:TIME, day:LOW:HIGH:TIME, onoff:RATE:ON:OFF:TIME or a FILE.csv"
                 )));
             }
@@ -145,10 +145,10 @@ mod tests {
     #[test]
     fn what_is_no_load_is_one_sentence() {
         for (text, expected) in [
-            ("flat:3:4s", "is no load"),
+            ("flat:3:4s", "is not a load"),
             ("steady:x:4s", "\"x\" in a load is not a number"),
-            ("steady:3:soon", "not a duration"),
-            ("steady:-3:4s", "-3 jobs a second is no rate"),
+            ("steady:3:soon", "is not a time"),
+            ("steady:-3:4s", "-3 jobs a second is not a rate"),
             ("steady:3:0s", "duration of 0"),
             ("missing.csv", "can't read missing.csv"),
         ] {

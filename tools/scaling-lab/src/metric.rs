@@ -69,7 +69,7 @@ impl FromStr for Metric {
         let found = Self::ALL.into_iter().find(|metric| metric.name.eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|metric| metric.name).collect();
-            format!("{text:?} is no metric: expected {}", names.join(", "))
+            format!("{text:?} is not a metric: expected {}", names.join(", "))
         })
     }
 }

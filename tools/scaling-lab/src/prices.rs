@@ -39,7 +39,7 @@ impl FromStr for Priced {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected =
-            || format!("{text:?} is no price of a type: expected TYPE=DOLLARS or TYPE=DOLLARS:SPOT, an hour");
+            || format!("{text:?} is not a price of a type: expected TYPE=DOLLARS or TYPE=DOLLARS:SPOT, an hour");
         let (instance_type, dollars) = text.split_once('=').ok_or_else(expected)?;
         let (on_demand, spot) = dollars.split_once(':').unwrap_or((dollars, dollars));
         let number = |text: &str| {

@@ -77,7 +77,7 @@ pub(crate) fn recommend(
     done: impl Fn(usize, usize) + Sync,
 ) -> Result<Recommendation, LabError> {
     if !(0.0..1.0).contains(&late_limit) {
-        return Err(LabError::setting(format!("{} % late is no limit: expected 0 to 99", late_limit * 100.0)));
+        return Err(LabError::setting(format!("{} % late is not a limit: expected 0 to 99", late_limit * 100.0)));
     }
     let mut candidates = Vec::new();
     for machine in machines {

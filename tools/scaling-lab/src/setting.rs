@@ -262,7 +262,7 @@ impl Setting {
         let refuse = |sentence: String| Err(LabError::Setting(sentence));
         let Self { worker, group, publishing, losses, queue, .. } = self;
         if !(1..=MOST_THREADS).contains(&worker.threads) {
-            return refuse(format!("{} threads are none: expected 1 to {MOST_THREADS}", worker.threads));
+            return refuse(format!("{} is not a number of threads: expected 1 to {MOST_THREADS}", worker.threads));
         }
         if worker.service.mean().is_zero() {
             return refuse("a photo that takes no time needs no worker: give how long a thread takes for one".into());
@@ -302,7 +302,10 @@ impl Setting {
             }
             for TargetTracking { metric, target, .. } in policies {
                 if !target.is_finite() || *target <= 0.0 {
-                    return refuse(format!("a target of {target} for {} is none: expected more than 0", metric.name));
+                    return refuse(format!(
+                        "a target of {target} for {} is not possible: expected more than 0",
+                        metric.name
+                    ));
                 }
             }
         }

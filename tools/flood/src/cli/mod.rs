@@ -259,6 +259,6 @@ mod tests {
     fn a_negative_rate_is_refused_in_words() {
         let args = args("--rate -5 --for 5s").expect("a number all the same");
         let error = args.plan().expect("a plan").arrivals().expect_err("refused").to_string();
-        assert!(error.contains("-5 jobs a second is no rate"), "{error}");
+        assert!(error.contains("-5 jobs a second is not a rate"), "{error}");
     }
 }

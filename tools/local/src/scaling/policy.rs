@@ -311,8 +311,7 @@ async fn put(
 }
 
 fn read(described: &ScalingPolicy, time_scale: TimeScale) -> anyhow::Result<Found> {
-    let tracking =
-        described.target_tracking_configuration().context("the scaling policy is none that tracks a target")?;
+    let tracking = described.target_tracking_configuration().context("the scaling policy does not track a target")?;
     let target_value = tracking.target_value().context("the scaling policy has no target")?;
     let policy = Policy { target_value, disable_scale_in: tracking.disable_scale_in().unwrap_or(false) };
     let name = described.policy_name().unwrap_or_default();

@@ -259,7 +259,7 @@ impl FromStr for Schedule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?} is no scheduled minimum: expected for example 8h-18h:5");
+        let expected = || format!("{text:?} is not a scheduled minimum: expected for example 8h-18h:5");
         let (times, min) = text.rsplit_once(':').ok_or_else(expected)?;
         let (from, to) = times.split_once('-').ok_or_else(expected)?;
         let min = min.parse().map_err(|_| expected())?;
@@ -275,7 +275,7 @@ impl FromStr for OutageArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (at, length) =
-            text.split_once(':').ok_or_else(|| format!("{text:?} is no outage: expected for example 2h:10m"))?;
+            text.split_once(':').ok_or_else(|| format!("{text:?} is not an outage: expected for example 2h:10m"))?;
         Ok(Self(Outage { at: duration::parse(at)?, length: duration::parse(length)? }))
     }
 }
