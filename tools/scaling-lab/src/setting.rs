@@ -262,7 +262,7 @@ impl Setting {
         let refuse = |sentence: String| Err(LabError::Setting(sentence));
         let Self { worker, group, publishing, losses, queue, .. } = self;
         if !(1..=MOST_THREADS).contains(&worker.threads) {
-            return refuse(format!("{} is not a number of threads: expected 1 to {MOST_THREADS}", worker.threads));
+            return refuse(format!("{} threads can't work: expected 1 to {MOST_THREADS}", worker.threads));
         }
         if worker.service.mean().is_zero() {
             return refuse("a photo that takes no time needs no worker: give how long a thread takes for one".into());
