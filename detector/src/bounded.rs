@@ -1,8 +1,8 @@
-//! How much a file may ask for.
+//! Bounds on the memory that a file may ask for.
 //!
 //! A few bytes can say "repeat this a million times". tract computes what is constant while it reads a graph, and there a damaged
-//! or hostile file would take all memory. So every operator is asked for the shape of its results before it computes any, and
-//! the plan for what all its maps take at once.
+//! or hostile file would take all memory. So the shape of every operator's results is checked before they are computed, and
+//! the plan is checked for what all its maps take at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const MOST_BYTES: u64 = 768 << 20;
 /// The most bytes of constants that are computed while reading, all together.
 const MOST_CONSTANT_BYTES: u64 = 256 << 20;
 
-/// Have every operator of a graph ask before it takes memory.
+/// Makes every operator of a graph check its bounds before it takes memory.
 pub(crate) fn bound(model: &mut InferenceModel) {
     let spent = Arc::new(AtomicU64::new(0));
     for node in &mut model.nodes {
@@ -69,7 +69,7 @@ fn typed_bytes(fact: &TypedFact) -> u64 {
 }
 
 fn product(mut sides: impl Iterator<Item = u64>, datum_type: DatumType) -> u64 {
-    // Zero after an overflow is no overflow.
+    // Zero after an overflow does not count as an overflow.
     let values = sides.try_fold(1_u64, u64::checked_mul).unwrap_or(u64::MAX);
     values.saturating_mul(datum_type.size_of() as u64)
 }
@@ -96,7 +96,7 @@ fn has_huge_number(fact: &InferenceFact) -> bool {
 #[derive(Clone, Debug)]
 struct Bounded {
     op: Box<dyn InferenceOp>,
-    /// Of what is spent, what is this one's.
+    /// The part of `spent` that is this operator's.
     counted: u64,
     /// Bytes of constants that all operators have computed.
     spent: Arc<AtomicU64>,
@@ -163,7 +163,7 @@ impl InferenceOp for Bounded {
         if is_constant(&inputs) {
             let (_, outputs, _) = self.op.infer_facts(inputs.clone(), outputs.clone(), observed.clone())?;
             let is_known = outputs.iter().all(|output| output.shape.concretize().is_some());
-            // What is cut out of something is no larger than that, whatever the bounds: they are often the largest number.
+            // What is cut out of something is not larger than that, whatever the bounds: they are often the largest number.
             let name = self.op.name();
             // tract counts what is padded in 32 bits when it looks at shapes, and in 64 when it pads.
             let grows = name.starts_with("Pad") || name.starts_with("Tile");

@@ -64,7 +64,7 @@ impl Job {
     /// From the queue.
     ///
     /// # Errors
-    /// [`JobError`] if it is none, has another version, or names an image that is not its own.
+    /// [`JobError`] if it is not a job, has another version, or names an image that is not its own.
     pub fn from_json(json: &str) -> Result<Self, JobError> {
         // The version first: a job of another version may have other fields.
         #[derive(Deserialize)]

@@ -103,7 +103,7 @@ pub struct Prediction {
     /// The photo was covered until it is tapped; so is the picture of the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spoiler: bool,
-    /// Who sent the photo, so that they can have it forgotten.
+    /// The user who sent the photo, so that they can have it forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asker: Option<i64>,
     /// What is wanted of what is found.
@@ -112,7 +112,7 @@ pub struct Prediction {
     /// The user wants to know how sure the detector is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confidences: bool,
-    /// It failed so often that its message was taken from the queue; an operator can have it tried again.
+    /// A dead letter: it failed so often that its message was taken from the queue. An operator can redrive it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dead_letter: bool,
     /// How often its message was lost and sent anew.
@@ -121,7 +121,7 @@ pub struct Prediction {
     /// When telling the user failed first, if it did.
     #[serde(default, rename = "untold_since", skip_serializing_if = "Option::is_none")]
     pub first_failed_at: Option<Timestamp>,
-    /// After that failure, telling is not tried again before.
+    /// The earliest retry of telling the user, after that failure.
     #[serde(default, rename = "tell_after", skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
 }

@@ -86,7 +86,7 @@ impl PredictionStore {
         Self { table: Table::new(client, table) }
     }
 
-    /// Record a new prediction, if there is none of its id.
+    /// Records a new prediction, unless one has its id.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -184,10 +184,10 @@ impl PredictionStore {
         self.apply(prediction.prediction_id, &transition).await
     }
 
-    /// Give the right to tell the user back: telling failed, and may be tried again later.
+    /// Gives the lease to tell the user back: telling failed, and may be retried later.
     ///
     /// # Errors
-    /// [`AwsError`] after the SDK's retries; the right ends by itself, and telling is tried again then.
+    /// [`AwsError`] after the SDK's retries; the lease ends by itself, and telling is retried then.
     pub async fn defer(&self, prediction: &Prediction, deferral: Deferral) -> Result<Written, AwsError> {
         self.apply(prediction.prediction_id, &PredictionTransition::Defer(deferral)).await
     }
@@ -205,7 +205,7 @@ impl PredictionStore {
     /// there it can be [resumed](Self::resume).
     ///
     /// # Errors
-    /// [`AwsError`] after the SDK's retries; telling is tried again then.
+    /// [`AwsError`] after the SDK's retries; telling is retried then.
     pub async fn give_up(&self, prediction: &Prediction) -> Result<Written, AwsError> {
         let transition = PredictionTransition::GiveUp { status: prediction.status };
         self.apply(prediction.prediction_id, &transition).await

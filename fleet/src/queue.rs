@@ -122,7 +122,7 @@ impl JobQueue {
             .collect())
     }
 
-    /// Keep a message invisible for `timeout` from now (whole seconds).
+    /// Keeps a message in flight, and so invisible, for `timeout` from now (whole seconds).
     ///
     /// # Errors
     /// [`AwsError`] if it is too late or SQS does not answer.
@@ -130,7 +130,7 @@ impl JobQueue {
         self.change_visibility("extending the visibility timeout of", receipt, timeout).await
     }
 
-    /// Give a message back: it reappears after this time (whole seconds), at once after none.
+    /// Gives a message back: it reappears after this time (whole seconds), at once after none.
     ///
     /// # Errors
     /// [`AwsError`] if it is too late or SQS does not answer; it then reappears after its visibility timeout.
@@ -150,7 +150,7 @@ impl JobQueue {
         Ok(())
     }
 
-    /// Acknowledge a message: it is deleted, as what it asks is durable elsewhere.
+    /// Acknowledges a message: deletes it, as its effect is durable elsewhere.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the message will be received again.

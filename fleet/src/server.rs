@@ -45,7 +45,7 @@ pub struct Limits {
     pub body_time: Duration,
     /// From a request's headers to its answer. Shorter than a load balancer waits (an ALB: 60 s).
     pub request_time: Duration,
-    /// From connecting to the end of the request that is then under way: a client that does not read its answers is cut off
+    /// From connecting to the end of the request that is then in flight: a client that does not read its responses is cut off
     /// [`request_time`](Self::request_time) later.
     pub connection_time: Duration,
     /// From the shutdown to the end of the last request.
@@ -94,7 +94,7 @@ pub async fn serve(
         let (routes, reads) = (routes.clone(), reads.clone());
         let (requests, shutdown) = (requests.clone(), shutdown.clone());
         connections.spawn(async move {
-            // Small answers should not wait for each other; without it they are only slower.
+            // Small responses should not wait for each other; without it they are only slower.
             let _ = stream.set_nodelay(true);
             if let Err(error) = connection(stream, routes, reads, limits, requests, shutdown).await {
                 tracing::debug!(%error, "a connection ended");
@@ -115,7 +115,7 @@ pub async fn serve(
     }
 }
 
-/// The next connection, or nothing at shutdown.
+/// The next connection; `None` at shutdown.
 async fn next(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
@@ -258,7 +258,7 @@ fn closing(status: StatusCode, reason: &'static str) -> Response {
 /// Ask the service that listens at `port` of this machine whether it is well, as a container's health check does.
 ///
 /// # Errors
-/// If it can't be reached within a few seconds, or answers anything but 200.
+/// If it can't be reached within a few seconds, or returns anything but 200.
 pub async fn check_health(port: u16) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let asked = async {

@@ -49,7 +49,7 @@ pub enum StartError {
 /// Log, open the socket, build the platform, and run the service until SIGTERM or ctrl-c.
 ///
 /// # Errors
-/// [`StartError`] if it can't start, and what `run` answers.
+/// [`StartError`] if it can't start, and the errors of `run`.
 pub fn serve<E, F>(
     log: &Telemetry,
     build: BuildInfo,
@@ -89,7 +89,7 @@ pub fn runtime(metrics: Metrics) -> std::io::Result<Runtime> {
 /// Run a command on a runtime of its own.
 ///
 /// # Errors
-/// What `work` answers, and [`StartError`] if the system gives no runtime.
+/// The errors of `work`, and [`StartError`] if the system gives no runtime.
 pub fn block_on<E: From<StartError>>(work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
     runtime.block_on(work)

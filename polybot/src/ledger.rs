@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
-use fleet::table::attribute::{ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, GONE_SINCE, HANDLED, LEASE_UNTIL, WORK_ID};
+use fleet::table::attribute::{
+    ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, GONE_SINCE, HANDLED, LEASE_UNTIL, WORK_ID,
+};
 use fleet::table::update::{HANDLED_RETENTION, UpdateTransition};
 use fleet::table::{Item, Key, Partition, Table, UpdateExpression, Written};
 use fleet::{AwsError, Clock, Timestamp};

@@ -57,8 +57,7 @@ pub fn forgotten(is_group: bool) -> String {
 }
 
 /// It could not be deleted for too long.
-pub const NOT_FORGOTTEN: &str =
-    "Sorry, I could not delete all of what you sent me: something on my side kept failing; please send /forget again later.";
+pub const NOT_FORGOTTEN: &str = "Sorry, I could not delete all of what you sent me: something on my side kept failing; please send /forget again later.";
 
 /// What the help ends with while BotFather's privacy mode is on: groups then show the bot commands and replies to it only.
 pub const PRIVACY_MODE: &str = "\nIn groups Telegram shows me only commands such as /predict@me and replies to me. To speak to \

@@ -231,7 +231,7 @@ impl Attempt {
     }
 
     /// A message that this version can't read as a job: its user is told, if it names a prediction; else it stays until SQS
-    /// moves it to the dead-letter queue, where a person can look at it.
+    /// moves it to the dead-letter queue, where an operator finds it.
     async fn refuse(&self, worker: &Worker, error: &JobError) -> Result<Outcome, AwsError> {
         fleet::log!(MESSAGE_REFUSED, message_id = self.message.message_id, %error, "a message was refused");
         let Some(prediction_id) = self.prediction_id else { return Ok(Outcome::Retry) };
@@ -278,7 +278,7 @@ impl Attempt {
 
     /// The third step: polybot hears of what is finished. If this does not come to its end, polybot's sweep finds the result.
     async fn notify(&self, worker: &Worker, prediction_id: Uuid) {
-        // However slow polybot is, no more than so many wait for it.
+        // However slow polybot is, only this many wait for it.
         let Ok(_place) = worker.callbacks.try_acquire() else {
             metrics::counter!("worker_callback_failures_total").increment(1);
             return;

@@ -126,7 +126,7 @@ impl Instance {
         loop {
             let wished = *in_flight.borrow_and_update() > 0;
             if Some(wished) != protected {
-                // Jobs follow each other with small gaps, which are no reason for two calls.
+                // Jobs follow each other with small gaps, which are not worth two calls.
                 if !wished && protected.is_some() {
                     match self.clock.timeout(IDLE, in_flight.wait_for(|held| *held > 0)).await {
                         Ok(Ok(_)) => continue,

@@ -167,7 +167,7 @@ fn maps_that_fit_one_by_one_do_not_take_all_memory() {
     for count in [5, 6, 12, 40] {
         let said = load_within_bounds(maps_alive_at_once(count));
         // What fits is run, and its scores are none.
-        let expected = if count > 5 { "its maps take" } else { "are no probabilities" };
+        let expected = if count > 5 { "its maps take" } else { "are not probabilities" };
         assert!(said.contains(expected), "{count}: {said}");
     }
 }

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::attribute::{
-    ADDRESSED, ASKER, Attribute, CHAT_ID, CLOSED, DELIVERED_AT, EXPIRES_AT, FAILING_SINCE, FIRST_FAILED_AT, GONE_SINCE, Item,
-    KEY, LAST_ARRIVAL, LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, Partition, SPOILER, STATUS_ANNOUNCED, STATUS_MESSAGE_ID, THREAD,
-    TIME, TOLD_OTHERS, TRIES, UNDELIVERED,
+    ADDRESSED, ASKER, Attribute, CHAT_ID, CLOSED, DELIVERED_AT, EXPIRES_AT, FAILING_SINCE, FIRST_FAILED_AT, GONE_SINCE,
+    Item, KEY, LAST_ARRIVAL, LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, Partition, SPOILER, STATUS_ANNOUNCED,
+    STATUS_MESSAGE_ID, THREAD, TIME, TOLD_OTHERS, TRIES, UNDELIVERED,
 };
 use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
@@ -24,7 +24,7 @@ pub const CAPTION: &str = "caption_";
 /// What an album can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlbumState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// Photos arrive.
     Open,
@@ -109,7 +109,7 @@ pub enum AlbumTransition<'a> {
         /// When it arrived.
         arrival: TimestampMillis,
     },
-    /// Nothing came after `arrival`: close it, and take the right to act on it.
+    /// Nothing came after `arrival`: closes the album and takes the lease on it.
     Close {
         /// The arrival that is believed to be the last.
         arrival: TimestampMillis,

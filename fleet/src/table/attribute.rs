@@ -35,7 +35,7 @@ pub const NEXT_ATTEMPT_AT: Attribute<Timestamp> = Attribute::new("tell_after");
 pub const CHAT_ID: Attribute<i64> = Attribute::new("chat_id");
 /// The sender.
 pub const ASKER: Attribute<i64> = Attribute::new("asker");
-/// The Telegram message it answers.
+/// The Telegram message that it replies to.
 pub const MESSAGE_ID: Attribute<i64> = Attribute::new("message_id");
 /// The Telegram message that says "being processed".
 pub const STATUS_MESSAGE_ID: Attribute<i32> = Attribute::new("status_message_id");

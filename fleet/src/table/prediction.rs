@@ -15,7 +15,7 @@ use crate::{DetectionResult, FailureReason, Prediction, Status, Timestamp};
 /// What a prediction can be. All but the first two have the mark [`DEAD_LETTER`] or not: it failed too often and can be redriven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictionState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// Its job is on the queue, or about to be.
     Queued,
@@ -173,7 +173,7 @@ pub enum PredictionTransition<'a> {
     },
 }
 
-/// When telling a user is tried again.
+/// When telling a user is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deferral {
     /// The end of the lease that is given back.

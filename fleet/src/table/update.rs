@@ -19,7 +19,7 @@ pub const HANDLED_RETENTION: Duration = Duration::from_secs(24 * 3600);
 /// What an update can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// An instance holds the lease and handles it.
     Held,
@@ -156,9 +156,7 @@ impl Transition for UpdateTransition<'_> {
                 .set(TIME, next_attempt_at)
                 .set(DEATHS, 0)
                 .release(held_until),
-            Self::GiveBack { held_until } => {
-                update.set(TIME, Timestamp::from_secs(0)).release(held_until)
-            }
+            Self::GiveBack { held_until } => update.set(TIME, Timestamp::from_secs(0)).release(held_until),
             Self::End { now } => update
                 .set(HANDLED, true)
                 .set(EXPIRES_AT, now + HANDLED_RETENTION)

@@ -34,7 +34,12 @@ fn examples() -> Vec<UpdateTransition<'static>> {
         UpdateTransition::Take { asked, asker: 5, chat_id: 6, work_id, now: NOW, until: HELD_UNTIL },
         UpdateTransition::TakeOver { now: NOW, until: HELD_UNTIL },
         UpdateTransition::Begin { held_until: HELD_UNTIL, until: LATER, deaths: 1 },
-        UpdateTransition::Defer { held_until: HELD_UNTIL, failing_since: NOW, gone_since: None, next_attempt_at: LATER },
+        UpdateTransition::Defer {
+            held_until: HELD_UNTIL,
+            failing_since: NOW,
+            gone_since: None,
+            next_attempt_at: LATER,
+        },
         UpdateTransition::GiveBack { held_until: HELD_UNTIL },
         UpdateTransition::End { now: NOW },
     ]
@@ -110,6 +115,6 @@ async fn what_was_handled_says_nothing_of_what_was_asked() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
-    crate::diagram::arrows(&examples(), UpdateState::Absent)
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
+    crate::arrows::arrows(&examples(), UpdateState::Absent)
 }

@@ -8,7 +8,7 @@ use crate::{DemandSettings, Look, Work, Worked};
 const ENOUGH_PHOTOS: f64 = 400.0;
 /// So many standard deviations of a Poisson number are chance; what differs by more is another load.
 const MOST_CHANCE: f64 = 3.0;
-/// While no photo was measured, at most so many times the workers in service are asked for.
+/// While no photo was measured, the demand is at most this many times the workers in service.
 const MOST_UNMEASURED: f64 = 2.0;
 /// What is needed at least while the fleet is not idle: any rest of a worker is one, since target tracking rounds up.
 const A_REST: f64 = 0.01;
@@ -20,13 +20,13 @@ const INSTANT: f64 = 1e-6;
 /// What one look tells, in the light of those before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
-    /// `WorkerDemand`: workers needed in percent of those in service, and of one while there is none.
+    /// `WorkerDemand`: workers needed in percent of those in service; while none is in service, in percent of one.
     pub percent: f64,
     /// Workers needed: those that keep up, and those that work off what waits.
     pub needed: f64,
     /// Photos that arrive in a second.
     pub arrivals: f64,
-    /// How long a photo keeps a slot, in seconds; none while nothing was measured.
+    /// How long a photo keeps a slot, in seconds; `None` while nothing was measured.
     pub seconds_per_photo: Option<f64>,
     /// Slots of one worker.
     pub slots_per_worker: f64,
@@ -82,7 +82,7 @@ impl Estimator {
         self.worked.iter().rev().take(LATEST).any(|worked| worked.work.slots > 0.0)
     }
 
-    /// Until when it was told what workers did; none while it was told nothing.
+    /// Until when it was told what workers did; `None` before the first report.
     #[must_use]
     pub fn worked_until(&self) -> Option<f64> {
         self.worked.back().map(|worked| worked.until)
@@ -110,7 +110,7 @@ impl Estimator {
             self.depths.pop_front();
         }
         let window = self.window(look.at, depth);
-        // By turns: what failed and is tried again kept slots busy, and is no finished photo.
+        // By turns: what failed and will be retried kept slots busy, but is not a finished photo.
         if window.work.turns > 0.0 && window.work.busy > 0.0 {
             self.seconds_per_photo = Some(window.work.busy / window.work.turns);
         }
@@ -128,7 +128,7 @@ impl Estimator {
         };
         let mut needed = slots / self.slots_per_worker;
         if look.in_service == 0 && depth > 0.0 {
-            // Nobody is there who could work off anything.
+            // There is no worker that could work anything off.
             needed = needed.max(1.0);
         }
         if needed > 0.0 || depth > 0.0 || self.last_needed.is_none() {
@@ -386,7 +386,7 @@ mod tests {
         // A quarter of an hour after the last photo was forgotten.
         assert!((88..=93).contains(&since), "{since}");
         assert!(idle[since..].iter().all(|idle| *idle));
-        // One photo is a worker, when there is none.
+        // Without a worker, one photo asks for one.
         assert!(look(2000.0, 1) >= 1.0);
     }
 

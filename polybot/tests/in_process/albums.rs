@@ -156,7 +156,8 @@ async fn an_album_with_much_to_say_of_is_answered_whole() {
     let world = Setup::default().start().await;
     let ann = world.telegram.user("Ann");
     let bad = (0..8).map(|number| Post::document(b"no photo at all".to_vec(), format!("{number}.jpg")));
-    let album = ann.post_album([Post::document(jpeg(), "good.jpg"), Post::document(jpeg(), "good.jpg")].into_iter().chain(bad));
+    let album =
+        ann.post_album([Post::document(jpeg(), "good.jpg"), Post::document(jpeg(), "good.jpg")].into_iter().chain(bad));
     world.answer(&ann, album[0]).await;
     has(&world, "delivered_at").await;
     let answers = world.answers(&ann);
@@ -165,7 +166,10 @@ async fn an_album_with_much_to_say_of_is_answered_whole() {
     assert_eq!((pictures, words.len()), (2, 1), "{words:?}");
     let lines: Vec<_> = words[0].lines().collect();
     assert!(lines.len() == 10 && lines[9].starts_with("10. Sorry, "), "{lines:?}");
-    assert!(words[0].encode_utf16().count() > 1024 && words[0].ends_with(lines[8].trim_start_matches("9. ")), "{lines:?}");
+    assert!(
+        words[0].encode_utf16().count() > 1024 && words[0].ends_with(lines[8].trim_start_matches("9. ")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,7 +164,8 @@ async fn a_sweep_leaves_alone_what_its_own_polybot_has_queued() {
     let ann = world.telegram.user("Ann");
     let photos = [(); 3].map(|()| ann.post_photo(jpeg(), None));
     let last = format!(r#""message_id":{},"#, photos[2]);
-    let is_last = |update: &Item| update.get("asked").is_some_and(|asked| asked.as_s().is_ok_and(|it| it.contains(&last)));
+    let is_last =
+        |update: &Item| update.get("asked").is_some_and(|asked| asked.as_s().is_ok_and(|it| it.contains(&last)));
     let lease = async || number(&update(&world, is_last).await, "lease_until").expect("it is held");
     let held_until = lease().await;
     world.until(async || (world.telegram.calls("getFile") == 1).then_some(())).await;

@@ -163,7 +163,7 @@ async fn a_callback_that_fails_is_tried_again_and_holds_no_message() {
     assert_eq!(world.record(id).await.status, Status::Done);
     world.polybot.answer(StatusCode::OK);
     assert_eq!(world.polybot.heard(2).await, [id; 2]);
-    // What polybot refuses is not tried again.
+    // What polybot refuses is not retried.
     world.polybot.answer(StatusCode::FORBIDDEN);
     let refused = world.queued(photo()).await;
     world.polybot.heard(3).await;

@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use clap::{Args, Parser};
 use detector::RgbImage;
-use embedded_aws::{ACCOUNT, EmbeddedAws, REGION};
+use embedded_aws::{EmbeddedAws, redrive_policy};
 use fleet::telemetry::Metrics;
 use fleet::{
     BuildInfo, Clock, ImageStore, Job, JobQueue, Platform, Prediction, PredictionStore, WorkStore, images, service,
@@ -76,9 +76,7 @@ impl World {
             call.send().await.expect("a queue").queue_url.expect("its address")
         };
         let dead_letters = queue("dead-letters", None).await;
-        let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters");
-        let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{RECEIVES}}}"#);
-        let queue_url = queue("jobs", Some(policy)).await;
+        let queue_url = queue("jobs", Some(redrive_policy("dead-letters", RECEIVES))).await;
         Self {
             predictions: PredictionStore::new(dynamodb.clone(), TABLE),
             work: WorkStore::new(dynamodb, TABLE, REPORT_INTERVAL),
@@ -119,7 +117,7 @@ impl World {
         self.predictions.get(id).await.expect("DynamoDB answers").expect("a record")
     }
 
-    /// Nothing is left on the queue, visible or in flight.
+    /// Asserts that no message is on the queue, visible or in flight.
     pub(crate) async fn is_empty(&self) {
         let depth = self.queue.depth().await.expect("SQS answers");
         assert_eq!((depth.visible, depth.in_flight), (0, 0));
@@ -168,7 +166,7 @@ impl World {
             metrics.on_this_thread_for_good();
             let runtime = service::runtime(metrics).expect("a runtime");
             let returned = runtime.block_on(async {
-                // What fails is for the worker to try again, not for the SDK: that would wait.
+                // The worker retries what fails, not the SDK: that would wait.
                 let aws = embedded_aws::sdk_config(&endpoint).await;
                 let aws = aws.to_builder().retry_config(RetryConfig::disabled()).build();
                 let metadata = imds::Client::builder().build();
@@ -266,7 +264,7 @@ impl Polybot {
         Self { url, heard, status }
     }
 
-    /// It answers with this status from now on.
+    /// Returns this status from now on.
     pub(crate) fn answer(&self, status: StatusCode) {
         self.status.store(status.as_u16(), Ordering::Relaxed);
     }

@@ -14,7 +14,7 @@ use load::{Arrivals, Rate};
 use target_tracking::{Capacity, Phase};
 
 use crate::distribution::exponential;
-use crate::metric::Look;
+use crate::metric::Observation;
 use crate::setting::{Scaling, Setting};
 use crate::time::{Nanos, SECOND, in_seconds, nanos};
 use crate::{LabError, Load, Outcome};
@@ -463,7 +463,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// One more instance, unless there is none to be had.
+    /// Starts one more instance, unless there is no capacity.
     fn launch(&mut self) -> Option<WorkerId> {
         let losses = &self.setting.losses;
         let above = self.desired.saturating_sub(losses.on_demand_base);
@@ -621,7 +621,7 @@ impl<'a> Simulation<'a> {
     fn look(&mut self) {
         let since = std::mem::take(&mut self.books.since_look);
         let demand = self.estimate(since);
-        let look = Look {
+        let look = Observation {
             visible: self.books.level.visible,
             in_flight: self.books.level.in_flight,
             in_service: self.in_service,
@@ -663,8 +663,8 @@ impl<'a> Simulation<'a> {
         let capacity = Capacity::of(self.min, self.setting.group.max, self.desired, self.setting.warmup, instances);
         if let Some(decision) = self.policies.evaluate(period, &capacity, Duration::from_nanos(self.now)) {
             let alarm = match decision.scaling {
-                target_tracking::Scaling::Out(_) => "AlarmHigh",
-                target_tracking::Scaling::In(_) => "AlarmLow",
+                target_tracking::CapacityChange::Out(_) => "AlarmHigh",
+                target_tracking::CapacityChange::In(_) => "AlarmLow",
             };
             let cause = format!("{alarm} of {}", self.policies.name(decision.tracker));
             self.set_desired(decision.scaling.desired(), || cause);
