@@ -43,5 +43,5 @@ COPY --from=files /files/ /
 USER 65532:65532
 EXPOSE 9090
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["/metric-streamer", "healthcheck"]
-# Not through a shell, so that SIGTERM reaches it: it then finishes what it has in hand.
+# Not through a shell, so that SIGTERM reaches it: it then finishes what is in flight.
 ENTRYPOINT ["/metric-streamer"]

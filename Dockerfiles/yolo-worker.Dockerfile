@@ -55,5 +55,5 @@ ENV MODEL=$MODEL MODEL_CACHE=/models
 USER 65532:65532
 EXPOSE 8081
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["/yolo-worker", "healthcheck"]
-# Not through a shell, so that SIGTERM reaches it: it then finishes what it has in hand.
+# Not through a shell, so that SIGTERM reaches it: it then finishes what is in flight.
 ENTRYPOINT ["/yolo-worker"]

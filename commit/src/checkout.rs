@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A checkout, or what can be known of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checkout {
-    /// The commit, in hex; none where there is no repository, or no commit in it.
+    /// The commit, in hex; `None` outside of a repository, or in one without a commit.
     pub(crate) commit: Option<String>,
     /// The files of which one changes when another commit is checked out or made.
     pub(crate) read: Vec<PathBuf>,

@@ -75,7 +75,7 @@ impl Project {
     fn git(&self, args: &[&str]) -> String {
         let mut git = Command::new("git");
         git.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.invalid"]).args(args).current_dir(&self.root);
-        // Nothing of the user's own, nor of a hook that runs this.
+        // Without the user's own configuration and that of a hook that runs this.
         git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
         for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_COMMON_DIR"] {
             git.env_remove(name);
@@ -149,7 +149,7 @@ fn without_git_it_is_what_the_build_is_told_or_unknown() {
     assert_eq!(project.build_with(Some("")), the_program_says("unknown".into()));
     assert_eq!(project.build().says, "unknown");
 
-    // In a checkout, too, the word of whoever builds counts.
+    // In a checkout, too, the builder's own word counts.
     let checkout = Project::in_git(folder.path().join("checkout"));
     assert_eq!(checkout.build_with(Some("5678")).says, "5678");
     assert_eq!(checkout.build(), the_program_says(checkout.head()));

@@ -10,7 +10,7 @@ use crate::Detection;
 /// DejaVu Sans Bold; its licence lies beside it.
 const FONT: &[u8] = include_bytes!("../assets/DejaVuSans-Bold.ttf");
 
-/// Twenty colours that are told apart at a glance; classes beyond them share. Kelly's colours of maximum contrast
+/// Colours that are told apart at a glance; classes beyond them share. Kelly's colours of maximum contrast
 /// without black, white and grey (K. Kelly, "Twenty-two colors of maximum contrast", 1965).
 const PALETTE: [Rgb<u8>; 19] = [
     Rgb([230, 25, 75]),
@@ -45,8 +45,8 @@ fn text_colour(background: Rgb<u8>) -> Rgb<u8> {
     if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 140.0 { Rgb([0, 0, 0]) } else { Rgb([255, 255, 255]) }
 }
 
-/// Draw a box, the class's name and the confidence in percent for each detection; the least confident first, so that
-/// the best are on top. Any image size and any box is fine; what lies outside the image is not drawn.
+/// Draws a box, the class's name and the confidence in percent for each detection; the least confident first, so that the
+/// best are on top. Any image size and any box is fine; what lies outside the image is not drawn.
 ///
 /// # Panics
 /// Never: the embedded font is valid.
@@ -86,7 +86,7 @@ fn draw_name(image: &mut RgbImage, detection: &Detection, line: i32, text_height
     let width = text_width as i32 + 2 * padding;
     let height = text_height as i32 + padding;
     let (left, top, _, _) = edges(image, detection);
-    // Above the box; inside it where there is no room above; moved left where the image ends.
+    // Above the box, or inside it if there is no room above; moved left where the image ends.
     let x = left.min(image.width() as i32 - width).max(0);
     let y = if top >= height - line { top - height + line } else { top };
     fill(image, x, y, width, height, colour);

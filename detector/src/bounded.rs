@@ -1,8 +1,8 @@
-//! How much a file may ask for.
+//! Bounds on the memory that a file may ask for.
 //!
 //! A few bytes can say "repeat this a million times". tract computes what is constant while it reads a graph, and there a damaged
-//! or hostile file would take all memory. So every operator is asked for the shape of its results before it computes any, the
-//! graph for how much there is to compute, and the plan for what all its maps take at once.
+//! or hostile file would take all memory. So the shape of every operator's results is checked before they are computed, the
+//! graph is checked for how much there is to compute, and the plan for what all its maps take at once.
 //!
 //! A file may take as much as it brings: the weights of a large model are no reason to refuse it.
 
@@ -38,7 +38,7 @@ const MOST_OPTIMISED: usize = 1000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Brought(u64);
 
-/// Have every operator of a graph ask before it takes memory.
+/// Makes every operator of a graph check its bounds before it takes memory; returns what the file brings.
 pub(crate) fn bound(model: &mut InferenceModel) -> Brought {
     let spent = Arc::new(AtomicU64::new(0));
     let constants = model.nodes.iter().filter_map(|node| node.op_as::<Const>());
@@ -52,8 +52,8 @@ pub(crate) fn bound(model: &mut InferenceModel) -> Brought {
     brought
 }
 
-/// A graph as tract's optimiser rewrites it: its operators run well only so. One of more nodes than any detector leaves to them stays
-/// as it is, and runs as it is.
+/// Returns a graph as tract's optimiser rewrites it: its operators run well only so. One of more nodes than any detector leaves to
+/// them stays as it is, and runs as it is.
 ///
 /// # Errors
 /// tract's.
@@ -66,7 +66,7 @@ pub(crate) fn optimised(model: TypedModel) -> TractResult<TypedModel> {
     Ok(model)
 }
 
-/// Whether a network comes to an end: how many products it computes, and how large the weights are that it packs for that.
+/// Checks that a network comes to an end: how many products it computes, and how large the weights are that it packs for that.
 ///
 /// # Errors
 /// If it asks for more than a detector may.
@@ -168,7 +168,7 @@ fn typed_bytes(fact: &TypedFact) -> u64 {
 }
 
 fn product(mut sides: impl Iterator<Item = u64>, datum_type: DatumType) -> u64 {
-    // Zero after an overflow is no overflow.
+    // Zero after an overflow does not count as an overflow.
     let values = sides.try_fold(1_u64, u64::checked_mul).unwrap_or(u64::MAX);
     values.saturating_mul(datum_type.size_of() as u64)
 }
@@ -195,7 +195,7 @@ fn has_huge_number(fact: &InferenceFact) -> bool {
 #[derive(Clone, Debug)]
 struct Bounded {
     op: Box<dyn InferenceOp>,
-    /// Of what is spent, what is this one's.
+    /// The part of `spent` that is this operator's.
     counted: u64,
     /// Bytes of constants that all operators have computed.
     spent: Arc<AtomicU64>,
@@ -264,7 +264,7 @@ impl InferenceOp for Bounded {
         if is_constant(&inputs) {
             let (_, outputs, _) = self.op.infer_facts(inputs.clone(), outputs.clone(), observed.clone())?;
             let is_known = outputs.iter().all(|output| output.shape.concretize().is_some());
-            // What is cut out of something is no larger than that, whatever the bounds: they are often the largest number.
+            // What is cut out of something is not larger than that, whatever the bounds: they are often the largest number.
             let name = self.op.name();
             // tract counts what is padded in 32 bits when it looks at shapes, and in 64 when it pads.
             let grows = name.starts_with("Pad") || name.starts_with("Tile");

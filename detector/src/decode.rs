@@ -1,22 +1,22 @@
 //! The network's raw output to candidate boxes.
 
 use crate::BoundingBox;
-pub use crate::layout::Layout;
+use crate::layout::Layout;
 
-/// One box that the network believes in, before NMS; in input pixels.
+/// One box that the network predicts, before NMS.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
     /// The class with the highest score.
     pub class_id: usize,
     /// Its confidence, `0..=1`.
     pub confidence: f32,
-    /// Where, in input pixels.
+    /// In input pixels.
     pub bounding_box: BoundingBox,
 }
 
-/// A score that is no probability: the network is none whose output was understood.
+/// A score is not a probability: the network's output is not what it was taken for.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("the network gives a score of {0}, which is no probability: its output is not what it was taken for")]
+#[error("the network gives a score of {0}, which is not a probability: its output is not what it was taken for")]
 pub struct NotAProbability(pub f32);
 
 /// What rounding may add to a probability of 1.
@@ -181,7 +181,7 @@ mod tests {
         let row = [20.0, 20.0, 9.0, 9.0, 3.0, 0.2];
         let error = candidates(&row, Layout::RowsWithObjectness { boxes: 1, classes: 1 }, 0.25).expect_err("none");
         assert_eq!(error, NotAProbability(3.0));
-        // Rounding is none.
+        // Rounding is tolerated.
         output[4 * 10 + 3] = 1.000_01;
         let found = candidates(&output, Layout::Columns { boxes: 10, classes: 2 }, 0.25).expect("probabilities");
         assert_eq!(found[0].confidence, 1.0);

@@ -1,7 +1,6 @@
 //! Letterbox, network, decode and NMS put together.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
@@ -9,9 +8,9 @@ use tract_onnx::prelude::TractError;
 
 use crate::layout::Layout;
 use crate::model::Options;
-use crate::{BoundingBox, LoadError, Model, StandIn, letterbox, nms, stand_in};
+use crate::{Detection, LoadError, Model, StandIn, letterbox, nms, stand_in};
 
-/// What is kept of what the network says.
+/// Which of the network's predictions are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
     /// The least confidence, `0..=1`.
@@ -27,19 +26,6 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self { confidence: 0.25, iou: 0.45, max_detections: 300 }
     }
-}
-
-/// One object found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detection {
-    /// The class's number in the model.
-    pub class_id: usize,
-    /// The class's name.
-    pub class: Arc<str>,
-    /// `0..=1`.
-    pub confidence: f32,
-    /// Where, in pixels of the image that was given.
-    pub bounding_box: BoundingBox,
 }
 
 /// How long the parts of one detection took.
@@ -77,7 +63,7 @@ enum Backend {
 }
 
 impl Detector {
-    /// Load the model in this ONNX file.
+    /// Loads the model in this ONNX file.
     ///
     /// # Errors
     /// See [`Model::load`].
@@ -85,7 +71,7 @@ impl Detector {
         Self::load_with(path, thresholds, &Options::default())
     }
 
-    /// [`load`](Self::load), with other options.
+    /// [`load`](Self::load) with options.
     ///
     /// # Errors
     /// See [`Model::load`].
@@ -99,13 +85,13 @@ impl Detector {
         Self { backend: Backend::StandIn(stand_in), thresholds: Thresholds::default() }
     }
 
-    /// The model's name, as it is recorded with each prediction.
+    /// The model's name, which is recorded with each prediction.
     #[must_use]
     pub fn name(&self) -> &str {
         self.model().map_or(stand_in::NAME, Model::name)
     }
 
-    /// The model; a stand-in has none.
+    /// The model; `None` for a stand-in.
     #[must_use]
     pub fn model(&self) -> Option<&Model> {
         match &self.backend {
@@ -114,7 +100,7 @@ impl Detector {
         }
     }
 
-    /// The objects in an upright image, the most confident first.
+    /// Finds the objects in an upright image and returns them, the most confident first.
     ///
     /// # Errors
     /// [`DetectError`] if the network can't be run.
@@ -122,7 +108,7 @@ impl Detector {
         self.detect_timed(image).map(|(detections, _)| detections)
     }
 
-    /// [`detect`](Self::detect), and how long each part took.
+    /// [`detect`](Self::detect) that also returns how long each part took.
     ///
     /// # Errors
     /// As [`detect`](Self::detect).

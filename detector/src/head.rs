@@ -30,8 +30,8 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    /// The head of this graph, the outlets of the raw maps, and which of the possible layouts its output has; nothing if it is
-    /// none that is known.
+    /// Returns the head of this graph, the outlets of the raw maps, and which of the possible layouts its output has; `None` if the
+    /// head is not known.
     pub(crate) fn find(model: &TypedModel, possible: &[Layout]) -> Option<(Self, Vec<OutletId>, Layout)> {
         let known = distribution::find(model)
             .map(|(head, maps)| (Self::Distribution(head), maps, LayoutName::Columns))
@@ -54,7 +54,7 @@ impl Head {
         }
     }
 
-    /// The candidates of at least this confidence, each with its best class, in the order of the uncut output; of an
+    /// Returns the candidates of at least this confidence, each with its best class, in the order of the uncut output; for an
     /// end-to-end model its detections.
     pub(crate) fn candidates(&self, maps: &[RawMap<'_>], min_confidence: f32, layout: Layout) -> Vec<Candidate> {
         match (self, layout) {

@@ -31,8 +31,8 @@ pub enum Layout {
         /// Number of classes.
         classes: usize,
     },
-    /// Detections as they are to be: `[1, boxes, 6]`; a row is `left, top, right, bottom, confidence, class`. YOLOv10, YOLO26
-    /// and whatever was exported with its NMS.
+    /// Finished detections: `[1, boxes, 6]`; a row is `left, top, right, bottom, confidence, class`. YOLOv10, YOLO26, and models
+    /// that were exported with their NMS.
     EndToEnd {
         /// The most detections.
         boxes: usize,
@@ -69,9 +69,9 @@ impl std::fmt::Display for LayoutName {
     }
 }
 
-/// What was asked for is no [`LayoutName`].
+/// The text names no [`LayoutName`].
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is none of columns, rows, rows-with-objectness and end-to-end")]
+#[error("{0:?} is not one of columns, rows, rows-with-objectness and end-to-end")]
 pub struct UnknownLayout(String);
 
 impl FromStr for LayoutName {
@@ -82,7 +82,7 @@ impl FromStr for LayoutName {
     }
 }
 
-/// An output that can't be decoded: what it is, and what to do instead.
+/// An output that can't be decoded: what it is, and what the reader can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unknown {
     pub(crate) found: String,
@@ -95,7 +95,7 @@ impl Unknown {
     }
 }
 
-/// What to tell somebody whose model is none that this program decodes.
+/// What to do about a model that this program can't decode.
 pub(crate) const EXPORT_A_DETECTOR: &str =
     "export a model that was trained to detect, such as `yolo export model=yolo11n.pt format=onnx`";
 
@@ -122,7 +122,7 @@ impl Layout {
         }
     }
 
-    /// Its name.
+    /// The name without the sizes.
     #[must_use]
     pub fn name(&self) -> LayoutName {
         match self {
@@ -156,8 +156,8 @@ impl Layout {
         .filter(|layout| layout.boxes() > 0)
     }
 
-    /// The layouts that an output of this shape may have, for an input of this height and width: one, unless only looking at
-    /// the network can tell.
+    /// Returns the layouts that an output of this shape may have, for an input of this height and width: one, unless only the
+    /// network itself can tell.
     ///
     /// A YOLO network predicts a box, or one for each of three anchors, at every place of its maps, so the number of boxes
     /// follows from the size of the input. The other side of the output then has to fit the names.
@@ -238,7 +238,7 @@ impl Layout {
         Ok(possible)
     }
 
-    /// What to say of an output that stays several.
+    /// The error for an output that can have several layouts.
     pub(crate) fn ambiguous(possible: &[Self], shape: &[usize]) -> Unknown {
         let names: Vec<String> = possible.iter().map(|layout| layout.name().to_string()).collect();
         Unknown::new(
@@ -263,7 +263,7 @@ fn anchors([height, width]: [usize; 2], boxes: usize) -> Option<usize> {
     [1, 3].into_iter().find(|anchors| all.iter().any(|places| places * anchors == boxes))
 }
 
-/// What the values beside boxes and named classes are, as far as their number tells.
+/// What the values beside boxes and named classes seem to be, judged by their number.
 fn surplus(possible: &[Layout], names: usize) -> &'static str {
     let columns = possible.iter().find(|layout| layout.name() == LayoutName::Columns);
     match columns.and_then(|layout| layout.classes().checked_sub(names)) {

@@ -1,4 +1,4 @@
-//! An image into the network's input, and boxes on the way back.
+//! From an image to the network's input, and from boxes in the input back to the image.
 //!
 //! The letterbox of Ultralytics' YOLO: scale to fit, keep the aspect ratio, centre, fill the rest with grey 114.
 
@@ -11,7 +11,7 @@ use crate::BoundingBox;
 /// The grey around the image, as YOLO models are trained with.
 const PADDING: u8 = 114;
 
-/// How one image lies in the network's input.
+/// Where one image lies in the network's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Letterbox {
     /// Width of the original image, in pixels.
@@ -52,7 +52,7 @@ impl Letterbox {
         }
     }
 
-    /// A box in input pixels, in pixels of the original image, clipped to it.
+    /// Converts a box from input pixels to pixels of the original image, clipped to it.
     #[must_use]
     pub fn to_image(&self, bounding_box: &BoundingBox) -> BoundingBox {
         let x = |value: f32| (value - self.left as f32) / self.scale;
@@ -67,8 +67,8 @@ impl Letterbox {
     }
 }
 
-/// Width and height of the smallest input that holds an image of `image_width` x `image_height` scaled to fit
-/// `input_width` x `input_height`, its sides multiples of `granule` as far as the input allows.
+/// Returns width and height of the smallest input that holds an image of `image_width` x `image_height` scaled to fit
+/// `input_width` x `input_height`. Its sides are multiples of `granule`, as far as the input allows.
 #[must_use]
 pub fn fitted(image_width: u32, image_height: u32, input_width: u32, input_height: u32, granule: u32) -> (u32, u32) {
     let letterbox = Letterbox::new(image_width, image_height, input_width, input_height);
@@ -76,11 +76,11 @@ pub fn fitted(image_width: u32, image_height: u32, input_width: u32, input_heigh
     (side(letterbox.width, input_width), side(letterbox.height, input_height))
 }
 
-/// Fill `input` (channels first: `[3, input_height, input_width]`, values `0..=1`) with the letterboxed `image`.
-/// Bilinear, sampling as OpenCV's `INTER_LINEAR` does, which the reference detections were made with.
+/// Fills `input` (channels first: `[3, input_height, input_width]`, values `0..=1`) with the letterboxed `image`. It samples
+/// bilinearly, as OpenCV's `INTER_LINEAR` does, with which the reference detections were made.
 ///
 /// # Panics
-/// If `input` has not `3 * input_width * input_height` values.
+/// If `input` does not have `3 * input_width * input_height` values.
 #[must_use]
 pub fn fill(image: &RgbImage, input: &mut [f32], input_width: u32, input_height: u32) -> Letterbox {
     let plane = input_width as usize * input_height as usize;

@@ -1,4 +1,4 @@
-//! What an ONNX file says about itself, as the exporters of YOLO models write it.
+//! An ONNX file's metadata, as the exporters of YOLO models write them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tract_onnx::pb::ModelProto;
 
 use crate::python::Literal;
 
-/// The metadata that matter here; each is nothing where the file does not tell.
+/// The metadata that matter here; each is `None` or empty if the file does not have it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Metadata {
     /// `detect`, `segment`, `pose`, `obb`, `classify`.
@@ -17,14 +17,14 @@ pub(crate) struct Metadata {
     pub(crate) names: BTreeMap<usize, String>,
     /// Height and width of the input that the model is meant for.
     pub(crate) image_size: Option<[usize; 2]>,
-    /// Whether its output is detections, not candidates.
+    /// Whether the output is detections, not candidates.
     pub(crate) end_to_end: Option<bool>,
     /// In words, such as `Ultralytics YOLO11n model`.
     pub(crate) description: Option<String>,
 }
 
 impl Metadata {
-    /// What this file says.
+    /// Reads a file's metadata.
     pub(crate) fn of(proto: &ModelProto) -> Self {
         let value = |key: &str| proto.metadata_props.iter().find(|entry| entry.key == key).map(|entry| &*entry.value);
         let literal = |key: &str| value(key).and_then(Literal::parse);
@@ -48,7 +48,7 @@ impl Metadata {
         }
     }
 
-    /// What is worth showing of it, and of the file: what, and the words.
+    /// What is worth showing of them and of the file, as pairs of a label and a text.
     pub(crate) fn said(&self, proto: &ModelProto) -> Vec<(&'static str, String)> {
         let opset = proto.opset_import.iter().find(|import| import.domain.is_empty()).map(|import| import.version);
         let producer = format!("{} {}", proto.producer_name, proto.producer_version);

@@ -29,7 +29,7 @@ pub enum LoadError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// It is no ONNX file, or uses what tract does not support.
+    /// The file is not ONNX, or uses what tract does not support.
     #[error("can't load the model {path} as ONNX: {reason}")]
     Onnx {
         /// The file.
@@ -37,8 +37,8 @@ pub enum LoadError {
         /// tract's reason.
         reason: String,
     },
-    /// It is an ONNX file of something else than a YOLO detector, or of one that can't be decoded.
-    #[error("the model {path} is no detector that I can decode: {found}; {instead}")]
+    /// The file is ONNX but not a YOLO detector, or one that can't be decoded.
+    #[error("the model {path} is not a detector that I can decode: {found}; {instead}")]
     NotADetector {
         /// The file.
         path: PathBuf,
@@ -49,18 +49,18 @@ pub enum LoadError {
     },
 }
 
-/// How a model is run. The default finds what the reference finds; see each for what else there is.
+/// How a model is run. The default finds what the reference finds.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Run the network on the operators of this crate where they cover it, cut before its last part. Else all of it runs
+    /// Runs the network on the operators of this crate where they cover it, cut before its last part. Otherwise all of it runs
     /// on tract's own: slower, for tests and measurements.
     pub own_operators: bool,
     /// The instruction set of the operators of this crate, and with it the precision.
     pub isa: Isa,
-    /// Give the network as much grey around a photo as it needs, not as makes it a square: faster for photos that are no
-    /// squares, with slightly other confidences than the square input gives.
+    /// Pads a photo only to a multiple of the network's stride, not to a square: faster for photos that are not square, with
+    /// slightly different confidences.
     pub rectangular: bool,
-    /// What the output is, for models whose output could be two things. Nothing: the file tells.
+    /// The output's layout, for models whose output could be two things. `None`: the file tells.
     pub layout: Option<LayoutName>,
 }
 
@@ -73,8 +73,8 @@ impl Default for Options {
 /// Sides of a rectangular input are multiples of this: the largest stride of a YOLO network.
 const GRANULE: usize = 32;
 
-/// Plans for rectangular inputs that are kept: one for each shape that fits 640 x 640 and touches two of its sides. Each
-/// takes some kilobytes, the weights are shared.
+/// The most plans for rectangular inputs that are kept: one for each shape that fits 640 x 640 and touches two of its sides.
+/// Each takes some kilobytes; the weights are shared.
 const MOST_PLANS: usize = 40;
 
 type Plan = Arc<TypedRunnableModel>;
@@ -89,7 +89,7 @@ pub struct Model {
     execution: Execution,
     layout: Layout,
     class_names: Vec<Arc<str>>,
-    /// What the file says of itself.
+    /// The file's metadata.
     said: Vec<(&'static str, String)>,
 }
 
@@ -104,9 +104,9 @@ enum Execution {
 #[derive(Debug)]
 struct Whole {
     plan: Plan,
-    /// What runs on tract's operators and why.
+    /// The nodes that run on tract's operators, and why.
     reason: String,
-    /// The instruction set of our operators; nothing if there are none.
+    /// The instruction set of our operators; `None` if none are used.
     isa: Option<Isa>,
     buffers: Buffers,
 }
@@ -120,16 +120,16 @@ struct Cut {
     buffers: Buffers,
     /// For the model's own input size.
     plan: Plan,
-    /// For the height and width of rectangular inputs, the latest last; nothing if they are not to be used.
+    /// For the height and width of rectangular inputs, the latest last; `None` if inputs are always square.
     rectangular: Option<Mutex<Vec<SizedPlan>>>,
-    /// What runs on tract's operators and why, if anything does.
+    /// The nodes that run on tract's operators and why; `None` if all run on ours.
     reason: Option<String>,
 }
 
 /// A plan, and the height and width of the inputs it is for.
 type SizedPlan = ([usize; 2], Plan);
 
-/// What the network says about one image.
+/// The network's raw output for one image.
 #[derive(Debug)]
 pub struct Output<'a> {
     execution: &'a Execution,
@@ -138,7 +138,7 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// The candidates of at least this confidence, in input pixels, each with its best class.
+    /// Returns the candidates of at least this confidence, in input pixels, each with its best class.
     ///
     /// # Errors
     /// tract's, if a tensor is not what the graph said.
@@ -159,7 +159,7 @@ impl Output<'_> {
         }
     }
 
-    /// The values of the graph's own output and their layout, where the network was not cut before it.
+    /// The values of the graph's own output and their layout; `None` if the network is cut before it.
     #[must_use]
     pub fn whole(&self) -> Option<(&[f32], Layout)> {
         let Execution::Whole(_) = self.execution else { return None };
@@ -168,15 +168,15 @@ impl Output<'_> {
 }
 
 impl Model {
-    /// Load an ONNX file.
+    /// Loads an ONNX file.
     ///
     /// # Errors
-    /// [`LoadError`] if it can't be read, is no ONNX file that tract runs, or no detector.
+    /// [`LoadError`] if the file can't be read, tract can't run it, or it is not a detector.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         Self::load_with(path, &Options::default())
     }
 
-    /// [`load`](Self::load), with other options.
+    /// [`load`](Self::load) with options.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -185,7 +185,7 @@ impl Model {
         Self::of_bytes(path, &bytes, options)
     }
 
-    /// The model whose file at `path` has these bytes.
+    /// Loads the model whose file at `path` has these bytes.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -252,8 +252,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Look at what the network says about a grey image, where nothing else tells that its output is what it was taken for: a
-    /// number can't be a probability below 0 or above 1, and boxes in input pixels can't all lie within the first few.
+    /// Checks the output for a grey image, if nothing else shows that the output is what it was taken for: a probability is not
+    /// below 0 or above 1, and boxes in input pixels can't all lie within the first few.
     fn try_out(&self) -> TractResult<Result<(), Unknown>> {
         /// In input pixels; boxes as parts of the input, or of a map's pixel, are smaller.
         const FEW: f32 = 4.0;
@@ -281,12 +281,12 @@ impl Model {
         }
         if least < -ROUNDING || most > 1.0 + ROUNDING {
             let found = format!(
-                "taken for {}, its output has scores from {least} to {most}, which are no probabilities",
+                "taken for {}, its output has scores from {least} to {most}, which are not probabilities",
                 layout.name()
             );
             return Ok(Err(Unknown::new(found, EXPORT_A_DETECTOR)));
         }
-        // No detection at all is no box at all.
+        // Without a detection there is no box to check.
         if farthest <= FEW && !matches!(layout, Layout::EndToEnd { .. } if most <= 0.0) {
             let found = format!(
                 "taken for {}, its boxes all lie within {farthest} pixels: they are parts of the input, as DETRs give, or not \
@@ -311,8 +311,8 @@ impl Model {
         (self.input_width, self.input_height)
     }
 
-    /// Width and height of the input for an image of this width and height: [`input_size`](Self::input_size), unless
-    /// inputs may be rectangular, which then are no larger than the image needs.
+    /// Width and height of the input for an image of this width and height: [`input_size`](Self::input_size), or, if inputs may
+    /// be rectangular, the smallest that the image needs.
     #[must_use]
     pub fn input_size_for(&self, image_width: u32, image_height: u32) -> (u32, u32) {
         let (width, height) = self.input_size();
@@ -336,13 +336,13 @@ impl Model {
         self.class_names.get(class_id).map_or_else(|| format!("class {class_id}").into(), Arc::clone)
     }
 
-    /// What the file says of itself, as far as it matters here: what, and the words.
+    /// The file's metadata that are worth showing, as pairs of a label and a text.
     #[must_use]
     pub fn said(&self) -> &[(&'static str, String)] {
         &self.said
     }
 
-    /// What of the end of the graph is done on the survivors only; nothing if all of it is run.
+    /// The part at the end of the graph that is computed for the candidates only; `None` if the whole graph runs.
     #[must_use]
     pub fn head(&self) -> Option<String> {
         match &self.execution {
@@ -351,8 +351,8 @@ impl Model {
         }
     }
 
-    /// The operators of the plan for the model's own input size in the order that they run, each with its median time of so
-    /// many runs on a grey image.
+    /// Returns the operators of the plan for the model's own input size in the order that they run, each with its median time of
+    /// `runs` runs on a grey image.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -367,14 +367,14 @@ impl Model {
         buffers.lend(|| profile::profile(plan, &input, runs))
     }
 
-    /// What its output means.
+    /// The layout of the output.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Why the network, or a part of it, runs on tract's operators: which nodes, and what kept them from this crate's. Nothing if
-    /// all of it runs on those of this crate.
+    /// Why the network, or a part of it, runs on tract's operators: which nodes, and what this crate's operators don't cover.
+    /// `None` if all of it runs on those of this crate.
     #[must_use]
     pub fn fallback_reason(&self) -> Option<&str> {
         match &self.execution {
@@ -383,7 +383,7 @@ impl Model {
         }
     }
 
-    /// The instruction set of this crate's operators; nothing if all of the network runs on tract's.
+    /// The instruction set of this crate's operators; `None` if all of the network runs on tract's.
     #[must_use]
     pub fn isa(&self) -> Option<Isa> {
         match &self.execution {
@@ -392,8 +392,8 @@ impl Model {
         }
     }
 
-    /// Run the network on one input: `[3, height, width]` values in `0..=1`, channels first, of a size that
-    /// [`input_size_for`](Self::input_size_for) gave.
+    /// Runs the network on one input: `[3, height, width]` values in `0..=1`, channels first, of a size that
+    /// [`input_size_for`](Self::input_size_for) returns.
     ///
     /// # Errors
     /// tract's, if the input has the wrong size or an operator fails.
@@ -414,7 +414,7 @@ impl Model {
 }
 
 impl Cut {
-    /// The graph on our operators and which of the possible layouts its output has, or why not.
+    /// Returns the graph on our operators and which of the possible layouts its output has, or why not.
     fn of(
         graph: &TypedModel,
         possible: &[Layout],
@@ -423,7 +423,7 @@ impl Cut {
         options: &Options,
     ) -> Result<(Self, Layout), String> {
         let (head, maps, layout) =
-            Head::find(graph, possible).ok_or("the last part of the graph is none that is known")?;
+            Head::find(graph, possible).ok_or("the last part of the graph is not a known head")?;
         let built = lower(graph, &maps, options.isa).and_then(|recipe| {
             let model = recipe.build([1, 3, size[0], size[1]])?;
             let plan = model.into_runnable()?;
@@ -448,7 +448,7 @@ impl Cut {
         Ok((cut, layout))
     }
 
-    /// The plan for an input of this height and width: kept, or built and kept.
+    /// Returns the plan for an input of this height and width: a kept one, or a new one that is then kept.
     fn rectangular_plan(&self, size: [usize; 2]) -> TractResult<Plan> {
         let plans = self.rectangular.as_ref().ok_or_else(|| TractError::msg("inputs of this model are one size"))?;
         let plans = || plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -473,7 +473,7 @@ impl Cut {
 }
 
 impl Whole {
-    /// The graph on our operators as far as they cover it; `reason` tells why its end was not taken over.
+    /// Returns the graph on our operators as far as they cover it; `reason` tells why its end was not taken over.
     fn of(
         graph: TypedModel,
         reason: String,
@@ -503,7 +503,7 @@ impl Whole {
     }
 }
 
-/// Lead past casts to the type that is there already, which those to and from 16 bits have become: they hide what a head is made of.
+/// Leads past casts to the type that is there already, which those to and from 16 bits have become: they hide what a head is made of.
 fn without_casts(graph: &mut TypedModel) -> TractResult<()> {
     for id in 0..graph.nodes().len() {
         let node = graph.node(id);
@@ -526,7 +526,7 @@ fn without_casts(graph: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// What of a network runs on tract's operators.
+/// The nodes of a network that run on tract's operators, and why.
 fn foreign_reason(recipe: &Recipe) -> Option<String> {
     let first = recipe.foreign.first()?;
     Some(match recipe.foreign.len() {
@@ -535,7 +535,7 @@ fn foreign_reason(recipe: &Recipe) -> Option<String> {
     })
 }
 
-/// What the output of this graph may be.
+/// Returns the layouts that the output of this graph may have.
 fn possible_layouts(
     graph: &TypedModel,
     size: [usize; 2],

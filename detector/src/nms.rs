@@ -2,8 +2,8 @@
 
 use crate::decode::Candidate;
 
-/// The candidates that no better one of the same class overlaps by more than `max_iou`; at most `limit`, the most
-/// confident first.
+/// Returns the candidates that no more confident one of the same class overlaps by more than `max_iou`; at most `limit`, the
+/// most confident first.
 #[must_use]
 pub fn suppress(mut candidates: Vec<Candidate>, max_iou: f32, limit: usize) -> Vec<Candidate> {
     by_confidence(&mut candidates);
@@ -22,7 +22,7 @@ pub fn suppress(mut candidates: Vec<Candidate>, max_iou: f32, limit: usize) -> V
     kept
 }
 
-/// These candidates, at most `limit` of them, the most confident first.
+/// Returns the `limit` most confident candidates, the most confident first.
 #[must_use]
 pub fn most_confident(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
     by_confidence(&mut candidates);

@@ -1,4 +1,4 @@
-//! An ONNX file as it is read: checked, and rewritten into one way to say things.
+//! An ONNX file, checked and rewritten into one form.
 
 mod normalisation;
 mod quantised;
@@ -15,7 +15,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 use crate::layout::{EXPORT_A_DETECTOR, Unknown};
 use crate::metadata::Metadata;
 
-/// How the values of an image are to be given.
+/// The type and range of an image's values in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Values {
     /// Floating point, `0..=1`.
@@ -48,14 +48,14 @@ const MOST_KEPT: usize = 4000;
 /// The most inputs of a node. tract counts them up to each of them.
 const MOST_INPUTS: usize = 1000;
 
-/// The most pixels of an input: a network for more needs more memory than a worker has.
+/// The most pixels of an input: a network for larger ones needs more memory than a worker has.
 const MOST_PIXELS: usize = 2560 * 2560;
 
 /// The most taps of a window, and the largest of its other numbers: tract makes a list of all taps, and no map is so wide.
 const MOST_TAPS: i64 = 1 << 20;
 
-/// Bring what exporters say in many ways into one: weights inside the file, in `f32`, whatever they were; an input `[1, 3, height, width]` of `f32`;
-/// no shapes but those of the input. The answer is the input's height and width.
+/// Rewrites what exporters write in many ways into one: all weights inside the file and in `f32`; an input
+/// `[1, 3, height, width]` of `f32`; no shapes but those of the input. Returns the input's height and width.
 pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metadata) -> Result<[usize; 2], Unknown> {
     let Some(graph) = &mut proto.graph else {
         return Err(Unknown::new("it has no graph", "export it again"));
@@ -83,7 +83,7 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
     let mut odd = None;
     each_node(graph, 0, &mut |node| {
         if !permutes(node) {
-            odd = Some(format!("its Transpose {} has axes that are no permutation", node.name));
+            odd = Some(format!("its Transpose {} has axes that are not a permutation", node.name));
         } else if !has_a_possible_window(node) {
             odd = Some(format!("its {} {} has a window larger than any map", node.op_type, node.name));
         }
@@ -136,7 +136,7 @@ fn declared_input(graph: &GraphProto, metadata: &Metadata) -> Result<Input, Unkn
         return Err(Unknown::new(found, EXPORT_A_DETECTOR));
     };
     let Some(Type::TensorType(tensor)) = input.r#type.as_ref().and_then(|declared| declared.value.as_ref()) else {
-        return Err(Unknown::new(format!("its input {} is no tensor", input.name), EXPORT_A_DETECTOR));
+        return Err(Unknown::new(format!("its input {} is not a tensor", input.name), EXPORT_A_DETECTOR));
     };
     let values = match DataType::try_from(tensor.elem_type) {
         Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16) => Values::Unit,
@@ -185,10 +185,10 @@ fn declared_input(graph: &GraphProto, metadata: &Metadata) -> Result<Input, Unkn
     Ok(Input { name: input.name.clone(), values, channels_last, size })
 }
 
-/// Graphs within graphs that are looked into.
+/// How deep graphs within graphs are read.
 const DEEPEST: usize = 8;
 
-/// Call `change` on every tensor of the graph: initializers and attributes.
+/// Calls `change` on every tensor of the graph: initializers and attributes.
 fn each_tensor(
     graph: &mut GraphProto,
     depth: usize,
@@ -207,7 +207,7 @@ fn each_tensor(
     Ok(())
 }
 
-/// Call `change` on every node of the graph. [`each_tensor`] has looked at how deep it is.
+/// Calls `change` on every node of the graph. [`each_tensor`] has checked how deep it is.
 fn each_node(graph: &mut GraphProto, depth: usize, change: &mut impl FnMut(&mut NodeProto)) {
     for node in &mut graph.node {
         change(node);
@@ -219,7 +219,7 @@ fn each_node(graph: &mut GraphProto, depth: usize, change: &mut impl FnMut(&mut 
     }
 }
 
-/// Whether the axes of a Transpose are each there once. tract takes that for granted, and else looks for an end for ever.
+/// Whether a Transpose names each axis once. tract takes that for granted; otherwise it loops for ever.
 fn permutes(node: &NodeProto) -> bool {
     let perm = node.attribute.iter().find(|attribute| node.op_type == "Transpose" && attribute.name == "perm");
     let Some(perm) = perm else { return true };
@@ -241,7 +241,7 @@ fn has_a_possible_window(node: &NodeProto) -> bool {
     })
 }
 
-/// Fetch a tensor's values from the file beside the model that has them.
+/// Reads a tensor's values from the file beside the model that has them.
 fn inline(tensor: &mut TensorProto, folder: &Path) -> Result<(), String> {
     if tensor.data_location != Some(DataLocation::External as i32) {
         return Ok(());
@@ -276,8 +276,8 @@ fn inline(tensor: &mut TensorProto, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// 16 bits of floating point to 32. tract computes as the file says, and processors compute in 16 bits by conversions back and
-/// forth: hundreds of times slower than in 32.
+/// Converts 16 bits of floating point to 32. tract computes in the file's type, and processors compute in 16 bits by conversions
+/// back and forth: hundreds of times slower than in 32.
 fn widen(tensor: &mut TensorProto) -> Result<(), String> {
     if !is_half(tensor.data_type) {
         return Ok(());
@@ -308,7 +308,7 @@ fn wide_half(bits: u16) -> f32 {
     f32::from_bits(wide | u32::from(bits & 0x8000) << 16)
 }
 
-/// Make the input `[1, 3, height, width]` of `f32`, and lead from that to what the graph reads.
+/// Makes the input `[1, 3, height, width]` of `f32`, and adds the nodes from that to what the graph reads.
 fn bind(graph: &mut GraphProto, input: &Input) {
     let [height, width] = input.size;
     let mut source = input.name.clone();

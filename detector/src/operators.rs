@@ -1,4 +1,4 @@
-//! The operators' kernels on made-up data, for the benchmarks. Each function answers one that runs the kernel once.
+//! The operators' kernels on made-up data, for the benchmarks. Each function returns a closure that runs the kernel once.
 
 use crate::engine::kernels::attention::{self, AttentionHead, attend};
 use crate::engine::kernels::convolution::{Convolution, Output, convolve};
@@ -8,7 +8,7 @@ use crate::engine::kernels::window::Window;
 use crate::engine::kernels::winograd::{PLACES, Scratch, convolve_winograd};
 use crate::engine::{Element, Isa, Precision};
 
-/// Call a function for the type that an instruction set computes in.
+/// Calls a function for the type that an instruction set computes in.
 macro_rules! in_its_type {
     ($isa:ident, $function:ident($($argument:expr),*)) => {
         match $isa.precision() {

@@ -8,22 +8,22 @@ use tract_onnx::tract_core;
 /// One operator of a network's plan.
 #[derive(Clone, Debug)]
 pub struct OperatorTime {
-    /// Of the node, as the exporter called it.
+    /// The node's name in the file.
     pub name: String,
     /// What it does, such as `Convolve`.
     pub operator: String,
-    /// Whether it is an operator of this crate; else one of tract's.
+    /// Whether it is an operator of this crate and not one of tract's.
     pub is_own: bool,
-    /// Of its output.
+    /// The shape of its output.
     pub shape: Vec<usize>,
     /// The median of the runs.
     pub time: Duration,
 }
 
-/// What the names of this crate's operators begin with.
+/// The prefix of the names of this crate's operators.
 const OWN: &str = "Polybot";
 
-/// Run a plan so many times on this input; the operators in the order that they run.
+/// Runs a plan `runs` times on this input; returns the operators in the order that they run.
 pub(crate) fn profile(
     plan: &std::sync::Arc<TypedRunnableModel>,
     input: &TValue,

@@ -1,6 +1,6 @@
 //! Python's literals, as exporters write them into a file's metadata: `{0: 'person', 1: "driver's seat"}`, `[640, 640]`.
 
-/// A value that Python writes down as it reads it.
+/// A value as Python's `repr` writes it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Literal {
     /// `None`.
@@ -17,11 +17,11 @@ pub(crate) enum Literal {
     Dict(Vec<(Self, Self)>),
 }
 
-/// Lists within lists that are read: no exporter writes more than three.
+/// How deep lists within lists are read: no exporter writes more than three.
 const DEEPEST: usize = 8;
 
 impl Literal {
-    /// The literal that `text` is; nothing if it is none.
+    /// Parses `text`; `None` if it is not a literal.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parser = Parser { chars: text.chars().peekable() };
         let value = parser.value(0)?;
@@ -55,7 +55,7 @@ impl Parser<'_> {
         while self.chars.next_if(|c| c.is_whitespace()).is_some() {}
     }
 
-    /// Whether the next character is this one, which is then taken.
+    /// Whether the next character is this one; if so, takes it.
     fn takes(&mut self, expected: char) -> bool {
         self.skip_space();
         self.chars.next_if_eq(&expected).is_some()
@@ -132,8 +132,8 @@ impl Parser<'_> {
         }
     }
 
-    /// What follows a backslash ("String and Bytes literals" of Python's reference). Python escapes whatever does not print:
-    /// tabs, no-break spaces, the joiners of compound emoji.
+    /// What follows a backslash ("String and Bytes literals" of Python's reference). Python escapes what does not print: tabs,
+    /// no-break spaces, the joiners of compound emoji.
     fn escape(&mut self, text: &mut String) -> Option<()> {
         let c = self.chars.next()?;
         let code = match c {

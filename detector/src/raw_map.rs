@@ -1,4 +1,4 @@
-//! A raw map as the network leaves it, read by channel and pixel.
+//! A raw map in the network's memory order, read by channel and pixel.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 
 use crate::engine::Piece;
 
-/// Channels of blocked maps, all of one size.
+/// A map made of channels of blocked maps, all of one size.
 #[derive(Debug)]
 pub(crate) struct RawMap<'a> {
     /// `[1, blocks, height, width, lanes]` each.

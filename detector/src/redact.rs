@@ -1,14 +1,14 @@
-//! What was found, taken out of the photo or made unrecognisable in it.
+//! Detections made unrecognisable in the photo, or the photo cut down to them.
 
 use image::{GenericImageView as _, Rgb, RgbImage};
 
 use crate::Detection;
 
-/// Of a box no more blocks than this are left on its shorter side, where nobody says how large they are.
+/// The most blocks on the shorter side of a box, if the caller does not give their size.
 const BLOCKS: u32 = 6;
 /// No block is smaller, in pixels.
 const SMALLEST_BLOCK: u32 = 8;
-/// What is left around what the photo is cut down to, as a share of its size.
+/// The margin around the detections when the photo is cut down to them, as a share of the area's size.
 const MARGIN: f32 = 0.04;
 
 /// A box in whole pixels, within the image.
@@ -20,8 +20,8 @@ struct Area {
     height: u32,
 }
 
-/// Blur what was found: each box is left as blocks of `block` pixels, each of its mean colour. What is within a block can't be
-/// had back from it.
+/// Blurs the detections: each box becomes blocks of `block` pixels, each of its mean colour. The pixels within a block can't be
+/// recovered.
 pub fn blur(image: &mut RgbImage, detections: &[Detection], block: Option<u32>) {
     for detection in detections {
         let Some(area) = area(image, [detection], 0.0) else { continue };
@@ -42,8 +42,8 @@ pub fn blur(image: &mut RgbImage, detections: &[Detection], block: Option<u32>) 
     }
 }
 
-/// Cut the photo down to what was found: the smallest part that holds all of it, with a little around. The whole photo, if
-/// nothing was.
+/// Cuts the photo down to the smallest part that holds all detections, with a margin. Returns the whole photo if there are no
+/// detections.
 #[must_use]
 pub fn crop(image: RgbImage, detections: &[Detection]) -> RgbImage {
     match area(&image, detections, MARGIN) {
@@ -52,7 +52,7 @@ pub fn crop(image: RgbImage, detections: &[Detection]) -> RgbImage {
     }
 }
 
-/// The smallest area that holds all the boxes; nothing, if it has no pixels.
+/// The smallest area that holds all the boxes; `None` if it has no pixels.
 fn area<'a>(image: &RgbImage, detections: impl IntoIterator<Item = &'a Detection>, margin: f32) -> Option<Area> {
     let boxes = detections.into_iter().map(|detection| detection.bounding_box);
     let all = boxes.reduce(|mut all, one| {

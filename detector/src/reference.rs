@@ -1,4 +1,4 @@
-//! What another runtime finds in some images, to hold a detector against.
+//! What another runtime finds in some images, to compare a detector with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{BoundingBox, Detection};
 
-/// A file of what is to be found:
+/// A file of expected detections:
 /// `{"images": {"NAME": {"labels": [{"class", "confidence", "cx", "cy", "width", "height"}]}}}`, in parts of the image's sides.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Reference {
@@ -15,7 +15,7 @@ pub struct Reference {
     pub images: BTreeMap<String, Expected>,
 }
 
-/// What is to be found in one image.
+/// The expected detections in one image.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Expected {
     labels: Vec<Label>,
@@ -34,15 +34,15 @@ struct Label {
 /// How much a detection may differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The least that it has to overlap the reference's.
+    /// The least overlap (IoU) with the reference's box.
     pub least_iou: f32,
-    /// The most that its confidence may differ.
+    /// The largest difference in confidence.
     pub most_difference: f32,
-    /// What is less sure than this, there or here, does not count.
+    /// Detections below this confidence don't count, on either side.
     pub least_confidence: f32,
 }
 
-/// A file that is no reference.
+/// The file is not a reference.
 #[derive(Debug, thiserror::Error)]
 #[error("can't read the reference {path}: {reason}")]
 pub struct ReferenceError {
@@ -51,10 +51,10 @@ pub struct ReferenceError {
 }
 
 impl Reference {
-    /// Read a file.
+    /// Reads a file.
     ///
     /// # Errors
-    /// [`ReferenceError`] if it can't be read or is none.
+    /// [`ReferenceError`] if it can't be read or is not a reference.
     pub fn read(path: &Path) -> Result<Self, ReferenceError> {
         let failed = |reason: String| ReferenceError { path: path.into(), reason };
         let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
@@ -63,8 +63,8 @@ impl Reference {
 }
 
 impl Expected {
-    /// What the detections in an image of this width and height have that the reference has not, and the other way: a sentence
-    /// each.
+    /// Compares detections in an image of this width and height with the reference. Returns a sentence for each that only one of
+    /// them has, and for each whose box or confidence differs by more than `limits` allow.
     #[must_use]
     pub fn differences(&self, found: &[Detection], (width, height): (u32, u32), limits: &Limits) -> Vec<String> {
         let (width, height) = (width as f32, height as f32);

@@ -1,4 +1,4 @@
-//! A detector that looks at nothing: for load and fault tests of everything around the network.
+//! A detector without a network, for load and fault tests of everything around it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use crate::{BoundingBox, Detection};
 
-/// The class of all that it finds, so that nobody takes it for a detection; also the name in the `MODEL` setting.
+/// The class of its detections, so that nobody takes them for real ones; also the name in the `MODEL` setting.
 pub(crate) const NAME: &str = "stand-in";
 
 /// Finds one object of class `stand-in` in the middle of every image, after a pause as long as a network might take. The
@@ -19,7 +19,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// What the `MODEL` setting `stand-in` or `stand-in:MILLISECONDS` asks for; nothing if it names something else.
+    /// Parses the `MODEL` setting `stand-in` or `stand-in:MILLISECONDS`; `None` if it names something else.
     #[must_use]
     pub fn from_setting(model: &str) -> Option<Self> {
         let rest = model.strip_prefix(NAME)?;

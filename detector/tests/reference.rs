@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use detector::decode::{self, Layout};
 use detector::reference::{Limits, Reference};
-use detector::{Detection, Detector, Isa, Options, Precision, RgbImage, Thresholds, letterbox, nms, photo};
+use detector::{
+    Detection, Detector, Isa, Layout, Options, Precision, RgbImage, Thresholds, decode, letterbox, nms, photo,
+};
 
 fn photos() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/photos")

@@ -21,7 +21,7 @@ pub struct Room {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let units = usize::try_from(bytes / UNIT).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
@@ -34,7 +34,7 @@ impl Budget {
         self.bytes
     }
 
-    /// Wait for room for so many bytes. More than there is at all is the caller's mistake: it gets all there is.
+    /// Waits for room for this many bytes. A caller that asks for more than the whole budget gets the whole budget.
     pub async fn room(&self, bytes: u64) -> Room {
         let units = bytes.min(self.bytes).div_ceil(UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);

@@ -1,9 +1,11 @@
 //! The time that a service decides by.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use backon::Sleeper;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -129,6 +131,16 @@ impl Clock {
             done = work => Ok(done),
             () = self.sleep_until(moment) => Err(Elapsed),
         }
+    }
+}
+
+/// So that [`backon`] waits by this clock between two tries.
+impl Sleeper for Clock {
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn sleep(&self, time: Duration) -> Self::Sleep {
+        let clock = self.clone();
+        Box::pin(async move { Clock::sleep(&clock, time).await })
     }
 }
 

@@ -89,6 +89,7 @@ events! {
     NOT_PUBLISHED "not_published" ERROR &[STREAMER], "The metrics were not published; the next interval tries again";
     CAPACITY_CHANGED "capacity_changed" INFO &[STREAMER], "The desired capacity changed; the line says why";
     FIRST_WORKER_NOT_CALLED "first_worker_not_called" ERROR &[STREAMER], "Photos wait, and no worker could be called";
+    WORKERS_SILENT "workers_silent" WARN &[STREAMER], "Workers are in service and report nothing of their work; demand is reckoned from the queue alone";
     REQUEST_PANICKED "request_panicked" ERROR &EVERY, "A request panicked";
     REQUEST_TIMED_OUT "request_timed_out" WARN &EVERY, "A request took too long and got 504";
     REQUESTS_CUT_OFF "requests_cut_off" WARN &EVERY, "Requests still ran at the end of the drain";

@@ -1,4 +1,4 @@
-//! Why there is no result: what happened, as a value. What a person in Telegram reads of it is polybot's.
+//! Why there is no result: what happened, as a value. polybot makes of it what a person in Telegram reads.
 
 use serde::{Deserialize, Serialize};
 

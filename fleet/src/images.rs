@@ -56,7 +56,7 @@ fn is_dot_extension(rest: &str) -> bool {
     rest.strip_prefix('.').is_some_and(is_extension)
 }
 
-/// Why there is no image.
+/// Why an image can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
     /// The bucket has no such object.

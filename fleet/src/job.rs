@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Prediction, images};
+use crate::images;
 
 /// The version of the Job that this code writes, and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -55,19 +55,6 @@ pub enum JobError {
 }
 
 impl Job {
-    /// The job of a record, submitted at this time.
-    #[must_use]
-    pub fn of(prediction: &Prediction, submitted_at: OffsetDateTime) -> Self {
-        Self {
-            version: VERSION,
-            prediction_id: prediction.prediction_id,
-            chat_id: prediction.chat_id,
-            message_id: prediction.message_id,
-            image_key: prediction.original_img_path.clone(),
-            submitted_at,
-        }
-    }
-
     /// As JSON, for the queue.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -77,7 +64,7 @@ impl Job {
     /// From the queue.
     ///
     /// # Errors
-    /// [`JobError`] if it is none, has another version, or names an image that is not its own.
+    /// [`JobError`] if it is not a job, has another version, or names an image that is not its own.
     pub fn from_json(json: &str) -> Result<Self, JobError> {
         // The version first: a job of another version may have other fields.
         #[derive(Deserialize)]

@@ -41,7 +41,7 @@ pub use failure::FailureReason;
 pub use images::ImageStore;
 pub use job::Job;
 pub use platform::Platform;
-pub use prediction::{Label, Prediction, Status};
+pub use prediction::{DetectionResult, Label, Prediction, Status};
 pub use predictions::PredictionStore;
 pub use queue::JobQueue;
 pub use summary::{plural, summary};

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::job::NOBODY;
-use crate::{FailureReason, Timestamp, Wish};
+use crate::job::{NOBODY, VERSION};
+use crate::{FailureReason, Job, Timestamp, Wish};
 
 /// How long a record is kept: 30 days.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -102,7 +103,7 @@ pub struct Prediction {
     /// The photo was covered until it is tapped; so is the picture of the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spoiler: bool,
-    /// Who sent the photo, so that they can have it forgotten.
+    /// The user who sent the photo, so that they can have it forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asker: Option<i64>,
     /// What is wanted of what is found.
@@ -111,7 +112,7 @@ pub struct Prediction {
     /// The user wants to know how sure the detector is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confidences: bool,
-    /// It failed so often that its message was taken from the queue; an operator can have it tried again.
+    /// A dead letter: it failed so often that its message was taken from the queue. An operator can redrive it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dead_letter: bool,
     /// How often its message was lost and sent anew.
@@ -120,9 +121,20 @@ pub struct Prediction {
     /// When telling the user failed first, if it did.
     #[serde(default, rename = "untold_since", skip_serializing_if = "Option::is_none")]
     pub first_failed_at: Option<Timestamp>,
-    /// After that failure, telling is not tried again before.
+    /// The earliest retry of telling the user, after that failure.
     #[serde(default, rename = "tell_after", skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
+}
+
+/// What a finished job found.
+#[derive(Clone, Debug)]
+pub struct DetectionResult {
+    /// The S3 key of the annotated photo.
+    pub predicted_img_path: String,
+    /// What was found.
+    pub labels: Vec<Label>,
+    /// The model that found it.
+    pub model: String,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -164,6 +176,19 @@ impl Prediction {
             requeued: 0,
             first_failed_at: None,
             next_attempt_at: None,
+        }
+    }
+
+    /// Its job, submitted at this time.
+    #[must_use]
+    pub fn job(&self, submitted_at: OffsetDateTime) -> Job {
+        Job {
+            version: VERSION,
+            prediction_id: self.prediction_id,
+            chat_id: self.chat_id,
+            message_id: self.message_id,
+            image_key: self.original_img_path.clone(),
+            submitted_at,
         }
     }
 

@@ -8,26 +8,16 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::job::NOBODY;
+use crate::prediction::RETENTION;
 use crate::table::attribute::{
-    ALBUM, ASKED, ASKER, CHAT_ID, DELIVERED_AT, KEY, MESSAGE_ID, ORIGINAL, PARTS, PREDICTED, STATUS, STATUS_MESSAGE_ID,
-    WORK_ID,
+    ALBUM, ASKED, ASKER, CAME_TO, CHAT_ID, DELIVERED_AT, EXPIRES_AT, FOUND, KEY, LOOK, MESSAGE_ID, ORIGINAL, PARTS,
+    PREDICTED, STATUS, STATUS_MESSAGE_ID, WORK_ID,
 };
 use crate::table::prediction::{Deferral, PredictionTransition};
-use crate::table::{Item, Key, Partition, Table};
-use crate::{AwsError, FailureReason, Label, Prediction, Status, Timestamp};
+use crate::table::{Item, Key, Partition, Table, UpdateExpression};
+use crate::{AwsError, DetectionResult, FailureReason, Prediction, Status, Timestamp};
 
 pub use crate::table::{UNDELIVERED_INDEX, Written};
-
-/// What a finished job found.
-#[derive(Clone, Debug)]
-pub struct DetectionResult {
-    /// The S3 key of the annotated photo.
-    pub predicted_img_path: String,
-    /// What was found.
-    pub labels: Vec<Label>,
-    /// The model that found it.
-    pub model: String,
-}
 
 /// How far a prediction is, without what it found.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -66,8 +56,21 @@ pub struct Belonging {
     pub message: Option<(i64, i64)>,
     /// It is of an album, whose photos get their ids later than other work.
     pub is_part: bool,
+    /// The key of the album that it is of.
+    pub album: Option<String>,
     /// The chat and the message that says to wait for it, while somebody waits.
     pub status_message: Option<(i64, i32)>,
+}
+
+/// How far a search for what one person sent has come. It looks through the table more than once, if a look finds something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// How many looks are over.
+    pub look: u32,
+    /// This look came to the item of this key.
+    pub after: Option<String>,
+    /// This look has found something.
+    pub has_found: bool,
 }
 
 /// The table's predictions, and what belongs to people.
@@ -83,7 +86,7 @@ impl PredictionStore {
         Self { table: Table::new(client, table) }
     }
 
-    /// Record a new prediction, if there is none of its id.
+    /// Records a new prediction, unless one has its id.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -181,10 +184,10 @@ impl PredictionStore {
         self.apply(prediction.prediction_id, &transition).await
     }
 
-    /// Give the right to tell the user back: telling failed, and may be tried again later.
+    /// Gives the lease to tell the user back: telling failed, and may be retried later.
     ///
     /// # Errors
-    /// [`AwsError`] after the SDK's retries; the right ends by itself, and telling is tried again then.
+    /// [`AwsError`] after the SDK's retries; the lease ends by itself, and telling is retried then.
     pub async fn defer(&self, prediction: &Prediction, deferral: Deferral) -> Result<Written, AwsError> {
         self.apply(prediction.prediction_id, &PredictionTransition::Defer(deferral)).await
     }
@@ -202,7 +205,7 @@ impl PredictionStore {
     /// there it can be [resumed](Self::resume).
     ///
     /// # Errors
-    /// [`AwsError`] after the SDK's retries; telling is tried again then.
+    /// [`AwsError`] after the SDK's retries; telling is retried then.
     pub async fn give_up(&self, prediction: &Prediction) -> Result<Written, AwsError> {
         let transition = PredictionTransition::GiveUp { status: prediction.status };
         self.apply(prediction.prediction_id, &transition).await
@@ -243,19 +246,52 @@ impl PredictionStore {
         self.apply(prediction_id, &PredictionTransition::MoveToChat { chat_id }).await
     }
 
-    /// All that is kept of what this person sent: in one group, or everywhere. By a scan of the whole table, as hardly anybody
-    /// asks for it.
+    /// What is kept of what this person sent: in one group, or everywhere. A page of a scan of the whole table, as hardly anybody
+    /// asks for it, and the key to go on `after`, if there is more.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn belongings(&self, person: i64, group: Option<i64>) -> Result<Vec<Belonging>, AwsError> {
+    pub async fn belongings(
+        &self,
+        person: i64,
+        group: Option<i64>,
+        after: Option<String>,
+    ) -> Result<(Vec<Belonging>, Option<String>), AwsError> {
         let filter = match group {
             Some(group) => ASKER.is(person).and(CHAT_ID.is(group)),
             // A private chat has its person's id, so what an older version kept without `asker` is found, too.
             None => ASKER.is(person).or(CHAT_ID.is(person)),
         };
-        let found = self.table.scan("what somebody sent", &filter).await?;
-        found.iter().map(|item| self.belonging_of(item)).collect()
+        let (found, next) = self.table.scan_page("what somebody sent", &filter, after).await?;
+        let found = found.iter().map(|item| self.belonging_of(item)).collect::<Result<_, _>>()?;
+        Ok((found, next))
+    }
+
+    /// How far this search came, as it was [noted](Self::note_search).
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn search(&self, work_id: Uuid) -> Result<Search, AwsError> {
+        let item = self.table.get(&Key::Search(work_id)).await?.unwrap_or_default();
+        Ok(Search {
+            look: LOOK.of(&item).unwrap_or_default(),
+            after: CAME_TO.of(&item),
+            has_found: FOUND.of(&item).unwrap_or_default(),
+        })
+    }
+
+    /// Note how far this search came: another try goes on there.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn note_search(&self, work_id: Uuid, search: &Search, now: Timestamp) -> Result<(), AwsError> {
+        let noted = UpdateExpression::new()
+            .set(LOOK, search.look)
+            .set_or_remove(CAME_TO, search.after.clone())
+            .set(FOUND, search.has_found)
+            .set(EXPIRES_AT, now + RETENTION);
+        self.table.update("noting how far it came with", &Key::Search(work_id), &noted).await?;
+        Ok(())
     }
 
     /// One of them as it is now; `None` if it is not there, or a tombstone.
@@ -337,6 +373,7 @@ impl PredictionStore {
             work: WORK_ID.of(item).filter(|_| ASKED.is_in(item)),
             message: CHAT_ID.of(item).zip(message),
             is_part: ALBUM.is_in(item),
+            album: ALBUM.of(item),
             status_message: CHAT_ID.of(item).zip(waiting),
         })
     }

@@ -15,7 +15,7 @@ pub struct Received {
     pub body: String,
     /// SQS's name of the message, for logs.
     pub message_id: String,
-    /// The key to extend, release or delete it.
+    /// The key to extend, give back or acknowledge it.
     pub receipt: String,
     /// How often it was received, this time included.
     pub receive_count: u32,
@@ -122,7 +122,7 @@ impl JobQueue {
             .collect())
     }
 
-    /// Keep a message invisible for `timeout` from now (whole seconds).
+    /// Keeps a message in flight, and so invisible, for `timeout` from now (whole seconds).
     ///
     /// # Errors
     /// [`AwsError`] if it is too late or SQS does not answer.
@@ -130,7 +130,7 @@ impl JobQueue {
         self.change_visibility("extending the visibility timeout of", receipt, timeout).await
     }
 
-    /// Give a message back: it reappears after this time (whole seconds), at once after none.
+    /// Gives a message back: it reappears after this time (whole seconds), at once after none.
     ///
     /// # Errors
     /// [`AwsError`] if it is too late or SQS does not answer; it then reappears after its visibility timeout.
@@ -150,18 +150,18 @@ impl JobQueue {
         Ok(())
     }
 
-    /// Remove a message for good.
+    /// Acknowledges a message: deletes it, as its effect is durable elsewhere.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the message will be received again.
-    pub async fn delete(&self, receipt: &str) -> Result<(), AwsError> {
+    pub async fn ack(&self, receipt: &str) -> Result<(), AwsError> {
         self.client
             .delete_message()
             .queue_url(&self.url)
             .receipt_handle(receipt)
             .send()
             .await
-            .map_err(|error| AwsError::new(format!("deleting a message from {}", self.url), error))?;
+            .map_err(|error| AwsError::new(format!("acknowledging a message of {}", self.url), error))?;
         Ok(())
     }
 

@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 /// Wait after an accept that failed, as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -43,7 +45,7 @@ pub struct Limits {
     pub body_time: Duration,
     /// From a request's headers to its answer. Shorter than a load balancer waits (an ALB: 60 s).
     pub request_time: Duration,
-    /// From connecting to the end of the request that is then under way: a client that does not read its answers is cut off
+    /// From connecting to the end of the request that is then in flight: a client that does not read its responses is cut off
     /// [`request_time`](Self::request_time) later.
     pub connection_time: Duration,
     /// From the shutdown to the end of the last request.
@@ -92,7 +94,7 @@ pub async fn serve(
         let (routes, reads) = (routes.clone(), reads.clone());
         let (requests, shutdown) = (requests.clone(), shutdown.clone());
         connections.spawn(async move {
-            // Small answers should not wait for each other; without it they are only slower.
+            // Small responses should not wait for each other; without it they are only slower.
             let _ = stream.set_nodelay(true);
             if let Err(error) = connection(stream, routes, reads, limits, requests, shutdown).await {
                 tracing::debug!(%error, "a connection ended");
@@ -113,7 +115,7 @@ pub async fn serve(
     }
 }
 
-/// The next connection, or nothing at shutdown.
+/// The next connection; `None` at shutdown.
 async fn next(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
@@ -125,7 +127,8 @@ async fn next(
             match listener.accept().await {
                 Ok((stream, _)) => return Some((stream, slot)),
                 Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
+                    let listen_addr = listener.local_addr().ok().map(tracing::field::display);
+                    tracing::warn!(%error, listen_addr, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -227,18 +230,21 @@ async fn discard(mut body: Body, limits: Limits) {
     let _ = tokio::time::timeout(limits.body_time, within_limits).await;
 }
 
-/// The routes' answer, on a task that outlives the connection.
+/// The routes' answer, on a task that outlives the connection. A route that knows what its request is about
+/// [records](tracing::Span::record) that in the span, so that a panic names it, too.
 async fn run(request: Request, next: Next, limits: Limits, requests: TaskTracker) -> Response {
     let path = request.uri().path().to_owned();
-    let work = requests.spawn(next.run(request));
+    let span =
+        tracing::info_span!("request", path, query = request.uri().query(), update_id = Empty, prediction_id = Empty);
+    let work = requests.spawn(next.run(request).instrument(span.clone()));
     match tokio::time::timeout(limits.request_time, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside");
+            span.in_scope(|| crate::log!(REQUEST_PANICKED, path, %error, "a request failed inside"));
             closing(StatusCode::INTERNAL_SERVER_ERROR, "this failed")
         }
         Err(_) => {
-            crate::log!(REQUEST_TIMED_OUT, path, "a request took too long");
+            span.in_scope(|| crate::log!(REQUEST_TIMED_OUT, path, "a request took too long"));
             closing(StatusCode::GATEWAY_TIMEOUT, "this took too long; try again")
         }
     }
@@ -252,7 +258,7 @@ fn closing(status: StatusCode, reason: &'static str) -> Response {
 /// Ask the service that listens at `port` of this machine whether it is well, as a container's health check does.
 ///
 /// # Errors
-/// If it can't be reached within a few seconds, or answers anything but 200.
+/// If it can't be reached within a few seconds, or returns anything but 200.
 pub async fn check_health(port: u16) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let asked = async {

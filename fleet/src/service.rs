@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use metrics_exporter_prometheus::BuildError;
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::Telemetry;
 use crate::telemetry::Metrics;
 use crate::{BuildInfo, Clock, Platform, aws, server, shutdown, telemetry};
+
+/// How often what was measured is put in order.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A service could not start. The cause is in the text.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +49,7 @@ pub enum StartError {
 /// Log, open the socket, build the platform, and run the service until SIGTERM or ctrl-c.
 ///
 /// # Errors
-/// [`StartError`] if it can't start, and what `run` answers.
+/// [`StartError`] if it can't start, and the errors of `run`.
 pub fn serve<E, F>(
     log: &Telemetry,
     build: BuildInfo,
@@ -77,13 +81,15 @@ where
 /// If the system gives none.
 pub fn runtime(metrics: Metrics) -> std::io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().on_thread_start(move || metrics.on_this_thread_for_good()).build()
+    let runtime = builder.enable_all().on_thread_start(move || metrics.on_this_thread_for_good()).build()?;
+    runtime.spawn(metrics.upkeep(UPKEEP));
+    Ok(runtime)
 }
 
 /// Run a command on a runtime of its own.
 ///
 /// # Errors
-/// What `work` answers, and [`StartError`] if the system gives no runtime.
+/// The errors of `work`, and [`StartError`] if the system gives no runtime.
 pub fn block_on<E: From<StartError>>(work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
     runtime.block_on(work)

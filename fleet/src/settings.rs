@@ -25,36 +25,18 @@ pub fn secret() -> impl TypedValueParser<Value = SecretString> {
     NonEmptyStringValueParser::new().map(SecretString::from)
 }
 
-/// Units of time, in seconds.
-const UNITS: [(&str, f64); 8] =
-    [("", 1.0), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("min", 60.0), ("h", 3600.0), ("d", 86_400.0), ("w", 604_800.0)];
-
-/// A setting that is a time: `90` or `0.5` (seconds), `500ms`, `10s`, `2m`, `6h`, `14d`, `1w`.
+/// A setting that is a time above zero, as [`duration::parse`] reads it.
 ///
 /// # Errors
-/// In a sentence, if it is none.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let unit = UNITS.iter().find(|(name, _)| *name == unit);
-    let seconds = number.trim().parse::<f64>().ok().zip(unit).map(|(number, (_, seconds))| number * seconds);
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration
-        .ok_or_else(|| format!("{text:?} is not a time; expected seconds, or for example 500ms, 10s, 2m, 6h or 14d"))
-}
-
-/// The same, above zero.
-///
-/// # Errors
-/// In a sentence, if it is none.
+/// A sentence, if it is not a time above zero.
 pub fn interval(text: &str) -> Result<Duration, String> {
-    Some(duration(text)?).filter(|time| !time.is_zero()).ok_or_else(|| "expected more than 0 seconds".into())
+    Some(duration::parse(text)?).filter(|time| !time.is_zero()).ok_or_else(|| "expected more than 0 seconds".into())
 }
 
-/// The same, of at least and at most so many seconds.
+/// A setting that is a time within these bounds in seconds, as [`duration::parse`] reads it.
 pub fn duration_in(seconds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
     move |text| {
-        let duration = duration(text)?;
+        let duration = duration::parse(text)?;
         match seconds.contains(&duration.as_secs_f64()) {
             true => Ok(duration),
             false => Err(format!("expected {} to {} seconds", seconds.start(), seconds.end())),
@@ -151,28 +133,6 @@ mod tests {
         assert!(message.starts_with("error: SQS_QUEUE_URL is not set"), "{message}");
         let settings = parsed(&["--bucket-name", "b", "--sqs-queue-url", "u"]).expect("complete");
         assert_eq!((settings.bucket_name, settings.sqs_queue_url), ("b".into(), "u".into()));
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, millis) in [
-            ("30", 30_000),
-            ("0.5", 500),
-            ("0.5s", 500),
-            ("500ms", 500),
-            ("60s", 60_000),
-            ("2m", 120_000),
-            ("2min", 120_000),
-            ("1.5h", 5_400_000),
-            ("14d", 1_209_600_000),
-            ("1w", 604_800_000),
-            ("0", 0),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for wrong in ["", "s", "-1", "-5s", "soon", "5 parsecs", "NaN", "inf", "1e400s", "5s5"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

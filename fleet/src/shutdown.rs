@@ -21,9 +21,10 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             if first {
                 tracing::info!(signal = name, "stopping");
                 cancelled.cancel();
+            } else {
+                tracing::warn!(signal = name, "stopped at once by a second signal");
             }
         }
-        tracing::warn!("stopped at once by a second signal");
         std::process::exit(130);
     });
     Ok(token)

@@ -4,7 +4,7 @@
 //! workers did, each under a prefix of its own. One sparse index, [`UNDELIVERED_INDEX`], holds what something is to be done with.
 //!
 //! - [`attribute`]: the attributes, each with its type;
-//! - [`expression`]: updates, conditions and leases as values;
+//! - [`condition`] and [`expression`]: what a write expects to find and what it does, leases included, as values;
 //! - [`prediction`], [`album`], [`update`]: the states of each kind of item, and the transitions between them, one enum each.
 //!
 //! Every write of a record says what it expects to find, as every step may run twice.
@@ -23,13 +23,17 @@ use crate::{AwsError, Timestamp};
 
 pub mod album;
 pub mod attribute;
+pub mod condition;
 pub mod expression;
 pub mod prediction;
+mod rendered;
 mod transition;
 pub mod update;
 
 pub use attribute::{Attribute, Item, Partition};
-pub use expression::{Condition, UpdateExpression};
+pub use condition::Condition;
+pub use expression::UpdateExpression;
+pub use rendered::Rendered;
 pub use transition::{Key, Transition, Write};
 
 use attribute::{KEY, TIME, UNDELIVERED, Value};
@@ -220,13 +224,19 @@ impl Table {
             .set_expression_attribute_values(some(rendered.values))
     }
 
-    /// Every item that is like this, found by a scan of the whole table; read consistently. `sought` is for errors.
+    /// One page of a scan of the whole table, read consistently: the items that are like this, and the key to go on `after`, if there
+    /// is more. `sought` is for errors.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub async fn scan(&self, sought: &str, filter: &Condition) -> Result<Vec<Item>, AwsError> {
+    pub async fn scan_page(
+        &self,
+        sought: &str,
+        filter: &Condition,
+        after: Option<String>,
+    ) -> Result<(Vec<Item>, Option<String>), AwsError> {
         let rendered = filter.rendered();
-        let mut items = self
+        let page = self
             .client
             .scan()
             .table_name(&self.name)
@@ -234,15 +244,12 @@ impl Table {
             .set_filter_expression(rendered.condition)
             .set_expression_attribute_names(some(rendered.names))
             .set_expression_attribute_values(some(rendered.values))
-            .into_paginator()
-            .items()
-            .send();
-        let mut found = Vec::new();
-        while let Some(item) = items.next().await {
-            let tried = || format!("looking for {sought} in {}", self.name);
-            found.push(item.map_err(|error| AwsError::new(tried(), error))?);
-        }
-        Ok(found)
+            .set_exclusive_start_key(after.map(|key| Item::from([(KEY.name().to_owned(), key.into_attribute())])))
+            .send()
+            .await
+            .map_err(|error| AwsError::new(format!("looking for {sought} in {}", self.name), error))?;
+        let next = page.last_evaluated_key.map(|last| self.key_of(&last)).transpose()?;
+        Ok((page.items.unwrap_or_default(), next))
     }
 
     /// An item of this key that is there and can't be read.

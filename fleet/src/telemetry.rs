@@ -4,6 +4,7 @@
 //! everywhere: `prediction_id`, `chat_id`, `duration_ms`.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use metrics::LocalRecorderGuard;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -60,6 +61,15 @@ impl Metrics {
     /// What this thread measures goes here as long as the thread runs.
     pub fn on_this_thread_for_good(self) {
         std::mem::forget(self.on_this_thread());
+    }
+
+    /// Puts the samples of histograms into their buckets, this often, for ever. Until then each takes memory of its own, and else only
+    /// `/metrics` would do it.
+    pub async fn upkeep(self, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            self.handle().run_upkeep();
+        }
     }
 
     /// Renders what was measured as text, for `/metrics`.

@@ -110,6 +110,7 @@ impl WorkStore {
         let stretches: Vec<u64> = stretches.collect();
         let mut found: HashMap<String, Work> = HashMap::new();
         for some in stretches.chunks(MOST_ITEMS) {
+            // Not an error that a library could retry: each round asks for what the one before left out, and keeps what it gave.
             let mut rounds = 0;
             let mut keys = some.iter().map(|stretch| self.key(*stretch)).collect::<Vec<_>>();
             while !keys.is_empty() {

@@ -274,6 +274,8 @@ def test_a_telegram_outage_launches_no_other_machines(boot, fleet):
     assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result CONTINUE")
     assert machine.calls[-1].startswith("cfn-signal --exit-code 1 ")
     assert last_line(machine)[1]["event"] == "boot_failed"
+    # When Telegram is back, nothing starts what was not: so everything is started before polybot is waited for.
+    assert "systemctl enable --now metric-streamer" in machine.calls
     # But one that does not run at all is replaced.
     machine = boot(fleet, "PolybotTemplate", '"curl "*":8443/"')
     assert [call for call in machine.calls if call.startswith("aws autoscaling")][0].endswith("--lifecycle-action-result ABANDON")

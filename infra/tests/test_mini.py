@@ -90,6 +90,13 @@ def test_what_crashes_again_and_again_ends_the_machine_only_if_it_is_the_worker(
     assert ["OnFailure=crashed.service" in unit(machine, service) for service in SERVICES] == [False, True, False]
 
 
+def test_a_telegram_outage_at_boot_leaves_nothing_unstarted(boot, mini):  # noqa: F811
+    machine = boot(mini, "Template", '"curl "*":8443/healthz"')
+    for service in ("polybot", "yolo-worker", "metric-streamer"):
+        assert f"systemctl enable --now {service}" in machine.calls
+    assert not [call for call in machine.calls if call.startswith("shutdown")]
+
+
 def test_a_boot_that_fails_ends_the_machine(boot, mini):  # noqa: F811
     machine = boot(mini, "Template", '"docker pull"*')
     assert machine.status != 0 and machine.calls[-1] == "shutdown -P +1"

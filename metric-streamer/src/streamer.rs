@@ -15,8 +15,13 @@ use crate::published::{DIMENSIONS, NAMESPACE, PublishedMetric};
 /// Looks come so much later than a report's stretch of time ends, as a share of the stretch: workers spread their reports over a
 /// twentieth of it.
 const LATER: f64 = 0.25;
-/// A report that is this old, in the same share, is there.
+/// A report that is this old, in the same share, is there, if the clocks agree and nothing was throttled.
 const COMPLETE: f64 = 0.2;
+/// So many stretches are read once more at each look, for what came later.
+const READ_AGAIN: u64 = 2;
+
+/// So many stretches without any worker's report are too many: a worker reports at the end of the one in which it came.
+const SILENT: u32 = 4;
 
 /// One queue, one group, its metrics.
 #[derive(Debug)]
@@ -46,6 +51,28 @@ pub(crate) struct Memory {
     /// The first stretch of time whose work was not read yet.
     next_stretch: Option<u64>,
     desired: Option<u32>,
+    silence: Silence,
+}
+
+/// Workers that are in service and report nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Silence {
+    since: Option<Duration>,
+    is_told: bool,
+}
+
+impl Silence {
+    /// Whether it lasts longer than that now; true once for each silence.
+    fn lasts(&mut self, is_silent: bool, now: Duration, longest: Duration) -> bool {
+        if !is_silent {
+            *self = Self::default();
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let lasts = !self.is_told && now.saturating_sub(since) > longest;
+        self.is_told |= lasts;
+        lasts
+    }
 }
 
 /// The group, as scaling sees it.
@@ -70,11 +97,31 @@ pub(crate) struct Published {
     pub(crate) group: Group,
 }
 
+impl Group {
+    /// Nobody is there, and nobody was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.desired == 0 && self.in_service == 0
+    }
+}
+
+impl Published {
+    /// `BacklogPerInstance`. While the fleet is not idle, it is never quite zero: then a policy that follows it keeps one worker, as
+    /// target tracking rounds up.
+    pub(crate) fn backlog_per_instance(&self) -> f64 {
+        self.backlog.per_instance().max(self.estimate.rest())
+    }
+}
+
 impl Streamer {
     /// What a streamer that begins remembers.
     #[must_use]
     pub(crate) fn memory(&self) -> Memory {
-        Memory { estimator: Estimator::new(self.demand), next_stretch: None, desired: None }
+        Memory {
+            estimator: Estimator::new(self.demand),
+            next_stretch: None,
+            desired: None,
+            silence: Silence::default(),
+        }
     }
 
     /// Publish every `interval` until `shutdown`. A look that fails is logged; the next one comes all the same.
@@ -89,7 +136,6 @@ impl Streamer {
                 Ok(published) => {
                     self.ready.store(true, Ordering::Relaxed);
                     self.tell(&published, &mut memory);
-                    self.wake(&published).await;
                 }
                 Err(error) => {
                     metrics::counter!("streamer_failures_total").increment(1);
@@ -108,7 +154,7 @@ impl Streamer {
     fn tell(&self, published: &Published, memory: &mut Memory) {
         let Published { backlog, estimate, group } = published;
         metrics::counter!("streamer_published_total").increment(1);
-        metrics::gauge!("streamer_backlog_per_instance").set(backlog.per_instance());
+        metrics::gauge!("streamer_backlog_per_instance").set(published.backlog_per_instance());
         metrics::gauge!("streamer_worker_demand_percent").set(estimate.percent);
         metrics::gauge!("streamer_workers_needed").set(estimate.needed);
         metrics::gauge!("streamer_arrivals_per_second").set(estimate.arrivals);
@@ -120,13 +166,23 @@ impl Streamer {
             backlog_visible = backlog.depth.visible,
             backlog_in_flight = backlog.depth.in_flight,
             in_service = backlog.in_service,
-            backlog_per_instance = backlog.per_instance(),
+            backlog_per_instance = published.backlog_per_instance(),
             worker_demand = estimate.percent,
             workers_needed = estimate.needed,
             photos_per_second = estimate.arrivals,
             seconds_per_photo = estimate.seconds_per_photo,
             "published"
         );
+        let is_silent = group.in_service > 0 && !memory.estimator.knows_of_workers();
+        if memory.silence.lasts(is_silent, self.clock.since_epoch(), SILENT * self.work.length()) {
+            fleet::log!(
+                WORKERS_SILENT,
+                group = self.group,
+                in_service = group.in_service,
+                "workers are in service and report nothing, so demand is reckoned from the queue alone: REPORT_INTERVAL has to be the same \
+                 here and there, and clocks may differ by some twenty seconds"
+            );
+        }
         let before = memory.desired.replace(group.desired);
         if let Some(from) = before.filter(|before| *before != group.desired) {
             let why = Why {
@@ -142,23 +198,31 @@ impl Streamer {
         }
     }
 
-    /// One look, published.
+    /// One look, published. An empty group is woken first, whatever then fails.
     ///
     /// # Errors
     /// [`AwsError`] of the first call that failed; nothing is published then.
     pub(crate) async fn publish(&self, memory: &mut Memory) -> Result<Published, AwsError> {
-        let (depth, group, ()) = tokio::try_join!(self.queue.depth(), self.look_at_group(), self.read_work(memory))?;
+        let (depth, group) = tokio::try_join!(self.queue.depth(), self.look_at_group())?;
         let backlog = Backlog { depth, in_service: group.in_service as usize };
-        let estimate = memory.estimator.look(&Look {
+        let look = Look {
             at: self.clock.since_epoch().as_secs_f64(),
             visible: depth.visible,
             in_flight: depth.in_flight,
             in_service: group.in_service,
-        });
+        };
+        if group.is_empty() && depth.visible > 0 {
+            // Where there are no workers, there is no work of theirs to be read first.
+            let needed = memory.estimator.look(&look).needed;
+            self.wake(group, depth.visible, needed).await;
+        }
+        self.read_work(memory).await?;
+        let published = Published { backlog, estimate: memory.estimator.look(&look), group };
+        let estimate = &published.estimate;
         let value = |metric| {
             Some(match metric {
                 PublishedMetric::WorkerDemand => estimate.percent,
-                PublishedMetric::BacklogPerInstance => backlog.per_instance(),
+                PublishedMetric::BacklogPerInstance => published.backlog_per_instance(),
                 PublishedMetric::WorkersNeeded => estimate.needed,
                 PublishedMetric::WorkersKeepingUp => estimate.keeping_up(),
                 PublishedMetric::ArrivalRate => estimate.arrivals,
@@ -188,10 +252,10 @@ impl Streamer {
             .send()
             .await
             .map_err(|error| AwsError::new(format!("publishing the backlog to CloudWatch as {NAMESPACE}"), error))?;
-        Ok(Published { backlog, estimate, group })
+        Ok(published)
     }
 
-    /// Read what workers did in the stretches of time that are over and were not read yet.
+    /// Read what workers did in the stretches of time that are over and were not read yet, and the last ones again.
     async fn read_work(&self, memory: &mut Memory) -> Result<(), AwsError> {
         let length = self.work.length();
         let complete = self.clock.since_epoch().saturating_sub(length.mul_f64(COMPLETE));
@@ -201,10 +265,10 @@ impl Streamer {
             // The clock was set back: what is remembered lies in the future, and would count for as long.
             *memory = Memory { desired: memory.desired, ..self.memory() };
         }
-        let begin = memory.next_stretch.unwrap_or(0).max(end.saturating_sub(longest));
-        if begin >= end {
+        if memory.next_stretch == Some(end) {
             return Ok(());
         }
+        let begin = memory.next_stretch.unwrap_or(0).saturating_sub(READ_AGAIN).max(end.saturating_sub(longest));
         for (stretch, work) in (begin..end).zip(self.work.read(begin..end).await?) {
             let work = Work {
                 photos: work.photos as f64,
@@ -259,6 +323,28 @@ fn until_look(now: Duration, interval: Duration, later: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_backlog_of_a_fleet_that_is_not_idle_is_never_quite_zero() {
+        let published = |visible, needed| Published {
+            backlog: Backlog { depth: fleet::queue::Depth { visible, in_flight: 0 }, in_service: 2 },
+            estimate: Estimate { needed, ..Estimate::default() },
+            group: Group { in_service: 2, desired: 2, max_size: 5 },
+        };
+        assert_eq!(published(10, 1.0).backlog_per_instance(), 5.0);
+        assert_eq!(published(0, 1.0).backlog_per_instance(), 0.01);
+        assert_eq!(published(0, 0.0).backlog_per_instance(), 0.0);
+    }
+
+    #[test]
+    fn a_silence_that_lasts_is_told_once() {
+        let mut silence = Silence::default();
+        let mut lasts =
+            |is_silent, second| silence.lasts(is_silent, Duration::from_secs(second), Duration::from_secs(40));
+        assert_eq!([100, 140, 150, 160].map(|second| lasts(true, second)), [false, false, true, false]);
+        assert!(!lasts(false, 170));
+        assert_eq!([180, 220, 230].map(|second| lasts(true, second)), [false, false, true]);
+    }
 
     #[test]
     fn looks_lie_after_the_reports() {

@@ -2,17 +2,15 @@
 
 use fleet::AwsError;
 
-use crate::streamer::{Published, Streamer};
+use crate::streamer::{Group, Streamer};
 
 impl Streamer {
-    /// Ask for workers where there are none and something waits. Target tracking would need three points of its metric first;
-    /// here the next look is enough.
-    pub(crate) async fn wake(&self, published: &Published) {
-        let Some(desired) = wanted(published) else { return };
+    /// Ask for the workers that are needed, in an empty group with so many messages that wait. Target tracking would need three points
+    /// of its metric first; here the next look is enough.
+    pub(crate) async fn wake(&self, group: Group, waiting: u64, needed: f64) {
+        let Some(desired) = wanted(group, needed) else { return };
         match self.set_desired(desired).await {
-            Ok(()) => {
-                tracing::info!(desired, waiting = published.backlog.depth.visible, "the first photo wakes the fleet")
-            }
+            Ok(()) => tracing::info!(group = self.group, desired, waiting, "the first photo wakes the fleet"),
             Err(error) => {
                 metrics::counter!("streamer_failures_total").increment(1);
                 fleet::log!(FIRST_WORKER_NOT_CALLED, %error, group = self.group, "photos wait, and no worker could be called; the next interval retries");
@@ -33,34 +31,26 @@ impl Streamer {
     }
 }
 
-/// How many workers an empty group should have, if any.
-fn wanted(published: &Published) -> Option<u32> {
-    let Published { backlog, estimate, group } = published;
-    let is_empty = group.desired == 0 && group.in_service == 0 && group.max_size > 0;
+/// How many workers an empty group should have, if it may have any.
+fn wanted(group: Group, needed: f64) -> Option<u32> {
     // `as` saturates.
-    (is_empty && backlog.depth.visible > 0).then(|| (estimate.needed.ceil() as u32).clamp(1, group.max_size))
+    (group.max_size > 0).then(|| (needed.ceil() as u32).clamp(1, group.max_size))
 }
 
 #[cfg(test)]
 mod tests {
-    use demand::Estimate;
-    use fleet::queue::Depth;
-
     use super::*;
-    use crate::backlog::Backlog;
-    use crate::streamer::Group;
 
     #[test]
-    fn only_an_empty_group_is_woken_and_only_by_what_waits() {
-        let published = |visible, desired, needed| Published {
-            backlog: Backlog { depth: Depth { visible, in_flight: 0 }, in_service: 0 },
-            estimate: Estimate { needed, ..Estimate::default() },
-            group: Group { in_service: 0, desired, max_size: 5 },
-        };
-        assert_eq!(wanted(&published(1, 0, 1.0)), Some(1));
-        assert_eq!(wanted(&published(900, 0, 3.2)), Some(4));
-        assert_eq!(wanted(&published(900, 0, 32.0)), Some(5));
-        assert_eq!(wanted(&published(0, 0, 1.0)), None);
-        assert_eq!(wanted(&published(900, 1, 3.2)), None, "it is woken already");
+    fn what_is_needed_is_wanted_within_bounds() {
+        let wanted = |max_size, needed| wanted(Group { in_service: 0, desired: 0, max_size }, needed);
+        assert_eq!([0.0, 1.0, 3.2, 32.0].map(|needed| wanted(5, needed)), [Some(1), Some(1), Some(4), Some(5)]);
+        assert_eq!(wanted(0, 1.0), None);
+    }
+
+    #[test]
+    fn a_group_that_is_woken_already_is_not_empty() {
+        let is_empty = |in_service, desired| Group { in_service, desired, max_size: 5 }.is_empty();
+        assert!(is_empty(0, 0) && !is_empty(0, 1) && !is_empty(1, 0));
     }
 }

@@ -23,7 +23,7 @@ impl Cargo {
         Self { program: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), home }
     }
 
-    /// Its copy of `package` (`name@version`), brought in by `cargo info` if it is not there yet; or why there is none.
+    /// cargo's copy of `package` (`name@version`), which `cargo info` fetches if it is not there yet; or why there is none.
     pub(crate) fn crate_file(&self, package: &str, progress: Progress<'_>) -> Result<PathBuf, String> {
         let file_name = format!("{}.crate", package.replacen('@', "-", 1));
         if let Some(found) = self.cached(&file_name) {

@@ -114,7 +114,7 @@ fn from_a_source(
     Err(FetchError::Unreachable { model: model.into(), tried, sha256: entry.sha256.clone(), path: path.into() })
 }
 
-/// Why a source gave nothing.
+/// Why a source did not give the file.
 enum SourceError {
     /// It can't be reached or does not have the file; another may.
     Failed(String),

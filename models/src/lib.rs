@@ -1,6 +1,6 @@
 //! The models that the project knows by name, and how each gets onto this machine.
 //!
-//! [`locate`] takes what the `MODEL` setting says (a name in `models.toml` or a path) and answers a file that exists.
+//! [`locate`] takes the `MODEL` setting (a name in `models.toml` or a path) and returns a file that exists.
 
 mod cargo;
 mod download;

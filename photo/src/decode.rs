@@ -27,7 +27,7 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum PhotoError {
     /// No known image format begins like this.
-    #[error("this is not an image in a format I can read (JPEG, PNG, WebP, GIF or BMP)")]
+    #[error("this is not an image in a known format (JPEG, PNG, WebP, GIF or BMP)")]
     NotAnImage,
     /// More bytes than [`Limits::max_bytes`].
     #[error("the file has {bytes} bytes; at most {limit} are accepted")]
@@ -48,7 +48,7 @@ pub enum PhotoError {
         limit: u64,
     },
     /// More than [`Limits::max_decoder_bytes`].
-    #[error("the image needs more memory than I have for one; please send a smaller one")]
+    #[error("the image needs more memory than there is for one")]
     TooMuchMemory,
     /// The format is known, the content is damaged, cut off or of an unsupported kind.
     #[error("the image can't be read: it is damaged, cut off, or of a rare kind")]
@@ -111,7 +111,7 @@ impl Unturned {
 /// (what is transparent lies on white, 16 bit reduced to 8).
 ///
 /// # Errors
-/// [`PhotoError`], whose text is fit for the person who sent the photo.
+/// [`PhotoError`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, PhotoError> {
     Ok(decode_unturned(bytes, limits)?.upright())
 }
@@ -119,7 +119,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, PhotoError> {
 /// The same, but not turned upright yet.
 ///
 /// # Errors
-/// [`PhotoError`], whose text is fit for the person who sent the photo.
+/// [`PhotoError`].
 pub fn decode_unturned(bytes: &[u8], limits: &Limits) -> Result<Unturned, PhotoError> {
     let (decoder, orientation, _) = open(bytes, limits)?;
     let image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
@@ -129,7 +129,7 @@ pub fn decode_unturned(bytes: &[u8], limits: &Limits) -> Result<Unturned, PhotoE
 /// Look at a photo without decoding it.
 ///
 /// # Errors
-/// [`PhotoError`], whose text is fit for the person who sent the photo.
+/// [`PhotoError`].
 pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, PhotoError> {
     let (decoder, orientation, format) = open(bytes, limits)?;
     let (width, height) = decoder.dimensions();

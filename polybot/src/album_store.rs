@@ -6,8 +6,8 @@
 
 use fleet::table::album::{AlbumTransition, CAPTION, Content, DOCUMENT, OTHER, PHOTO, Part};
 use fleet::table::attribute::{
-    ADDRESSED, ASKER, CAPTION as ONE_CAPTION, CHAT_ID, DELIVERED_AT, FAILING_SINCE, FIRST_FAILED_AT, NEXT_ATTEMPT_AT,
-    PARTS, SPOILER, STATUS_MESSAGE_ID, THREAD, TOLD_OTHERS, TRIES,
+    ADDRESSED, ASKER, CAPTION as ONE_CAPTION, CHAT_ID, DELIVERED_AT, FAILING_SINCE, FIRST_FAILED_AT, GONE_SINCE,
+    NEXT_ATTEMPT_AT, PARTS, SPOILER, STATUS_MESSAGE_ID, THREAD, TOLD_OTHERS, TRIES,
 };
 use fleet::table::prediction::Deferral;
 use fleet::table::{Item, Key, Partition, Table, Written};
@@ -68,6 +68,8 @@ pub(crate) struct Album {
     pub(crate) tries: i64,
     /// When acting on it failed first, if it did.
     pub(crate) failing_since: Option<Timestamp>,
+    /// Since when Telegram does not give one of its files, if that is why it failed last.
+    pub(crate) gone_since: Option<Timestamp>,
     /// Whether its user was told what in it can't be read.
     pub(crate) told_others: bool,
     /// The prediction of each photo, once it was acted on by detecting.
@@ -174,8 +176,8 @@ impl AlbumStore {
         self.apply(album, &AlbumTransition::TakeOver { now, until }).await
     }
 
-    /// Acting on it failed for a reason that will pass, first at `failing_since`; it is taken over at `next_attempt_at`. The index has
-    /// it at `index_time` until then. That was no try of which an instance died.
+    /// Acting on it failed for a reason that will pass, first at `failing_since`, and since `gone_since` because Telegram does not give
+    /// one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no try of which an instance died.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
@@ -183,10 +185,11 @@ impl AlbumStore {
         &self,
         album: &AlbumId,
         failing_since: Timestamp,
+        gone_since: Option<Timestamp>,
         next_attempt_at: Timestamp,
         index_time: Timestamp,
     ) -> Result<(), AwsError> {
-        let rested = AlbumTransition::Rest { failing_since, next_attempt_at, index_time };
+        let rested = AlbumTransition::Rest { failing_since, gone_since, next_attempt_at, index_time };
         self.apply(album, &rested).await?;
         Ok(())
     }
@@ -316,6 +319,7 @@ fn from_item(item: &Item) -> Album {
         thread: THREAD.of(item),
         tries: TRIES.of(item).unwrap_or_default(),
         failing_since: FAILING_SINCE.of(item),
+        gone_since: GONE_SINCE.of(item),
         parts: PARTS.of(item).unwrap_or_default(),
         status_message_id: STATUS_MESSAGE_ID.of(item),
         delivered: DELIVERED_AT.is_in(item),

@@ -16,10 +16,12 @@ use crate::album_store::{Added, Album, AlbumId, AlbumStore};
 use crate::answers::{self, Answers, RetryPolicy};
 use crate::command::{self, CaptionError, Command, Wanted};
 use crate::detection::{Detection, HandleError, Request};
-use crate::filter_runner::FilterRunner;
+use crate::filter_error::FilterError;
+use crate::filter_runner::{FilterRunner, Filtered};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
-use crate::telegram::{Picture, Place, Sent};
+use crate::place::Place;
+use crate::telegram::{Picture, Sent};
 use crate::{TelegramError, reply};
 use photo::filters::Filter;
 
@@ -121,7 +123,7 @@ impl Albums {
                 album = id.as_str(),
                 "an album was given up: each instance that acted on it died"
             );
-            self.give_up(id, album, reply::KEPT_FAILING).await
+            self.give_up(id, album, &FailureReason::RetriesExhausted).await
         } else {
             self.act_in_time(id, album).await
         };
@@ -143,19 +145,26 @@ impl Albums {
         }
         let now = self.clock.now();
         let failing_since = album.failing_since.unwrap_or(now);
+        let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
+        let gone_since = is_gone.then(|| album.gone_since.unwrap_or(now));
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        if let Some(next) = self.retry_policy.next_attempt_after(failing_since, now, wait) {
+        let next = match gone_since {
+            // What failed before was something else.
+            Some(gone_since) => self.retry_policy.next_attempt(gone_since, now),
+            None => self.retry_policy.next_attempt_after(failing_since, now, wait),
+        };
+        if let Some(next) = next {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
-            return Ok(self.store.rest(id, failing_since, next, next - ABANDONED).await?);
+            return Ok(self.store.rest(id, failing_since, gone_since, next, next - ABANDONED).await?);
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
-        self.give_up(id, album, reply::KEPT_FAILING).await
+        self.give_up(id, album, &FailureReason::RetriesExhausted).await
     }
 
-    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &str) -> Result<(), HandleError> {
+    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        self.tell(album, &reply::failed(reason)).await?;
+        self.tell(album, &reply::refused(reason)).await?;
         Ok(self.store.delivered(id, self.clock.now()).await?)
     }
 
@@ -179,17 +188,17 @@ impl Albums {
                 return self.filter(id, album, filter, &command.to_string()).await;
             }
             Err(error) => {
-                self.tell(album, &error.to_string()).await?;
+                self.tell(album, &reply::caption_error(&error)).await?;
                 return Ok(self.store.delivered(id, self.clock.now()).await?);
             }
         };
-        match self.told_if_gone(album, pictures)? {
+        match self.told_if_gone(id, album, pictures)? {
             Ok(jpeg) => {
                 let picture = Picture { jpeg, spoiler: album.spoiler };
                 let words = reply::without_picture(&caption);
                 self.detection.telegram.send_picture(&place, &picture, "", Vec::new(), &words).await?;
             }
-            Err(sentence) => self.tell(album, &reply::failed(&sentence)).await?,
+            Err(error) => self.tell(album, &reply::filter_failed(&error)).await?,
         }
         Ok(self.store.delivered(id, self.clock.now()).await?)
     }
@@ -202,17 +211,17 @@ impl Albums {
         let mut left = MAX_PICTURES;
         for file in files(album) {
             let filtered = self.filter_runner.apply(&file, filter).await;
-            match self.told_if_gone(album, filtered)? {
+            match self.told_if_gone(id, album, filtered)? {
                 Ok(jpeg) => {
                     let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
-                        self.tell(album, &reply::failed(reply::ALBUM_TOO_LARGE_REASON)).await?;
+                        self.tell(album, &reply::filter_failed(&FilterError::ResultsTooLarge)).await?;
                         return Ok(self.store.delivered(id, self.clock.now()).await?);
                     };
                     left = rest;
                     pictures.push(Picture { jpeg, spoiler: album.spoiler });
                 }
-                Err(sentence) => {
-                    self.tell(album, &reply::failed(&sentence)).await?;
+                Err(error) => {
+                    self.tell(album, &reply::filter_failed(&error)).await?;
                     return Ok(self.store.delivered(id, self.clock.now()).await?);
                 }
             }
@@ -223,22 +232,24 @@ impl Albums {
     }
 
     /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
-    fn told_if_gone<T>(
+    fn told_if_gone(
         &self,
+        id: &AlbumId,
         album: &Album,
-        made: Result<Result<T, String>, HandleError>,
-    ) -> Result<Result<T, String>, HandleError> {
+        made: Result<Filtered, HandleError>,
+    ) -> Result<Filtered, HandleError> {
         match made {
-            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_long_ago(album) => {
-                tracing::warn!(%error, "a photo was not given");
-                Ok(Err(reply::GONE_REASON.into()))
+            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_gone_for_long(album) => {
+                tracing::warn!(album = id.as_str(), %error, "a photo was not given");
+                Ok(Err(FailureReason::NotGivenByTelegram.into()))
             }
             made => made,
         }
     }
 
-    fn is_long_ago(&self, album: &Album) -> bool {
-        album.failing_since.is_some_and(|since| self.clock.now().since(since) >= self.retry_policy.for_a_file())
+    fn is_gone_for_long(&self, album: &Album) -> bool {
+        let next = |since| self.retry_policy.next_attempt_for_a_file(since, self.clock.now());
+        album.gone_since.is_some_and(|since| next(since).is_none())
     }
 
     /// Queue each photo. The answer comes when the last of them is finished.
@@ -257,7 +268,7 @@ impl Albums {
                 album: Some(id.as_str().to_owned()),
             };
             match self.detection.accept_part(&request).await {
-                Err(HandleError::Telegram(error)) if error.is_gone() && self.is_long_ago(album) => {
+                Err(HandleError::Telegram(error)) if error.is_gone() && self.is_gone_for_long(album) => {
                     self.detection.refuse_part(&request, FailureReason::NotGivenByTelegram).await?;
                 }
                 accepted => accepted?,

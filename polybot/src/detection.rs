@@ -1,14 +1,14 @@
 //! A photo onto the road: stored, recorded, queued, and its sender told.
 
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, FailureReason, ImageStore, Job, JobQueue, Prediction, PredictionStore, images};
+use fleet::{AwsError, Clock, FailureReason, ImageStore, JobQueue, Prediction, PredictionStore, images};
 use image::ImageFormat;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::command::Wanted;
 use crate::incoming::File;
-use crate::telegram::Place;
+use crate::place::Place;
 use crate::{Telegram, TelegramError, content, reply};
 
 /// What the way onto the queue needs.
@@ -189,7 +189,7 @@ impl Detection {
             self.images.delete(&record.original_img_path).await?;
             return Ok(written);
         }
-        self.queue.send(&Job::of(&record, self.clock.date())).await?;
+        self.queue.send(&record.job(self.clock.date())).await?;
         metrics::counter!("polybot_jobs_total").increment(1);
         fleet::log!(JOB_QUEUED, %prediction_id, chat_id, message_id, "job queued");
         Ok(written)

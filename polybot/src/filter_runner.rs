@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fleet::Room;
+use fleet::{FailureReason, Room};
 use image::RgbImage;
 use photo::{Header, Limits, PhotoError};
 use tokio::sync::Semaphore;
 
 use crate::detection::HandleError;
+use crate::filter_error::FilterError;
 use crate::incoming::{File, Incoming};
 use crate::memory::{Memory, PIXELS};
 use crate::telegram::{Fetched, Picture};
@@ -33,8 +34,8 @@ pub(crate) struct FilterRunner {
     memory: Memory,
 }
 
-/// What came out: a JPEG, or a sentence for the user.
-type Filtered = Result<Bytes, String>;
+/// What came out: a JPEG.
+pub(crate) type Filtered = Result<Bytes, FilterError>;
 
 impl FilterRunner {
     /// With this bot.
@@ -60,8 +61,8 @@ impl FilterRunner {
                 let picture = Picture { jpeg, spoiler: incoming.spoiler };
                 self.telegram.send_picture(&place, &picture, &caption, buttons, &words).await?;
             }
-            Err(sentence) => {
-                self.telegram.send_text(&place, &reply::failed(&sentence)).await?;
+            Err(error) => {
+                self.telegram.send_text(&place, &reply::filter_failed(&error)).await?;
             }
         }
         Ok(())
@@ -74,12 +75,12 @@ impl FilterRunner {
     pub(crate) async fn apply(&self, file: &File, filter: Filter) -> Result<Filtered, HandleError> {
         let (file, header) = match self.download(file).await? {
             Ok(file) => file,
-            Err(sentence) => return Ok(Err(sentence)),
+            Err(error) => return Ok(Err(error)),
         };
         let smaller = 3 * pixels(&header).min(MAX_PIXELS);
         let needed = (header.memory + smaller).max(FILTER_MEMORY * smaller);
         if needed > PIXELS {
-            return Ok(Err(PhotoError::TooMuchMemory.to_string()));
+            return Ok(Err(FailureReason::TooMuchMemory.into()));
         }
         let room = self.memory.for_pixels(needed).await;
         Ok(self.work(room, move || to_jpeg(filters::apply(&filter, decode(&file.bytes)?))).await)
@@ -95,7 +96,7 @@ impl FilterRunner {
         for file in files {
             let (fetched, header) = match self.download(file).await? {
                 Ok(file) => file,
-                Err(sentence) => return Ok(Err(sentence)),
+                Err(error) => return Ok(Err(error)),
             };
             sizes.push((header.width, header.height));
             most = header.memory.max(most);
@@ -104,11 +105,11 @@ impl FilterRunner {
         }
         let mut join = match Join::new(&sizes, order) {
             Ok(join) => join,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(error.into())),
         };
         let needed = most + 3 * (filters::MAX_PIXELS + MAX_PIXELS);
         if needed > PIXELS {
-            return Ok(Err(PhotoError::TooMuchMemory.to_string()));
+            return Ok(Err(FailureReason::TooMuchMemory.into()));
         }
         let room = self.memory.for_pixels(needed).await;
         for (number, (file, kept)) in files.iter().zip(kept).enumerate() {
@@ -122,26 +123,26 @@ impl FilterRunner {
             });
             join = match put.await {
                 Ok(join) => join,
-                Err(sentence) => return Ok(Err(sentence)),
+                Err(error) => return Ok(Err(error)),
             };
         }
         Ok(self.work(room, move || to_jpeg(join.joined())).await)
     }
 
-    async fn download(&self, file: &File) -> Result<Result<(Fetched, Header), String>, HandleError> {
+    async fn download(&self, file: &File) -> Result<Result<(Fetched, Header), FilterError>, HandleError> {
         let fetched = match self.telegram.download(&file.id).await {
             Ok(fetched) => fetched,
-            Err(error) if error.is_too_large() => return Ok(Err(reply::TOO_LARGE_REASON.into())),
+            Err(error) if error.is_too_large() => return Ok(Err(FailureReason::TooLargeToDownload.into())),
             Err(error) => return Err(error.into()),
         };
         if file.is_document
             && let Some(what) = content::not_an_image(&fetched.bytes)
         {
-            return Ok(Err(reply::no_image_reason(what)));
+            return Ok(Err(FailureReason::OtherThanAnImage { what: what.into() }.into()));
         }
         match photo::header(&fetched.bytes, &limits()) {
             Ok(header) => Ok(Ok((fetched, header))),
-            Err(error) => Ok(Err(sentence(&error))),
+            Err(error) => Ok(Err(refused(error))),
         }
     }
 
@@ -154,10 +155,9 @@ impl FilterRunner {
 
     async fn on_a_thread<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, String> + Send + 'static,
-    ) -> Result<T, String> {
-        // The semaphore is never closed.
-        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(|error| error.to_string())?;
+        work: impl FnOnce() -> Result<T, FilterError> + Send + 'static,
+    ) -> Result<T, FilterError> {
+        let core = Arc::clone(&self.cores).acquire_owned().await.expect("nobody closes it");
         // What the filter logs carries the ids of its update or album.
         let span = tracing::Span::current();
         let worked = tokio::task::spawn_blocking(move || {
@@ -166,7 +166,7 @@ impl FilterRunner {
         });
         worked.await.unwrap_or_else(|error| {
             fleet::log!(FILTER_PANICKED, %error, "a filter panicked");
-            Err("something in this photo breaks the filter".into())
+            Err(FilterError::Panicked)
         })
     }
 }
@@ -180,23 +180,23 @@ fn pixels(header: &Header) -> u64 {
 }
 
 /// The photo upright, and no larger than filters and JPEG take.
-fn decode(bytes: &Bytes) -> Result<RgbImage, String> {
-    let photo = photo::decode_unturned(bytes, &limits()).map_err(|error| sentence(&error))?;
+fn decode(bytes: &Bytes) -> Result<RgbImage, FilterError> {
+    let photo = photo::decode_unturned(bytes, &limits()).map_err(refused)?;
     // Smaller before it is turned, which takes as much memory again.
     Ok(photo.within(MAX_PIXELS, MAX_SIDE).upright())
 }
 
-fn sentence(error: &PhotoError) -> String {
+fn refused(error: PhotoError) -> FilterError {
     if let Some(detail) = error.detail() {
         tracing::info!(detail, "a photo can't be read");
     }
-    error.to_string()
+    error.into()
 }
 
 fn to_jpeg(image: RgbImage) -> Filtered {
     let jpeg = photo::encode_jpeg(image, QUALITY).map_err(|error| {
         fleet::log!(JPEG_NOT_ENCODED, %error, "a result can't be encoded as JPEG");
-        "the result can't be written"
+        FilterError::ResultNotEncoded
     })?;
     Ok(jpeg.into())
 }

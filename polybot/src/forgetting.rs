@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fleet::predictions::{Belonging, Written};
+use fleet::predictions::{Belonging, Search, Written};
 use fleet::{AwsError, Clock, ImageStore, PredictionStore, images};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -24,19 +24,19 @@ pub(crate) struct Forgetting {
 }
 
 /// So often what belongs to somebody is looked for.
-const MOST_LOOKS: usize = 3;
+const MOST_LOOKS: u32 = 3;
 
 /// So long the removal of a message that says to wait may hold up the rest.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What was deleted.
+/// What one try has deleted, for the log: others may have before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Forgotten {
+struct Forgotten {
     /// Photos as they were sent.
-    pub(crate) photos: usize,
+    photos: usize,
     /// Pictures that were made of them.
-    pub(crate) results: usize,
-    pub(crate) records: usize,
+    results: usize,
+    records: usize,
 }
 
 /// The message that asks for it.
@@ -64,24 +64,35 @@ impl Forgetting {
     /// there, they are found again by another try. What is being worked on finds a tombstone and leaves nothing either. What was
     /// sent later than the message that asks for it stays.
     ///
+    /// A large table takes longer to look through than a try may last, so each try goes on where the last one came to.
+    ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; what was not deleted is by another try.
-    pub(crate) async fn forget(&self, person: i64, group: Option<i64>, asked: &Asking) -> Result<Forgotten, AwsError> {
+    pub(crate) async fn forget(&self, person: i64, group: Option<i64>, asked: &Asking) -> Result<(), AwsError> {
         let mut forgotten = Forgotten::default();
         let mut deleted = BTreeSet::new();
+        let mut search = self.predictions.search(asked.work_id).await?;
         // Looked for again until nothing is found: what another polybot is taking at this moment may lie where the look was before.
-        for _ in 0..MOST_LOOKS {
-            let mut left = self.predictions.belongings(person, group).await?;
+        while search.look < MOST_LOOKS {
+            let is_first = search.after.is_none();
+            let (mut left, next) = self.predictions.belongings(person, group, search.after.take()).await?;
             left.retain(|belonging| !asked.is_before(belonging));
-            if left.is_empty() {
-                break;
-            }
+            search.has_found |= !left.is_empty();
             // Albums are the first to go: without them nothing is answered of their parts, whatever fails before those are gone.
             left.sort_by_key(|belonging| !belonging.parts.is_empty());
             self.forget_these(left, asked, &mut deleted, &mut forgotten).await?;
+            let is_long = !is_first || next.is_some();
+            search = match next {
+                Some(next) => Search { after: Some(next), ..search },
+                None if search.has_found => Search { look: search.look + 1, ..Search::default() },
+                None => Search { look: MOST_LOOKS, ..Search::default() },
+            };
+            if is_long {
+                self.predictions.note_search(asked.work_id, &search, self.clock.now()).await?;
+            }
         }
         tracing::info!(?forgotten, "what somebody sent was forgotten");
-        Ok(forgotten)
+        Ok(())
     }
 
     async fn forget_these(
@@ -92,8 +103,16 @@ impl Forgetting {
         forgotten: &mut Forgotten,
     ) -> Result<(), AwsError> {
         let remove_until = self.clock.instant() + REMOVAL_PATIENCE;
+        let mut albums = BTreeSet::new();
         while let Some(belonging) = left.pop() {
             if asked.is_before(&belonging) {
+                continue;
+            }
+            // It may lie on a later page than its part.
+            if let Some(key) = belonging.album.as_ref().filter(|key| albums.insert((*key).clone()))
+                && let Some(album) = self.predictions.belonging(key).await?
+            {
+                left.extend([belonging, album]);
                 continue;
             }
             for id in belonging.parts.iter().chain(&belonging.work) {

@@ -13,6 +13,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::Span;
+use tracing::field::display;
 use uuid::Uuid;
 
 use crate::inbox::{Inbox, NotKept};
@@ -93,16 +95,18 @@ async fn webhook(State(context): State<Arc<Context>>, headers: HeaderMap, body: 
     let update: Value = match serde_json::from_slice(&body) {
         Ok(update) => update,
         Err(error) => {
-            tracing::warn!(%error, "an update is not JSON");
+            tracing::warn!(%error, bytes = body.len(), "an update is not JSON");
             return (StatusCode::BAD_REQUEST, "this is no update".into());
         }
     };
+    let update_id = update["update_id"].as_i64();
+    Span::current().record("update_id", update_id);
     match context.inbox.keep(&update).await {
         Ok(()) => (StatusCode::OK, String::new()),
         Err(NotKept::NoUpdate(error)) => (StatusCode::BAD_REQUEST, format!("this is no update: {error}")),
         Err(NotKept::Busy) => (StatusCode::CONFLICT, "being handled; try again".into()),
         Err(error @ (NotKept::NotReady | NotKept::Full | NotKept::Aws(_))) => {
-            fleet::log!(UPDATE_NOT_KEPT, update_id = update["update_id"].as_i64(), %error, "an update was not recorded; Telegram delivers it again");
+            fleet::log!(UPDATE_NOT_KEPT, update_id, %error, "an update was not recorded; Telegram delivers it again");
             (StatusCode::SERVICE_UNAVAILABLE, "try again".into())
         }
     }
@@ -127,6 +131,7 @@ async fn load_test(State(context): State<Arc<Context>>, headers: HeaderMap, body
         );
     };
     let prediction_id = Uuid::now_v7();
+    Span::current().record("prediction_id", display(prediction_id));
     match context.inbox.updates.message(&incoming, prediction_id).await {
         Ok(()) => (StatusCode::OK, serde_json::json!({"prediction_id": prediction_id}).to_string()),
         Err(error) => {
@@ -161,6 +166,7 @@ async fn results(
     let Ok(prediction_id) = Uuid::parse_str(&id) else {
         return (StatusCode::NOT_FOUND, "there is no such prediction".into());
     };
+    Span::current().record("prediction_id", display(prediction_id));
     match context.answers.deliver(prediction_id).await {
         Ok(Delivered::Now) => (StatusCode::OK, "delivered".into()),
         Ok(Delivered::Before) => (StatusCode::OK, "delivered before".into()),

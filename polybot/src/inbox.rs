@@ -3,27 +3,27 @@
 //! Telegram is told "ok" as soon as an update is kept, so no chat, file or answer can hold the webhook, or the polling, for the
 //! others. Each chat has a queue here, as Telegram itself brings one chat's updates one after another; chats go side by side.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fleet::{AwsError, Clock};
+use fleet::{AwsError, Clock, FailureReason};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::TelegramError;
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
-use crate::incoming::Me;
 use crate::incoming::{self, Update};
 use crate::ledger::{Entry, Ledger, Taken};
+use crate::me::Me;
 use crate::updates::Updates;
-use crate::{TelegramError, reply};
 
 /// So many updates may be under way here; more are left to Telegram, which brings them again.
 const MOST: usize = 2000;
 /// The most that one look of the sweep takes over.
-const BATCH: i32 = 200;
+const BATCH: usize = 200;
 /// After so many instances died under it, an update is not tried any more.
 const MOST_DEATHS: i64 = 3;
 
@@ -55,8 +55,8 @@ pub(crate) struct Queues(Arc<Mutex<State>>);
 struct State {
     /// A chat that has a queue, be it an empty one, has a task that works on it.
     by_lane: HashMap<i64, VecDeque<Entry>>,
-    /// Waiting, or being handled.
-    count: usize,
+    /// The updates that wait or are being handled.
+    held: HashSet<i64>,
 }
 
 /// Why Telegram has to bring an update again.
@@ -90,7 +90,7 @@ impl Inbox {
         }
         let update = Update::read(update, self.me.get().ok_or(NotKept::NotReady)?)?;
         let Some(asked) = update.asked else { return Ok(()) };
-        if self.queues.state().count >= MOST {
+        if self.queues.are_full() {
             return Err(NotKept::Full);
         }
         match self.ledger.take(update.id, &asked, self.clock.now()).await? {
@@ -101,17 +101,19 @@ impl Inbox {
         Ok(())
     }
 
-    /// Take over what is due.
+    /// Take over what is due. What waits here, however long, is not: it is reached.
     pub(crate) async fn sweep(&self) {
-        let due = match self.ledger.due(self.clock.now(), BATCH).await {
+        // Those that wait here may be the oldest of all; nothing may be hidden behind them.
+        let most = i32::try_from(BATCH + self.queues.len()).unwrap_or(i32::MAX);
+        let due = match self.ledger.due(self.clock.now(), most).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the sweep can't read the updates that are due");
                 return;
             }
         };
-        for update_id in due {
-            if self.shutdown.is_cancelled() || self.queues.state().count >= MOST {
+        for update_id in due.into_iter().filter(|update_id| !self.queues.has(*update_id)).take(BATCH) {
+            if self.shutdown.is_cancelled() || self.queues.are_full() {
                 return;
             }
             match self.ledger.take_over(update_id, self.clock.now()).await {
@@ -135,8 +137,9 @@ impl Inbox {
         let mut next = Some(first);
         while let Some(entry) = next {
             let span = tracing::info_span!("update", update_id = entry.update_id, chat_id = entry.asked.chat_id());
+            let update_id = entry.update_id;
             self.work(entry).instrument(span).await;
-            next = self.queues.next(lane);
+            next = self.queues.next(lane, update_id);
         }
     }
 
@@ -148,16 +151,13 @@ impl Inbox {
             }
             return;
         }
-        // It may have waited for others of its chat.
-        let left = entry.held_until.since(self.clock.now());
-        if left < self.ledger.time() {
-            match self.ledger.hold(&mut entry, self.clock.now()).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%error, update_id, "the lease was not extended; the sweep takes the update over");
-                    return;
-                }
+        match self.ledger.begin(&mut entry, &self.clock).await {
+            Ok(true) => {}
+            // It waited for others of its chat, and another instance has it now.
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, update_id, "the update was not begun; the sweep takes it over when its lease ends");
+                return;
             }
         }
         let outcome = if entry.deaths > MOST_DEATHS {
@@ -167,7 +167,7 @@ impl Inbox {
                 "an update was given up: every instance that handled it died"
             );
             metrics::counter!("polybot_updates_given_up_total").increment(1);
-            self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+            self.updates.apologise(&entry.asked, &FailureReason::RetriesExhausted).await
         } else {
             self.handle(&entry).await
         };
@@ -184,16 +184,17 @@ impl Inbox {
     async fn handle(&self, entry: &Entry) -> Result<(), HandleError> {
         let (updates, asked, work_id) = (self.updates.clone(), entry.asked.clone(), entry.work_id);
         let (update_id, clock) = (entry.update_id, self.clock.clone());
-        // On a task of its own: a panic is a bug, and must not end the chat's queue.
-        let mut work = tokio::spawn(async move {
+        // On a task of its own: a panic is a bug, and must not end the chat's queue. What it logs carries the ids of the update.
+        let handling = async move {
             let (updates, asked) = (&updates, &asked);
             answers::soon_again(&clock, HandleError::may_pass_soon, || updates.handle(asked, work_id)).await
-        });
+        };
+        let mut work = tokio::spawn(handling.in_current_span());
         match self.clock.timeout(self.ledger.time(), &mut work).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 fleet::log!(UPDATE_PANICKED, %error, update_id, "handling an update panicked");
-                self.updates.apologise(&entry.asked, reply::KEPT_FAILING).await
+                self.updates.apologise(&entry.asked, &FailureReason::RetriesExhausted).await
             }
             Err(_) => {
                 work.abort();
@@ -211,23 +212,27 @@ impl Inbox {
         }
         let first_failed_at = entry.first_failed_at.unwrap_or(now);
         let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
+        let gone_since = is_gone.then(|| entry.gone_since.unwrap_or(now));
         let wait = error.telegram().and_then(TelegramError::retry_after);
-        let next = self.retry_policy.next_attempt_after(first_failed_at, now, wait);
-        let next = next.filter(|_| !is_gone || now.since(first_failed_at) < self.retry_policy.for_a_file());
+        let next = match gone_since {
+            // What failed before was something else.
+            Some(gone_since) => self.retry_policy.next_attempt_for_a_file(gone_since, now),
+            None => self.retry_policy.next_attempt_after(first_failed_at, now, wait),
+        };
         if let Some(next) = next {
             tracing::warn!(%error, update_id, seconds = next.since(now).as_secs(), "an update failed; it is retried");
-            return self.ledger.defer(entry, first_failed_at, next).await;
+            return self.ledger.defer(entry, first_failed_at, gone_since, next).await;
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        let reason = if is_gone { reply::GONE_REASON } else { reply::KEPT_FAILING };
-        match self.updates.apologise(&entry.asked, reason).await {
+        let reason = if is_gone { FailureReason::NotGivenByTelegram } else { FailureReason::RetriesExhausted };
+        match self.updates.apologise(&entry.asked, &reason).await {
             // Told later, for as long as anything else would be.
             Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
                 tracing::warn!(%error, update_id, "the sender was not told");
                 let wait = error.telegram().and_then(TelegramError::retry_after);
                 match self.retry_policy.next_attempt_after(first_failed_at, now, wait) {
-                    Some(next) => self.ledger.defer(entry, first_failed_at, next).await,
+                    Some(next) => self.ledger.defer(entry, first_failed_at, gone_since, next).await,
                     None => self.ledger.end(update_id, &self.clock).await,
                 }
             }
@@ -241,10 +246,23 @@ impl Queues {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn len(&self) -> usize {
+        self.state().held.len()
+    }
+
+    fn are_full(&self) -> bool {
+        self.len() >= MOST
+    }
+
+    /// Whether it waits or is being handled here.
+    fn has(&self, update_id: i64) -> bool {
+        self.state().held.contains(&update_id)
+    }
+
     /// Put it behind the others of its chat; given back at once, if there are none: somebody has to begin.
     fn push(&self, lane: i64, entry: Entry) -> Option<Entry> {
         let mut state = self.state();
-        state.count += 1;
+        state.held.insert(entry.update_id);
         match state.by_lane.get_mut(&lane) {
             Some(waiting) => {
                 waiting.push_back(entry);
@@ -258,9 +276,9 @@ impl Queues {
     }
 
     /// One is done; the next of its chat.
-    fn next(&self, lane: i64) -> Option<Entry> {
+    fn next(&self, lane: i64, done: i64) -> Option<Entry> {
         let mut state = self.state();
-        state.count -= 1;
+        state.held.remove(&done);
         let next = state.by_lane.get_mut(&lane).and_then(VecDeque::pop_front);
         if next.is_none() {
             state.by_lane.remove(&lane);

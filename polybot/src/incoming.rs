@@ -8,24 +8,14 @@ use serde_json::Value;
 use teloxide::types::FileId;
 
 use crate::command;
-use crate::telegram::Place;
+use crate::me::Me;
+use crate::place::Place;
 
 /// Until when people can edit what they wrote, in seconds; what Telegram calls an edit later is none.
 const EDITABLE: i64 = 49 * 3600;
 
 /// Beyond all of Telegram's ids.
 const PRESSES: i64 = 1 << 60;
-
-/// The bot's own account.
-#[derive(Clone, Debug, Default)]
-pub struct Me {
-    /// Its id.
-    pub id: i64,
-    /// Its name, without `@`.
-    pub name: String,
-    /// Whether groups show it messages that do not speak to it: not in BotFather's privacy mode.
-    pub reads_groups: bool,
-}
 
 /// What a bot can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
-use fleet::table::attribute::{ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, HANDLED, LEASE_UNTIL, WORK_ID};
+use fleet::table::attribute::{
+    ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, GONE_SINCE, HANDLED, LEASE_UNTIL, WORK_ID,
+};
 use fleet::table::update::{HANDLED_RETENTION, UpdateTransition};
 use fleet::table::{Item, Key, Partition, Table, UpdateExpression, Written};
 use fleet::{AwsError, Clock, Timestamp};
@@ -45,7 +47,9 @@ pub(crate) struct Entry {
     pub(crate) held_until: Timestamp,
     /// When handling it failed first, if it did.
     pub(crate) first_failed_at: Option<Timestamp>,
-    /// How often it was taken and not even put off: whoever held it died, perhaps of it.
+    /// Since when Telegram does not give its file, if that is why it failed last.
+    pub(crate) gone_since: Option<Timestamp>,
+    /// How often it was begun and not even put off: whoever worked on it died, perhaps of it.
     pub(crate) deaths: i64,
 }
 
@@ -104,15 +108,23 @@ impl Ledger {
         taken.map(|item| self.entry(update_id, &item)).transpose()
     }
 
-    /// Hold it anew, after it waited for others of its chat. Answers whether it was still held.
+    /// Hold it anew, to work on it now: until it is deferred or ends that counts as a death. Answers whether it was still held.
+    /// Insisted on: without it the update waits until its lease is over.
     ///
     /// # Errors
-    /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn hold(&self, entry: &mut Entry, now: Timestamp) -> Result<bool, AwsError> {
-        let until = now + self.lease;
-        let held = UpdateTransition::Hold { held_until: entry.held_until, until };
-        let written = self.change(entry, &held).await?;
+    /// [`AwsError`] of the last try.
+    pub(crate) async fn begin(&self, entry: &mut Entry, clock: &Clock) -> Result<bool, AwsError> {
+        let update_id = entry.update_id;
+        let held = &*entry;
+        let begun = || async {
+            let (held_until, until) = (held.held_until, clock.now() + self.lease);
+            let begun = UpdateTransition::Begin { held_until, until, deaths: held.deaths + 1 };
+            Ok((self.change(held, &begun).await?, until))
+        };
+        let failed = |error: &AwsError| tracing::warn!(%error, update_id, "not begun yet");
+        let (written, until) = answers::insist(clock, begun, failed).await?;
         entry.held_until = until;
+        entry.deaths += 1;
         Ok(written == Written::Now)
     }
 
@@ -136,7 +148,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Handling it failed first at `first_failed_at`; anybody may try it again at `next_attempt_at`.
+    /// Handling it failed first at `first_failed_at`, and since `gone_since` because Telegram does not give its file; anybody may try
+    /// it again at `next_attempt_at`.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries; the next try then has to wait for the lease to end.
@@ -144,10 +157,15 @@ impl Ledger {
         &self,
         entry: &Entry,
         first_failed_at: Timestamp,
+        gone_since: Option<Timestamp>,
         next_attempt_at: Timestamp,
     ) -> Result<(), AwsError> {
-        let deferred =
-            UpdateTransition::Defer { held_until: entry.held_until, failing_since: first_failed_at, next_attempt_at };
+        let deferred = UpdateTransition::Defer {
+            held_until: entry.held_until,
+            failing_since: first_failed_at,
+            gone_since,
+            next_attempt_at,
+        };
         let (Written::Now | Written::NotAsExpected) = self.change(entry, &deferred).await?;
         Ok(())
     }
@@ -197,6 +215,7 @@ impl Ledger {
                 asked: serde_json::from_str(&ASKED.of(item)?).ok()?,
                 held_until: LEASE_UNTIL.of(item)?,
                 first_failed_at: FAILING_SINCE.of(item),
+                gone_since: GONE_SINCE.of(item),
                 deaths: DEATHS.of(item).unwrap_or_default(),
             })
         };

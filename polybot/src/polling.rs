@@ -23,7 +23,7 @@ pub(crate) async fn run(telegram: &Telegram, inbox: &Inbox, clock: &Clock, shutd
         let pause = match asked {
             Ok(batch) => keep_all(&batch, inbox, &mut offset).await,
             Err(error) => {
-                tracing::warn!(%error, "can't get updates from Telegram");
+                tracing::warn!(%error, offset, "can't get updates from Telegram");
                 Some(TelegramError::retry_after(&error).unwrap_or(PAUSE))
             }
         };

@@ -1,11 +1,10 @@
-//! Every sentence that a user reads, but those that say what is wrong with a caption: they are the `Display` of
-//! [`command::CaptionError`] and [`filters::ConcatError`](photo::filters::ConcatError), beside what they speak of.
+//! Every sentence that a user reads.
 
 use fleet::{Deed, FailureReason, Label, Prediction, Status, Wish, summary};
 
-use crate::command::{self, Command};
-use crate::forgetting::Forgotten;
-use photo::filters::Filter;
+use crate::command::{self, CaptionError, Command};
+use crate::filter_error::FilterError;
+use photo::filters::{ConcatError, Filter, MAX_PHOTOS, MIN_PHOTOS};
 
 /// How to use the bot, from the same table as the grammar.
 #[must_use]
@@ -47,20 +46,18 @@ pub fn privacy(kept: &Kept) -> String {
     )
 }
 
-/// What was deleted.
+/// What was deleted. It has no numbers: an earlier try may have deleted a part.
 #[must_use]
-pub(crate) fn forgotten(forgotten: &Forgotten, is_group: bool) -> String {
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let &Forgotten { photos, results, records } = forgotten;
+pub fn forgotten(is_group: bool) -> String {
     let place = if is_group { " in this group" } else { "" };
     format!(
-        "I forgot what you sent me{place}: {}, {} and {} are deleted. What Telegram shows in this chat is Telegram's; delete \
-         it there.",
-        counted(photos, "photo"),
-        counted(results, "result"),
-        counted(records, "record"),
+        "I forgot what you sent me{place}: photos, results and records are deleted. What Telegram shows in this chat is \
+         Telegram's; delete it there."
     )
 }
+
+/// It could not be deleted for too long.
+pub const NOT_FORGOTTEN: &str = "Sorry, I could not delete all of what you sent me: something on my side kept failing; please send /forget again later.";
 
 /// What the help ends with while BotFather's privacy mode is on: groups then show the bot commands and replies to it only.
 pub const PRIVACY_MODE: &str = "\nIn groups Telegram shows me only commands such as /predict@me and replies to me. To speak to \
@@ -68,10 +65,6 @@ pub const PRIVACY_MODE: &str = "\nIn groups Telegram shows me only commands such
 
 /// Where Telegram takes no picture from the bot, or not this one.
 pub const PICTURE_REFUSED: &str = "Telegram does not let me send this file here.";
-
-/// Why the pictures of an album are not sent, as part of a sentence.
-pub const ALBUM_TOO_LARGE_REASON: &str =
-    "together the results are larger than Telegram takes; please send fewer or smaller photos";
 
 /// A caption of an album that was changed.
 pub const ALBUM_IS_CLOSED: &str =
@@ -231,10 +224,74 @@ pub fn reason(reason: &FailureReason) -> String {
     }
 }
 
+/// Why a filter made nothing.
+#[must_use]
+pub(crate) fn filter_failed(error: &FilterError) -> String {
+    match error {
+        FilterError::Photo(refused) => failed(&reason(refused)),
+        FilterError::Concat(ConcatError::TooFew) => failed(&format!(
+            "concat joins at least {MIN_PHOTOS} photos; send them together as one album, with the caption on any of them"
+        )),
+        FilterError::Concat(ConcatError::TooMany(count)) => {
+            failed(&format!("concat joins at most {MAX_PHOTOS} photos, not {count}"))
+        }
+        FilterError::Concat(ConcatError::Empty(number)) => failed(&format!("photo {number} is empty")),
+        FilterError::Panicked => failed("something in this photo breaks the filter"),
+        FilterError::ResultNotEncoded => failed("the result can't be written"),
+        FilterError::ResultsTooLarge => {
+            failed("together the results are larger than Telegram takes; please send fewer or smaller photos")
+        }
+    }
+}
+
 /// Why there is no result.
 #[must_use]
 pub fn failed(reason: &str) -> String {
     format!("Sorry, I could not process your photo: {}.", reason.trim_end_matches('.'))
+}
+
+/// What is wrong with a caption.
+#[must_use]
+pub fn caption_error(error: &CaptionError) -> String {
+    match error {
+        CaptionError::Misspelt { caption, nearest } => {
+            format!("I do not know what to do with \"{}\". Did you mean \"{nearest}\"?", short(caption))
+        }
+        CaptionError::Unknown { caption } => {
+            let names = command::names();
+            format!("I do not know what to do with \"{}\". I know these captions: {names}.", short(caption))
+        }
+        CaptionError::OneAtATime { first, second } => {
+            format!("I can do one thing at a time: \"{first}\" or \"{second}\", not both.")
+        }
+        CaptionError::OutOfRange { command, argument, from, to, given } => {
+            format!("The {argument} of \"{command}\" goes from {from} to {to}; {} is outside.", short(given))
+        }
+        CaptionError::NotWhole { command, argument, from, to, given } => {
+            let given = short(given);
+            format!("The {argument} of \"{command}\" is a whole number from {from} to {to}, not \"{given}\".")
+        }
+        CaptionError::NotANumber { command, argument, from, to, given } => {
+            format!("The {argument} of \"{command}\" is a number from {from} to {to}, not \"{}\".", short(given))
+        }
+        CaptionError::NoChoice { command, arguments, given } => {
+            let choices = command::choices(arguments);
+            format!("\"{command}\" can be followed by {choices}, not by \"{}\".", short(given))
+        }
+        CaptionError::NoSuchThing { command, near, given } => {
+            format!("I can't find \"{}\" in a photo. Did you mean \"{command} {near}\"?", short(given))
+        }
+        CaptionError::Twice { command, argument, first, second } => {
+            let (first, second) = (short(first), short(second));
+            format!("\"{command}\" takes one {argument}, and you gave two: \"{first}\" and \"{second}\".")
+        }
+        CaptionError::TakesNothing { command, given } => {
+            format!("\"{command}\" is written by itself; I do not understand \"{}\" beside it.", short(given))
+        }
+        CaptionError::Contradiction { direction, orders, given } => {
+            format!("\"concat {direction}\" goes {orders}, not {given}.")
+        }
+    }
 }
 
 /// A caption that came without a photo.
@@ -250,7 +307,7 @@ pub fn unknown_text(text: &str) -> String {
 }
 
 /// A user's text, cut so that it can be quoted.
-pub(crate) fn short(text: &str) -> String {
+fn short(text: &str) -> String {
     const MOST: usize = 200;
     let mut chars = text.chars();
     let start: String = chars.by_ref().take(MOST).collect();
@@ -290,6 +347,25 @@ mod tests {
             answer(&prediction),
             "Sorry, I could not process your photo: your photo is no longer stored; please send it again."
         );
+    }
+
+    #[test]
+    fn why_a_filter_made_nothing() {
+        for (error, expected) in [
+            (
+                photo::PhotoError::Unreadable("at byte 7".into()).into(),
+                "the image can't be read: it is damaged, cut off, or of a rare kind",
+            ),
+            (FailureReason::TooLargeToDownload.into(), "it is larger than the 20 MiB that Telegram lets me download"),
+            (
+                ConcatError::TooFew.into(),
+                "concat joins at least 2 photos; send them together as one album, with the caption on any of them",
+            ),
+            (ConcatError::TooMany(11).into(), "concat joins at most 10 photos, not 11"),
+            (FilterError::Panicked, "something in this photo breaks the filter"),
+        ] {
+            assert_eq!(filter_failed(&error), format!("Sorry, I could not process your photo: {expected}."));
+        }
     }
 
     #[test]

@@ -223,7 +223,7 @@ pub async fn run(
     };
     tokio::select! {
         worked = work => worked?,
-        () = too_late => tracing::warn!("stopped at the end of the drain timeout; other instances take over"),
+        () = too_late => tracing::warn!(at_work = working.len(), "stopped at the end of the drain timeout; other instances take over"),
     }
     tracing::info!("stopped");
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::Retryable as _;
 use fleet::Clock;
 use tokio_util::sync::CancellationToken;
 
@@ -25,20 +26,18 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, TelegramError
     ask: impl Fn() -> F,
     shutdown: &CancellationToken,
 ) -> Result<Option<T>, TelegramError> {
-    let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
-    loop {
-        let error = match ask().await {
-            Ok(answer) => return Ok(Some(answer)),
-            Err(error) if error.is_unauthorized() || !error.may_pass() => return Err(error),
-            Err(error) => error,
-        };
-        let pause = pauses.next().unwrap_or_default();
-        let pause = error.retry_after().map_or(pause, |wait| wait.min(LONGEST_PAUSE));
-        tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying");
-        tokio::select! {
-            () = clock.sleep(pause) => {}
-            () = shutdown.cancelled() => return Ok(None),
-        }
+    let backoff = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
+    let asked = ask
+        .retry(backoff)
+        .sleep(clock.clone())
+        .when(|error| error.may_pass() && !error.is_unauthorized())
+        .adjust(|error, pause| error.retry_after().map(|wait| wait.min(LONGEST_PAUSE)).or(pause))
+        .notify(
+            |error, pause| tracing::warn!(%error, seconds = pause.as_secs(), "not ready: Telegram failed; retrying"),
+        );
+    tokio::select! {
+        asked = asked => asked.map(Some),
+        () = shutdown.cancelled() => Ok(None),
     }
 }
 
@@ -60,7 +59,7 @@ pub(crate) async fn watch_webhook(
         let health = match telegram.webhook_health().await {
             Ok(health) => health,
             Err(error) => {
-                tracing::warn!(%error, "can't read the state of the webhook");
+                tracing::warn!(%error, url = %webhook.url, "can't read the state of the webhook");
                 continue;
             }
         };
@@ -71,12 +70,12 @@ pub(crate) async fn watch_webhook(
             continue;
         }
         let failure = health.failure.as_deref().unwrap_or_default();
-        fleet::log!(WEBHOOK_FAILING, failure, pending = health.pending, "Telegram can't deliver updates");
+        fleet::log!(WEBHOOK_FAILING, failure, url = %webhook.url, pending = health.pending, "Telegram can't deliver updates");
         // Not for a failure from before it was set last.
         if health.wants_setting() && health.failed_at.is_some_and(|at| at >= set_at) {
             match telegram.set_webhook(webhook).await {
                 Ok(()) => fleet::log!(WEBHOOK_SET_AGAIN, "the webhook was set again"),
-                Err(error) => tracing::warn!(%error, "the webhook could not be set again"),
+                Err(error) => tracing::warn!(%error, url = %webhook.url, "the webhook could not be set again"),
             }
             // A failure of the same second may be an old one.
             set_at = clock.now() + Duration::from_secs(1);

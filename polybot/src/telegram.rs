@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use fleet::{Clock, Room, Timestamp};
 use reqwest::{StatusCode, Url};
@@ -25,8 +26,9 @@ use teloxide::types::{
 use teloxide::{ApiError, Bot, RequestError};
 use tokio_util::task::TaskTracker;
 
-use crate::incoming::Me;
+use crate::me::Me;
 use crate::memory::Memory;
+use crate::place::Place;
 use crate::sending::{NotSent, Sending};
 
 /// What a bot may download, in bytes.
@@ -48,8 +50,10 @@ const UPDATE_NAMES: [&str; 3] = ["message", "edited_message", "callback_query"];
 const MAX_CONNECTIONS: u8 = 40;
 /// A message that says to wait is worth this much waiting, and no more.
 const STATUS_PATIENCE: Duration = Duration::from_millis(1500);
-/// How often the removal of a message is tried, and how long a 429 may make it wait for each.
-const REMOVALS: u32 = 5;
+/// The removal of a message is tried again four times, after 0.5 s, 1 s, 2 s and 4 s.
+const REMOVAL_BACKOFF: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(500)).with_max_times(4);
+/// How long a 429 may make it wait instead, each time.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 
 /// A call of the Bot API that failed.
@@ -201,16 +205,6 @@ fn sent_all_the_same(error: &RequestError) -> Option<i32> {
 
 /// Rows of buttons; each has what it says and what it brings back when it is pressed (at most 64 bytes).
 pub(crate) type Buttons = Vec<Vec<(String, String)>>;
-
-/// Where something is said: in this chat, as a reply to this message if that still exists, else in the same topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) chat_id: i64,
-    /// The message that is replied to; 0 for none.
-    pub(crate) message_id: i32,
-    /// The forum topic it is in.
-    pub(crate) thread: Option<i32>,
-}
 
 /// A picture to send.
 #[derive(Clone, Debug)]
@@ -379,17 +373,22 @@ impl Telegram {
         self.text(&self.sending.with_patience(STATUS_PATIENCE), place, text).await
     }
 
+    /// Send it, in several messages if it is longer than one may be. Returns the first.
     async fn text(&self, sending: &Sending, place: &Place, text: &str) -> Result<Sent, TelegramError> {
-        let text = cut(text, MAX_TEXT);
-        self.send(sending, place, 1, "a text", |target| {
-            let request = self.bot.send_message(target.chat, text.clone());
-            async move { aimed!(request, target).await.map(|message| message.id.0) }
-        })
-        .await
+        let mut first = None;
+        for piece in pieces(text, MAX_TEXT) {
+            let sent = self.send(sending, place, 1, "a text", |target| {
+                let request = self.bot.send_message(target.chat, piece);
+                async move { aimed!(request, target).await.map(|message| message.id.0) }
+            });
+            first.get_or_insert(sent.await?);
+        }
+        first.ok_or_else(|| TelegramError::new("sending a text", "it is empty", Kind::Refused))
     }
 
     /// Send a picture with a caption and buttons: as a photo; as a document if it is larger than a photo may be or Telegram does
-    /// not take it as one; and where it takes no pictures at all, the `words` alone.
+    /// not take it as one; and where it takes no pictures at all, the `words` alone. A caption that is longer than Telegram takes
+    /// follows as a text.
     ///
     /// # Errors
     /// [`TelegramError`].
@@ -401,26 +400,14 @@ impl Telegram {
         buttons: Buttons,
         words: &str,
     ) -> Result<Sent, TelegramError> {
-        if picture.jpeg.len() <= MAX_PHOTO {
-            match self.send_photo(place, picture, caption, &buttons).await {
-                Err(error) if error.is_refused() => {
-                    fleet::log!(PHOTO_REFUSED, %error, "Telegram refuses the picture as a photo")
-                }
-                outcome => return outcome,
-            }
-        }
-        match self.send_file(place, &picture.jpeg, "photo.jpg", caption, &buttons).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the picture"),
-            outcome => return outcome,
-        }
-        self.send_text(place, words).await
+        self.send_pictures(place, std::slice::from_ref(picture), caption, buttons, words).await
     }
 
-    /// Send up to 10 pictures with one caption: as an album of photos, else of documents, else the `words` alone. Only one by itself
-    /// has buttons.
+    /// The same with up to 10 pictures: as an album of photos, else of documents, else the `words` alone. Only one by itself has
+    /// buttons.
     ///
     /// # Errors
-    /// [`TelegramError`].
+    /// [`TelegramError`]. Pictures that are sent, and whose caption then can't be, are sent again by another try.
     pub(crate) async fn send_pictures(
         &self,
         place: &Place,
@@ -429,23 +416,64 @@ impl Telegram {
         buttons: Buttons,
         words: &str,
     ) -> Result<Sent, TelegramError> {
-        if let [picture] = pictures {
-            return self.send_picture(place, picture, caption, buttons, words).await;
+        let follows = length(caption) > MAX_CAPTION;
+        let under = if follows { "" } else { caption };
+        let sent = match pictures {
+            [] => None,
+            [picture] => self.one_picture(place, picture, under, &buttons).await?,
+            pictures => self.album(place, pictures, under).await?,
+        };
+        let Some(sent) = sent else { return self.send_text(place, words).await };
+        if follows {
+            self.send_text(place, caption).await?;
         }
-        if pictures.is_empty() {
-            return self.send_text(place, words).await;
+        Ok(sent)
+    }
+
+    /// As a photo, else as a document; nothing, where Telegram takes neither.
+    async fn one_picture(
+        &self,
+        place: &Place,
+        picture: &Picture,
+        caption: &str,
+        buttons: &Buttons,
+    ) -> Result<Option<Sent>, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
+        if picture.jpeg.len() <= MAX_PHOTO {
+            match self.send_photo(place, picture, caption, buttons).await {
+                Err(error) if error.is_refused() => {
+                    fleet::log!(PHOTO_REFUSED, chat_id, message_id, %error, "Telegram refuses the picture as a photo")
+                }
+                outcome => return outcome.map(Some),
+            }
         }
+        match self.send_file(place, &picture.jpeg, "photo.jpg", caption, buttons).await {
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the picture");
+                Ok(None)
+            }
+            outcome => outcome.map(Some),
+        }
+    }
+
+    /// Photos, else documents; nothing, where Telegram takes neither.
+    async fn album(&self, place: &Place, pictures: &[Picture], caption: &str) -> Result<Option<Sent>, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
         if pictures.iter().all(|picture| picture.jpeg.len() <= MAX_PHOTO) {
             match self.send_album(place, pictures, caption, photo_of).await {
-                Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the album of photos"),
-                outcome => return outcome,
+                Err(error) if error.is_refused() => {
+                    tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album of photos")
+                }
+                outcome => return outcome.map(Some),
             }
         }
         match self.send_album(place, pictures, caption, document_of).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the album"),
-            outcome => return outcome,
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the album");
+                Ok(None)
+            }
+            outcome => outcome.map(Some),
         }
-        self.send_text(place, words).await
     }
 
     /// Send a file as it is; where Telegram does not take it, the `words`.
@@ -459,8 +487,11 @@ impl Telegram {
         file_name: &str,
         words: &str,
     ) -> Result<Sent, TelegramError> {
+        let &Place { chat_id, message_id, .. } = place;
         match self.send_file(place, file, file_name, "", &Vec::new()).await {
-            Err(error) if error.is_refused() => tracing::warn!(%error, "Telegram refuses the file"),
+            Err(error) if error.is_refused() => {
+                tracing::warn!(chat_id, message_id, %error, "Telegram refuses the file")
+            }
             outcome => return outcome,
         }
         self.send_text(place, words).await
@@ -473,10 +504,9 @@ impl Telegram {
         caption: &str,
         buttons: &Buttons,
     ) -> Result<Sent, TelegramError> {
-        let caption = cut(caption, MAX_CAPTION);
         self.send(&self.sending, place, 1, "a photo", |target| {
             let file = InputFile::memory(picture.jpeg.clone()).file_name("photo.jpg");
-            let request = self.bot.send_photo(target.chat, file).caption(caption.clone()).has_spoiler(picture.spoiler);
+            let request = self.bot.send_photo(target.chat, file).caption(caption).has_spoiler(picture.spoiler);
             let request = if buttons.is_empty() { request } else { request.reply_markup(keyboard(buttons)) };
             async move { aimed!(request, target).await.map(|message| message.id.0) }
         })
@@ -491,10 +521,9 @@ impl Telegram {
         caption: &str,
         buttons: &Buttons,
     ) -> Result<Sent, TelegramError> {
-        let caption = cut(caption, MAX_CAPTION);
         self.send(&self.sending, place, 1, "a document", |target| {
             let file = InputFile::memory(file.clone()).file_name(file_name.to_owned());
-            let request = self.bot.send_document(target.chat, file).caption(caption.clone());
+            let request = self.bot.send_document(target.chat, file).caption(caption);
             let request = if buttons.is_empty() { request } else { request.reply_markup(keyboard(buttons)) };
             async move { aimed!(request, target).await.map(|message| message.id.0) }
         })
@@ -510,7 +539,7 @@ impl Telegram {
     ) -> Result<Sent, TelegramError> {
         self.send(&self.sending, place, pictures.len(), "an album", |target| {
             // Telegram shows a caption under the album if exactly one of its photos has one.
-            let mut caption = Some(cut(caption, MAX_CAPTION));
+            let mut caption = Some(caption.to_owned());
             let media: Vec<_> = pictures.iter().map(|picture| media_of(picture, caption.take())).collect();
             let request = self.bot.send_media_group(target.chat, media);
             async move { aimed!(request, target).await.map(|sent: Vec<Message>| sent.first().map_or(0, |it| it.id.0)) }
@@ -625,20 +654,24 @@ impl Telegram {
     /// Remove a message of the bot, also if Telegram has no time for it at once. Nothing depends on it.
     pub(crate) async fn remove(&self, chat_id: i64, message_id: i32) {
         let chat_id = self.where_now(chat_id);
-        for _ in 0..REMOVALS {
-            match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
-                Err(RequestError::RetryAfter(wait)) if wait.duration() <= REMOVAL_WAIT => {
-                    self.clock.sleep(wait.duration()).await;
-                }
-                Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => return,
-                Err(error) => {
-                    let error = TelegramError::request(format!("deleting a message in chat {chat_id}"), &error);
-                    tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
-                    return;
-                }
-            }
+        let delete = || self.delete(chat_id, message_id);
+        let wait_for = |error: &TelegramError, pause: Option<Duration>| match error.retry_after() {
+            // Not more often for that.
+            Some(wait) => pause.and(Some(wait).filter(|wait| *wait <= REMOVAL_WAIT)),
+            None => pause,
+        };
+        let deleted =
+            delete.retry(REMOVAL_BACKOFF).sleep(self.clock.clone()).when(TelegramError::may_pass).adjust(wait_for);
+        if let Err(error) = deleted.await {
+            tracing::warn!(chat_id, message_id, %error, "a status message was left behind");
         }
-        tracing::warn!(chat_id, message_id, "a status message was left behind: too many requests");
+    }
+
+    async fn delete(&self, chat_id: i64, message_id: i32) -> Result<(), TelegramError> {
+        match self.bot.delete_message(ChatId(chat_id), MessageId(message_id)).await {
+            Ok(_) | Err(RequestError::Api(ApiError::MessageToDeleteNotFound)) => Ok(()),
+            Err(error) => Err(TelegramError::request(format!("deleting a message in chat {chat_id}"), &error)),
+        }
     }
 
     /// Download a file of at most [`MAX_DOWNLOAD`] bytes, when there is memory for it.
@@ -647,6 +680,13 @@ impl Telegram {
     /// [`TelegramError`]; [`is_too_large`](TelegramError::is_too_large) if it is larger,
     /// [`is_gone`](TelegramError::is_gone) if Telegram does not give it.
     pub(crate) async fn download(&self, file_id: &FileId) -> Result<Fetched, TelegramError> {
+        let (path, size) = self.locate(file_id).await?;
+        let room = self.memory.for_file(size.unwrap_or(MAX_DOWNLOAD)).await;
+        Ok(Fetched { bytes: self.read(&path).await?, _room: room })
+    }
+
+    /// Where Telegram has a file, and how many bytes it has, if Telegram says so.
+    async fn locate(&self, file_id: &FileId) -> Result<(String, Option<u64>), TelegramError> {
         let tried = "downloading a photo";
         let file =
             self.call("getFile", &json!({ "file_id": file_id.0 }), tried).await.map_err(|error| match error.kind {
@@ -657,16 +697,14 @@ impl Telegram {
         if let Some(bytes) = size.filter(|bytes| *bytes > MAX_DOWNLOAD) {
             return Err(TelegramError::new(tried, format!("it has {bytes} bytes"), Kind::TooLarge));
         }
-        let Some(path) = file["file_path"].as_str().filter(|path| !path.is_empty()) else {
-            return Err(TelegramError::new(tried, "getFile names no path", Kind::Gone));
-        };
-        let room = self.memory.for_file(size.unwrap_or(MAX_DOWNLOAD)).await;
-        let bytes = if Path::new(path).is_absolute() {
-            self.read_local(Path::new(path)).await?
-        } else {
-            self.fetch(path).await?
-        };
-        Ok(Fetched { bytes, _room: room })
+        match file["file_path"].as_str().filter(|path| !path.is_empty()) {
+            Some(path) => Ok((path.to_owned(), size)),
+            None => Err(TelegramError::new(tried, "getFile names no path", Kind::Gone)),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Bytes, TelegramError> {
+        if Path::new(path).is_absolute() { self.read_local(Path::new(path)).await } else { self.fetch(path).await }
     }
 
     async fn fetch(&self, path: &str) -> Result<Bytes, TelegramError> {
@@ -840,20 +878,36 @@ fn keyboard(buttons: &Buttons) -> InlineKeyboardMarkup {
     InlineKeyboardMarkup::new(buttons.iter().map(row))
 }
 
-/// The text, cut between characters to at most `limit` UTF-16 code units; an ellipsis shows where.
-fn cut(text: &str, limit: usize) -> String {
-    if text.encode_utf16().count() <= limit {
-        return text.to_owned();
+/// As Telegram counts: in UTF-16 code units.
+fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// The text in pieces of at most `limit` UTF-16 code units: cut between lines, and where a line is longer, between characters.
+fn pieces(text: &str, limit: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while length(rest) > limit {
+        let mut left = limit;
+        let fits = |(_, character): &(usize, char)| {
+            let fits = character.len_utf16() <= left;
+            left = left.saturating_sub(character.len_utf16());
+            fits
+        };
+        let end = rest.char_indices().take_while(fits).last().map_or(rest.len(), |(at, last)| at + last.len_utf8());
+        // A line that ends where the piece does is whole.
+        let end = match rest[end..].strip_prefix('\n') {
+            Some(_) => end,
+            None => rest[..end].rfind('\n').filter(|at| *at > 0).unwrap_or(end),
+        };
+        let (piece, after) = rest.split_at(end);
+        pieces.push(piece);
+        rest = after.strip_prefix('\n').unwrap_or(after);
     }
-    let mut left = limit - 1;
-    let fits = |character: &char| {
-        let fits = character.len_utf16() <= left;
-        left = left.saturating_sub(character.len_utf16());
-        fits
-    };
-    let mut start: String = text.chars().take_while(fits).collect();
-    start.push('…');
-    start
+    if !rest.is_empty() {
+        pieces.push(rest);
+    }
+    pieces
 }
 
 #[cfg(test)]
@@ -861,15 +915,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_cut_between_characters() {
-        assert_eq!(cut("short", 1024), "short");
-        assert_eq!(cut("abcdef", 4), "abc…");
+    fn long_texts_are_cut_between_lines_and_else_between_characters() {
+        assert_eq!(pieces("short", 1024), ["short"]);
+        assert_eq!(pieces("a\nbc\nd\nef", 4), ["a\nbc", "d\nef"]);
+        assert_eq!(pieces("a\nbc\nd", 5), ["a\nbc", "d"]);
+        assert_eq!(pieces("a\nbcdefgh", 4), ["a", "bcde", "fgh"]);
+        assert_eq!(pieces("", 4), Vec::<&str>::new());
         // A face is two code units: it goes whole or not at all.
-        assert_eq!(cut("ab😀def", 4), "ab…");
-        assert_eq!(cut("ab😀def", 5), "ab😀…");
-        let long = "😀".repeat(3000);
-        let short = cut(&long, MAX_TEXT);
-        assert!(short.encode_utf16().count() <= MAX_TEXT && short.ends_with('…'));
+        assert_eq!(pieces("abc😀def", 4), ["abc", "😀de", "f"]);
+        let long = "😀".repeat(5000);
+        let cut = pieces(&long, MAX_TEXT);
+        assert!(cut.iter().all(|piece| length(piece) <= MAX_TEXT) && cut.concat() == long);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fleet::Clock;
+use fleet::{Clock, FailureReason};
 use uuid::Uuid;
 
 use crate::album_store::Added;
@@ -12,9 +12,9 @@ use crate::command::{self, Command, Text, Wanted};
 use crate::detection::{HandleError, Request};
 use crate::filter_runner::FilterRunner;
 use crate::forgetting::{Asking, Forgetting};
-use crate::incoming::Me;
 use crate::incoming::{Asked, Attached, File, Incoming, Pressed};
 use crate::ledger::Ledger;
+use crate::me::Me;
 use crate::reply::Kept;
 use crate::telegram::MAX_DOWNLOAD;
 use crate::{Detection, Telegram, reply};
@@ -56,7 +56,7 @@ impl Updates {
     ///
     /// # Errors
     /// [`HandleError`] if that has to be tried again.
-    pub(crate) async fn apologise(&self, asked: &Asked, reason: &str) -> Result<(), HandleError> {
+    pub(crate) async fn apologise(&self, asked: &Asked, reason: &FailureReason) -> Result<(), HandleError> {
         let incoming = match asked {
             Asked::Message(incoming) | Asked::Edited(incoming) => incoming,
             Asked::Press(Pressed { photo: Some(photo), .. }) => photo,
@@ -64,7 +64,10 @@ impl Updates {
         };
         match &incoming.attached {
             Some(Attached::Photo(_)) if incoming.is_addressed || matches!(asked, Asked::Press(_)) => {
-                self.answer(incoming, &reply::failed(reason)).await
+                self.answer(incoming, &reply::refused(reason)).await
+            }
+            None if incoming.is_addressed && asks_to_forget(incoming) => {
+                self.answer(incoming, reply::NOT_FORGOTTEN).await
             }
             _ => Ok(()),
         }
@@ -100,8 +103,10 @@ impl Updates {
                     // In a group each forgets what they sent there.
                     let group = Some(incoming.chat_id).filter(|_| incoming.is_group);
                     let asking = Asking { work_id, message: (incoming.chat_id, incoming.message_id) };
-                    let forgotten = self.forgetting.forget(incoming.sender, group, &asking).await?;
-                    self.answer(incoming, &reply::forgotten(&forgotten, incoming.is_group)).await
+                    // Else it would be looked through in vain, again each time that the chat has to wait.
+                    self.telegram().ready(incoming.chat_id).await?;
+                    self.forgetting.forget(incoming.sender, group, &asking).await?;
+                    self.answer(incoming, &reply::forgotten(incoming.is_group)).await
                 }
                 Some(Text::Other(text)) => {
                     let hint = command::caption(Some(&text))
@@ -132,7 +137,7 @@ impl Updates {
 
     async fn photo(&self, incoming: &Incoming, file: &File, work_id: Uuid) -> Result<(), HandleError> {
         match command::caption(incoming.words.as_deref()) {
-            Err(error) => self.answer(incoming, &error.to_string()).await,
+            Err(error) => self.answer(incoming, &reply::caption_error(&error)).await,
             Ok(Command::Concat(_)) => self.answer(incoming, reply::CONCAT_NEEDS_AN_ALBUM).await,
             Ok(_) if file.bytes.is_some_and(|bytes| bytes > MAX_DOWNLOAD) => {
                 self.answer(incoming, reply::TOO_LARGE).await
@@ -205,4 +210,8 @@ impl Updates {
     fn telegram(&self) -> &Telegram {
         &self.detection.telegram
     }
+}
+
+fn asks_to_forget(incoming: &Incoming) -> bool {
+    matches!(incoming.words.as_deref().map(command::text), Some(Text::Forget))
 }

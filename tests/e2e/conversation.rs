@@ -57,7 +57,7 @@ async fn every_filter_answers_with_a_changed_photo() {
 async fn what_cannot_be_done_is_told_exactly() {
     let stack = bots(1).await;
     for caption in ["blurr", "blur 200", "blur much", "rotate 45", "levitate", "concat vertical left-to-right"] {
-        let expected = command::caption(Some(caption)).expect_err(caption).to_string();
+        let expected = reply::caption_error(&command::caption(Some(caption)).expect_err(caption));
         let user = stack.telegram.user(caption);
         assert_eq!(asked(&stack, &user, caption).await.words(), expected);
     }

@@ -108,7 +108,7 @@ async fn texts_and_captions_are_answered() {
     let message_id = user.post_photo(photo("chelsea.png"), Some("levitate"));
     assert_eq!(
         answer(&stack, &user, message_id).await.words(),
-        polybot::command::caption(Some("levitate")).expect_err("no command").to_string()
+        reply::caption_error(&polybot::command::caption(Some("levitate")).expect_err("no command"))
     );
     assert_eq!(stack.aws.calls().count(embedded_aws::Service::Sqs, "SendMessage"), 0, "nothing was queued");
     stack.stop().await;
@@ -118,7 +118,7 @@ async fn texts_and_captions_are_answered() {
 async fn what_is_no_image_costs_one_sentence() {
     let stack = stack(options()).await;
     let user = stack.telegram.user("Mallory");
-    let bad = user.post_photo(b"this is no photo".to_vec(), None);
+    let bad = user.post_photo(b"this is not a photo".to_vec(), None);
     let good = user.post_photo(photo("chelsea.png"), None);
     let words = answer(&stack, &user, bad).await;
     assert!(words.words().contains("not an image"), "{}", words.words());

@@ -110,6 +110,34 @@ async fn polybot_is_killed_while_it_delivers() {
     stack.stop().await;
 }
 
+/// A number that a longer run may set.
+fn number(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |number| number.parse().expect("a number"))
+}
+
+/// A message that says "being processed" stays behind only if Telegram took it and the polybot that sent it died before it had
+/// recorded the number that Telegram told: the Bot API has no way to find it again. So it is never one whose number is recorded, never
+/// more than one for a photo, and no more than one for each kill: a few milliseconds lie between the two.
+#[tokio::test(flavor = "multi_thread")]
+async fn polybot_is_killed_again_and_again_while_it_tells_people_to_wait() {
+    let (kills, chats) = (number("AUDIT_KILLS", 12), number("AUDIT_CHATS", 32));
+    let mut options = options(1, 2);
+    // The removal of such a message may take a twentieth of it before its answer is marked.
+    options.settings.push(("LEASE".into(), "10".into()));
+    let mut stack = fleet(options).await;
+    let mut burst = Burst::post(&stack, 0);
+    for kill in 0..kills {
+        burst.post_more(&stack, chats * (kill + 1) / kills - chats * kill / kills);
+        // When it dies is what this is about, each time at another moment; it is no wait for anything.
+        tokio::time::sleep(Duration::from_millis(20 + (97 * kill as u64) % 480)).await;
+        replace_polybot(&mut stack, 0).await;
+    }
+    let audit = burst.audit(&stack, &format!("{kills} kills of polybot")).await;
+    assert_eq!((audit.left_though_known, audit.told_to_wait), (0, 1), "{audit:?}");
+    assert!(audit.left_waiting <= kills, "{audit:?}");
+    stack.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_at_once_with_two_polybots_and_two_workers() {
     let mut stack = fleet(options(2, 2)).await;

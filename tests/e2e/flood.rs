@@ -138,7 +138,7 @@ async fn as_people_in_telegram_everybody_is_answered() {
     assert_eq!((report.sent, report.answered), (10, 10), "{}", report.text());
     assert_eq!(report.uncertainty, None, "answers are seen as they come");
 
-    // What is no photo to the fleet is answered with a sentence, which is no success.
+    // What is not a photo to the fleet is answered with a sentence, which is not a success.
     let no_photo = Photo::new(vec![0xFF, 0xD8, 0xFF, 0xE0, 0, 0].into()).expect("it begins as one");
     let door = Door::telegram(&stack.telegram, 2, None);
     let flood = Flood::start(plan(Shape::Count { jobs: 2 }), door, vec![no_photo]).await.expect("it begins");
@@ -272,8 +272,8 @@ async fn the_program_answers_in_json_and_says_what_is_wrong() {
     for (args, expected) in [
         (&["--trace", trace][..], "trace.csv: line 3: the rate \"fast\" is not a number"),
         (&["--trace", "missing.csv"], "can't read missing.csv"),
-        (&["--rate=-1", "--for", "1s"], "-1 jobs a second is no rate"),
-        (&["--count", "1", "--photos", trace], "trace.csv is no photo"),
+        (&["--rate=-1", "--for", "1s"], "-1 jobs a second is not a rate"),
+        (&["--count", "1", "--photos", trace], "trace.csv is not a photo"),
         (&["--count", "1", "--door", "load-test", "--file-id", "x"], "LOAD_TEST_URL is not set"),
         (&["--count", "1", "--door", "load-test"], "TELEGRAM_TOKEN is not set"),
         (&["--count", "1", "--door", "telegram"], "local flood --door telegram"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fantoccini::Locator;
 use local::page::{self, Page};
-use local::{LocalFleet, Options, Scaling, ScalingPolicy, TimeScale};
+use local::{LocalFleet, Options, ScalingPolicy, ScalingSettings, TimeScale};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -62,14 +62,14 @@ fn with_model() -> Options {
     Options { scaling: Some(scaling()), ..options }
 }
 
-fn scaling() -> Scaling {
-    Scaling {
+fn scaling() -> ScalingSettings {
+    ScalingSettings {
         max_size: 3,
         policy: ScalingPolicy::Backlog,
         backlog_target: 4.0,
         time_scale: TimeScale::MINUTE_A_SECOND,
         boot: Duration::from_secs(60),
-        ..Scaling::default()
+        ..ScalingSettings::default()
     }
 }
 

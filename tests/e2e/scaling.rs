@@ -7,7 +7,7 @@ use embedded_aws::{Group, Service};
 use fleet::work::Work;
 use fleet::{JobQueue, WorkStore};
 use local::scaling::{BACKLOG_POLICY, DEMAND_POLICY};
-use local::{Child, LocalFleet, Options, Scaling, ScalingPolicy, TimeScale};
+use local::{Child, LocalFleet, Options, ScalingPolicy, ScalingSettings, TimeScale};
 use telegram_sandbox::User;
 
 use crate::support::{self, PATIENCE, photo};
@@ -15,18 +15,18 @@ use crate::support::{self, PATIENCE, photo};
 /// Each photo takes this long, so that a backlog lasts for some minutes of the scaled time.
 const MODEL: &str = "stand-in:400";
 
-fn scaling() -> Scaling {
-    Scaling {
+fn scaling() -> ScalingSettings {
+    ScalingSettings {
         max_size: 3,
         policy: ScalingPolicy::Backlog,
         backlog_target: 4.0,
         time_scale: TimeScale::MINUTE_A_SECOND,
         boot: Duration::from_secs(30),
-        ..Scaling::default()
+        ..ScalingSettings::default()
     }
 }
 
-async fn stack(scaling: Scaling) -> LocalFleet {
+async fn stack(scaling: ScalingSettings) -> LocalFleet {
     let options = Options { model: MODEL.into(), scaling: Some(scaling), ..support::stand_in() };
     support::stack(options).await
 }
@@ -122,7 +122,7 @@ async fn the_fleet_grows_with_the_backlog_and_shrinks_after_it() {
 /// What people run: the fleet follows its load, and says why.
 #[tokio::test]
 async fn by_default_the_fleet_grows_with_what_is_needed_and_says_why() {
-    let scaling = Scaling { max_size: 3, boot: Duration::from_secs(10), ..Scaling::default() };
+    let scaling = ScalingSettings { max_size: 3, boot: Duration::from_secs(10), ..ScalingSettings::default() };
     let stack = stack(scaling).await;
     let sent = crowd(&stack, 80);
     group(&stack, "grown", |group| at_rest(group, 3)).await;
@@ -143,7 +143,13 @@ async fn by_default_the_fleet_grows_with_what_is_needed_and_says_why() {
 #[tokio::test]
 async fn an_empty_fleet_is_woken_by_the_first_photo_and_becomes_empty_again() {
     let time_scale = TimeScale::MINUTE_A_SECOND;
-    let scaling = Scaling { min_size: 0, max_size: 2, time_scale, boot: Duration::from_secs(10), ..Scaling::default() };
+    let scaling = ScalingSettings {
+        min_size: 0,
+        max_size: 2,
+        time_scale,
+        boot: Duration::from_secs(10),
+        ..ScalingSettings::default()
+    };
     let settings = vec![("IDLE_BEFORE_ZERO".to_owned(), "4".to_owned())];
     let options = Options { model: MODEL.into(), scaling: Some(scaling), settings, ..support::stand_in() };
     let stack = support::stack(options).await;
@@ -259,7 +265,7 @@ async fn without_metric_streamer_nothing_scales() {
 #[tokio::test]
 async fn a_worker_that_does_not_stop_in_time_is_killed() {
     // Its photos take a minute each, and it has a second. The policy wants neither more workers nor fewer.
-    let scaling = Scaling { backlog_target: 1000.0, drain: Duration::from_secs(1), ..scaling() };
+    let scaling = ScalingSettings { backlog_target: 1000.0, drain: Duration::from_secs(1), ..scaling() };
     let options = Options { model: "stand-in:60000".into(), scaling: Some(scaling), ..support::stand_in() };
     let stack = support::stack(options).await;
     let ending = group(&stack, "one", |group| at_rest(group, 1)).await.instances[0].id.clone();

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::backoff::backoff;
 use crate::callback::Callback;
+use crate::failures::Failures;
 use crate::heartbeat::extend_visibility;
 use crate::pipeline::{NoResult, Pipeline, Stage};
 
@@ -35,6 +36,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     /// How long a message stays invisible unless extended; the queue's own setting.
     pub(crate) visibility_timeout: Duration,
+    /// How many attempts failed one after the other.
+    pub(crate) failures: Failures,
     /// The wait before the second try of a job that failed for a passing reason; later ones wait longer.
     pub(crate) retry_wait: Duration,
     /// How many messages are in flight, for whatever protects a busy instance.
@@ -82,10 +85,18 @@ impl Outcome {
 /// When a worker stops.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopping {
-    /// What was not begun is released.
+    /// What was not begun is released, if it was not before.
     pub(crate) shutdown: CancellationToken,
     /// What still runs is released.
     pub(crate) give_up: CancellationToken,
+}
+
+impl Stopping {
+    /// When a message that was not begun is released. One that was received before may come from a worker that stops, too: if all
+    /// workers of a fleet that shrinks passed it on, it would be a dead letter. So each is released once; then it is finished.
+    fn of(&self, message: &Received) -> &CancellationToken {
+        if message.receive_count > 1 { &self.give_up } else { &self.shutdown }
+    }
 }
 
 /// One message, received now.
@@ -129,38 +140,59 @@ impl Attempt {
         let span = self.span.clone();
         let steps = async {
             worker.in_flight.send_modify(|count| *count += 1);
-            metrics::gauge!("worker_messages_in_hand").increment(1);
+            metrics::gauge!("worker_messages_in_flight").increment(1);
             let outcome = tokio::select! {
-                outcome = self.record(worker, &stopping.shutdown) => outcome,
-                () = extend_visibility(&worker.queue, &self.message.receipt, worker.visibility_timeout) => Outcome::GivenUp,
+                outcome = self.record(worker, stopping.of(&self.message)) => outcome,
+                () = extend_visibility(&worker.queue, &self.message, worker.visibility_timeout) => Outcome::GivenUp,
                 () = stopping.give_up.cancelled() => Outcome::Released,
             };
             self.settle(worker, outcome).await;
-            metrics::gauge!("worker_messages_in_hand").decrement(1);
+            metrics::gauge!("worker_messages_in_flight").decrement(1);
+            if outcome == Outcome::Retry {
+                // Others can have the job meanwhile.
+                tokio::select! {
+                    () = tokio::time::sleep(worker.failures.pause()) => {}
+                    () = stopping.shutdown.cancelled() => {}
+                }
+            }
             drop(slot);
-            tokio::select! {
-                () = self.notify(worker, outcome) => {}
-                () = stopping.give_up.cancelled() => {}
+            if let Some(prediction_id) = self.finished(outcome) {
+                tokio::select! {
+                    () = self.notify(worker, prediction_id) => {}
+                    () = stopping.give_up.cancelled() => {}
+                }
+                let duration = self.started.elapsed();
+                metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
+                fleet::log!(
+                    JOB_FINISHED,
+                    outcome = outcome.name(),
+                    duration_ms = duration.as_millis() as u64,
+                    "job finished"
+                );
             }
             worker.in_flight.send_modify(|count| *count = count.saturating_sub(1));
         };
         steps.instrument(span).await;
     }
 
-    /// The first step: the job's result is made durable, if it is not yet. A job that still waits for a thread at `shutdown` is
-    /// released.
-    async fn record(&self, worker: &Worker, shutdown: &CancellationToken) -> Outcome {
+    /// The first step: the job's result is made durable, if it is not yet. A job that still waits for a thread at `stop` is released.
+    async fn record(&self, worker: &Worker, stop: &CancellationToken) -> Outcome {
         let recorded = match &self.job {
-            Ok(job) => self.detect(worker, job, shutdown).await,
+            Ok(job) => self.detect(worker, job, stop).await,
             Err(error) => self.refuse(worker, error).await,
         };
+        match &recorded {
+            Ok(Outcome::Done | Outcome::Failed | Outcome::Repeated) => worker.failures.end(),
+            Ok(Outcome::Retry | Outcome::Released | Outcome::GivenUp) => {}
+            Err(_) => worker.failures.add(),
+        }
         recorded.unwrap_or_else(|error| {
-            fleet::log!(JOB_RETRIED, %error, "the job failed and will be tried again");
+            fleet::log!(JOB_RETRIED, message_id = self.message.message_id, %error, "the job failed and will be tried again");
             Outcome::Retry
         })
     }
 
-    async fn detect(&self, worker: &Worker, job: &Job, shutdown: &CancellationToken) -> Result<Outcome, AwsError> {
+    async fn detect(&self, worker: &Worker, job: &Job, stop: &CancellationToken) -> Result<Outcome, AwsError> {
         let wish = match worker.predictions.get(job.prediction_id).await? {
             Some(record) if record.is_forgotten() => {
                 // Whatever had this job before may have ended between the result and its record.
@@ -177,7 +209,7 @@ impl Attempt {
                 record.wish
             }
         };
-        let detected = worker.pipeline.detect(&job.image_key, job.prediction_id, &wish, shutdown).await;
+        let detected = worker.pipeline.detect(&job.image_key, job.prediction_id, &wish, stop).await;
         let (written, outcome) = match detected {
             Ok(result) => {
                 (worker.predictions.complete(job.prediction_id, &result, worker.clock.now()).await?, Outcome::Done)
@@ -199,9 +231,9 @@ impl Attempt {
     }
 
     /// A message that this version can't read as a job: its user is told, if it names a prediction; else it stays until SQS
-    /// moves it to the dead-letter queue, where a person can look at it.
+    /// moves it to the dead-letter queue, where an operator finds it.
     async fn refuse(&self, worker: &Worker, error: &JobError) -> Result<Outcome, AwsError> {
-        fleet::log!(MESSAGE_REFUSED, %error, "a message was refused");
+        fleet::log!(MESSAGE_REFUSED, message_id = self.message.message_id, %error, "a message was refused");
         let Some(prediction_id) = self.prediction_id else { return Ok(Outcome::Retry) };
         let now = worker.clock.now();
         Ok(match worker.predictions.fail(prediction_id, &FailureReason::JobVersion, now).await? {
@@ -211,15 +243,15 @@ impl Attempt {
         })
     }
 
-    /// The second step: the message is deleted, or given back. Whatever fails here, the message comes again.
+    /// The second step: the message is acknowledged, or given back. Whatever fails here, the message comes again.
     async fn settle(&self, worker: &Worker, outcome: Outcome) {
         metrics::counter!("worker_jobs_total", "outcome" => outcome.name()).increment(1);
         match outcome {
             Outcome::Done | Outcome::Failed | Outcome::Repeated => {
                 worker.pipeline.meter.finished();
-                if let Err(error) = worker.queue.delete(&self.message.receipt).await {
+                if let Err(error) = worker.queue.ack(&self.message.receipt).await {
                     // It is then found finished.
-                    tracing::warn!(%error, "a finished message was not deleted");
+                    tracing::warn!(message_id = self.message.message_id, %error, "a finished message was not acknowledged");
                 }
             }
             Outcome::Released => self.nack(worker, Duration::ZERO).await,
@@ -235,15 +267,18 @@ impl Attempt {
     /// Give the message back: it reappears after this time.
     async fn nack(&self, worker: &Worker, after: Duration) {
         if let Err(error) = worker.queue.nack(&self.message.receipt, after).await {
-            tracing::warn!(%error, "a message was not given back; it reappears after its visibility timeout");
+            tracing::warn!(message_id = self.message.message_id, %error, "a message was not given back; it reappears after its visibility timeout");
         }
     }
 
+    /// The prediction that is finished with this outcome, if any is.
+    fn finished(&self, outcome: Outcome) -> Option<Uuid> {
+        self.prediction_id.filter(|_| matches!(outcome, Outcome::Done | Outcome::Failed | Outcome::Repeated))
+    }
+
     /// The third step: polybot hears of what is finished. If this does not come to its end, polybot's sweep finds the result.
-    async fn notify(&self, worker: &Worker, outcome: Outcome) {
-        let is_finished = matches!(outcome, Outcome::Done | Outcome::Failed | Outcome::Repeated);
-        let Some(prediction_id) = self.prediction_id.filter(|_| is_finished) else { return };
-        // However slow polybot is, no more than so many wait for it.
+    async fn notify(&self, worker: &Worker, prediction_id: Uuid) {
+        // However slow polybot is, only this many wait for it.
         let Ok(_place) = worker.callbacks.try_acquire() else {
             metrics::counter!("worker_callback_failures_total").increment(1);
             return;
@@ -253,12 +288,9 @@ impl Attempt {
             Ok(()) => stage.end(),
             Err(error) => {
                 metrics::counter!("worker_callback_failures_total").increment(1);
-                fleet::log!(CALLBACK_FAILED, %error, "polybot was not called back; its sweep will find the result");
+                fleet::log!(CALLBACK_FAILED, %prediction_id, %error, "polybot was not called back; its sweep will find the result");
             }
         }
-        let duration = self.started.elapsed();
-        metrics::histogram!("worker_job_seconds").record(duration.as_secs_f64());
-        fleet::log!(JOB_FINISHED, outcome = outcome.name(), duration_ms = duration.as_millis() as u64, "job finished");
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{Network, network, pipeline};
 
-/// Into so many equal parts quantiles divide.
+/// The equal parts that quantiles divide a distribution into.
 const PARTS: usize = 20;
 /// Runs that are not counted: caches fill, the processor's clock settles.
 const WARM_UP: usize = 3;

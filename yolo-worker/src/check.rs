@@ -1,4 +1,4 @@
-//! `yolo-worker check`: what a model is, how it is computed, and what it finds. For people who deploy a model of their own.
+//! `yolo-worker check`: what a model is, how it is computed, and what it finds. For operators with a model of their own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

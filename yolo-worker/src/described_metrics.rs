@@ -11,7 +11,7 @@ pub fn describe_metrics() {
         "worker_model_fallback",
         "1 if a part of the model runs on tract's operators, slower than it could"
     );
-    describe_gauge!("worker_messages_in_hand", "Messages held now, waiting or at work");
+    describe_gauge!("worker_messages_in_flight", "Messages in flight now, waiting or at work");
     describe_counter!("worker_receive_failures_total", "Receives that failed");
     describe_counter!("worker_callback_failures_total", "Results that polybot was not told of");
     describe_counter!(

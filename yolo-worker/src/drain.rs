@@ -10,7 +10,7 @@ use aws_config::imds;
 use aws_config::imds::client::error::ImdsError;
 use aws_sdk_autoscaling::Client;
 use fleet::{AwsError, Clock};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 /// How often the metadata is asked; AWS recommends 5 s for spot notices.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ pub(crate) struct Instance {
     pub(crate) group: String,
     /// The hook that waits for the drain.
     pub(crate) hook: Option<String>,
+    /// Its id, once the metadata has told it.
+    pub(crate) id: OnceCell<String>,
 }
 
 impl Instance {
@@ -83,18 +85,22 @@ impl Instance {
         }
     }
 
-    async fn id(&self) -> Result<String, AwsError> {
-        let tried = "asking the instance metadata for the instance's id";
-        let id = self.read("/latest/meta-data/instance-id").await;
-        let id = id.map_err(|error| AwsError::unexpected(tried, fleet::in_words(&error)))?;
-        id.ok_or_else(|| AwsError::unexpected(tried, "there is none"))
+    async fn id(&self) -> Result<&str, AwsError> {
+        let ask = || async {
+            let tried = "asking the instance metadata for the instance's id";
+            let id = self.read("/latest/meta-data/instance-id").await;
+            let id = id.map_err(|error| AwsError::unexpected(tried, fleet::in_words(&error)))?;
+            id.ok_or_else(|| AwsError::unexpected(tried, "there is none"))
+        };
+        self.id.get_or_try_init(ask).await.map(String::as_str)
     }
 
     /// Say that the drain is over, so that Auto Scaling does not wait any longer.
     pub(crate) async fn drained(&self) {
         let Some(hook) = &self.hook else { return };
         if let Err(error) = self.complete(hook).await {
-            fleet::log!(LIFECYCLE_ACTION_FAILED, %error, group = self.group, hook, "Auto Scaling was not told; it waits for the hook's timeout");
+            let instance_id = self.id.get();
+            fleet::log!(LIFECYCLE_ACTION_FAILED, %error, instance_id, group = self.group, hook, "Auto Scaling was not told; it waits for the hook's timeout");
         }
     }
 
@@ -105,7 +111,7 @@ impl Instance {
             .auto_scaling_group_name(&self.group)
             .lifecycle_hook_name(hook)
             .lifecycle_action_result("CONTINUE")
-            .instance_id(&id)
+            .instance_id(id)
             .send()
             .await
             .map_err(|error| AwsError::new(format!("completing {hook} of {} for {id}", self.group), error))?;
@@ -120,7 +126,7 @@ impl Instance {
         loop {
             let wished = *in_flight.borrow_and_update() > 0;
             if Some(wished) != protected {
-                // Jobs follow each other with small gaps, which are no reason for two calls.
+                // Jobs follow each other with small gaps, which are not worth two calls.
                 if !wished && protected.is_some() {
                     match self.clock.timeout(IDLE, in_flight.wait_for(|held| *held > 0)).await {
                         Ok(Ok(_)) => continue,
@@ -131,7 +137,7 @@ impl Instance {
                 match self.protect(wished).await {
                     Ok(()) => protected = Some(wished),
                     Err(error) => {
-                        tracing::warn!(%error, group = self.group, wished, "the protection from scale-in was not changed");
+                        tracing::warn!(%error, instance_id = self.id.get(), group = self.group, wished, "the protection from scale-in was not changed");
                         // A job that arrives meanwhile is to be protected now: it may be over before the next try.
                         match self.clock.timeout(INTERVAL, in_flight.wait_for(|held| (*held > 0) != wished)).await {
                             Ok(Err(_)) => return,
@@ -151,7 +157,7 @@ impl Instance {
         self.auto_scaling
             .set_instance_protection()
             .auto_scaling_group_name(&self.group)
-            .instance_ids(&id)
+            .instance_ids(id)
             .protected_from_scale_in(wished)
             .send()
             .await

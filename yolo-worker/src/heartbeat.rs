@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
+use fleet::queue::Received;
 use fleet::{AwsError, JobQueue};
 use tokio::time::Instant;
 
@@ -15,17 +16,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Extend the message again and again. Returns only when it can't be kept: then another worker may get the job, and this
 /// one should give it up.
-pub(crate) async fn extend_visibility(queue: &JobQueue, receipt: &str, timeout: Duration) {
+pub(crate) async fn extend_visibility(queue: &JobQueue, message: &Received, timeout: Duration) {
     // `received` is a little late: the message has been invisible since before the receive returned. Half the timeout
     // leaves room for that.
     let mut deadline = Instant::now() + timeout;
     loop {
         tokio::time::sleep(next_extension(timeout)).await;
-        match tokio::time::timeout_at(deadline, extend(queue, receipt, timeout)).await {
+        match tokio::time::timeout_at(deadline, extend(queue, message, timeout)).await {
             Ok(Some(extended)) => deadline = extended + timeout,
             Ok(None) => return,
             Err(_) => {
-                fleet::log!(MESSAGE_NOT_EXTENDED, "a message could not be extended in time");
+                fleet::log!(
+                    MESSAGE_NOT_EXTENDED,
+                    message_id = message.message_id,
+                    "a message could not be extended in time"
+                );
                 return;
             }
         }
@@ -33,15 +38,15 @@ pub(crate) async fn extend_visibility(queue: &JobQueue, receipt: &str, timeout: 
 }
 
 /// Extend until it works; returns when the request that did was begun, `None` if no other can.
-async fn extend(queue: &JobQueue, receipt: &str, timeout: Duration) -> Option<Instant> {
+async fn extend(queue: &JobQueue, message: &Received, timeout: Duration) -> Option<Instant> {
     let extend = || async move {
         let begun = Instant::now();
-        queue.extend_visibility(receipt, timeout).await.map(|()| begun)
+        queue.extend_visibility(&message.receipt, timeout).await.map(|()| begun)
     };
     let is_final = |error: &AwsError| error.code().is_some_and(|code| FINAL.iter().any(|last| code.ends_with(last)));
     let extended = extend.retry(ConstantBuilder::new().with_delay(PAUSE).without_max_times());
     let extended = extended.when(|error| {
-        fleet::log!(MESSAGE_NOT_EXTENDED, %error, "a message was not extended");
+        fleet::log!(MESSAGE_NOT_EXTENDED, message_id = message.message_id, %error, "a message was not extended");
         !is_final(error)
     });
     extended.await.ok()

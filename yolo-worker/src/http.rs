@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::field::display;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::attempt::Worker;
@@ -73,6 +74,7 @@ async fn predict(State(context): State<Arc<Context>>, Query(query): Query<Predic
     };
     let worker = &context.worker;
     let prediction_id = Uuid::now_v7();
+    Span::current().record("prediction_id", display(prediction_id));
     let original = format!("{PREFIX}{name}");
     // A request that was accepted is answered, also at shutdown.
     let span = tracing::info_span!("predict", %prediction_id, image_key = original);

@@ -13,6 +13,7 @@ mod consumer;
 mod described_metrics;
 mod detect;
 mod drain;
+mod failures;
 mod heartbeat;
 mod http;
 mod inference;

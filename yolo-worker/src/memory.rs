@@ -25,7 +25,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// For so many detections side by side.
+    /// The budget for this many detections at the same time.
     #[must_use]
     pub(crate) fn for_threads(threads: usize) -> Self {
         let threads = threads as u64;
@@ -35,7 +35,7 @@ impl Memory {
         }
     }
 
-    /// Wait for room for a photo of so many bytes and for what is made of it, which is about as large.
+    /// Waits for room for a photo of this many bytes and for what is made of it, which is about as large.
     pub(crate) async fn for_file(&self, bytes: u64) -> Room {
         self.files.room(2 * bytes).await
     }

@@ -22,7 +22,7 @@ struct State {
 }
 
 impl Meter {
-    /// Of a worker with so many slots, from now on.
+    /// Measures a worker with this many slots, from now on.
     pub(crate) fn new(slots: usize) -> Self {
         let state = State { busy: 0, counted: Instant::now(), work: Work::default() };
         Self { slots: u32::try_from(slots).unwrap_or(u32::MAX), state: Mutex::new(state) }

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use detector::photo::{self, Header, Limits, PhotoError};
 use detector::{DetectError, Detection, Detector, RgbImage, Timings, annotate, redact};
 use fleet::images::{self, GetError};
-use fleet::predictions::DetectionResult;
-use fleet::{AwsError, Deed, FailureReason, ImageStore, Label, Wish};
+use fleet::{AwsError, Deed, DetectionResult, FailureReason, ImageStore, Label, Wish};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -94,7 +93,7 @@ impl Pipeline {
             Ok(opened) => opened,
             Err(GetError::Aws(error)) => return Err(error.into()),
             Err(error @ GetError::NotFound { .. }) => {
-                tracing::warn!(%error, "the photo is gone");
+                tracing::warn!(%prediction_id, %error, "the photo is gone");
                 return Err(FailureReason::PhotoGone.into());
             }
             Err(GetError::TooLarge { bytes, limit, .. }) => {

@@ -6,13 +6,14 @@ use detector::Model;
 use fleet::server::{self, Limits};
 use fleet::{ImageStore, JobQueue, Platform, PredictionStore, WorkStore};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Worker;
 use crate::callback::Callback;
 use crate::consumer::Consumer;
 use crate::drain::{Instance, Notice};
+use crate::failures::Failures;
 use crate::inference::InferencePool;
 use crate::memory::Memory;
 use crate::meter::Meter;
@@ -39,7 +40,7 @@ pub async fn run(
     let load = move || network.load(&|step| tracing::info!(model = network.model, "{step}"));
     let detector = tokio::task::spawn_blocking(load).await??;
     if let Some(warning) = network::warning(&settings.network, &detector) {
-        tracing::warn!("{warning}");
+        tracing::warn!(model = settings.network.model, "{warning}");
     }
     let isa = detector.model().and_then(Model::isa);
     let fallback_reason = detector.model().and_then(Model::fallback_reason);
@@ -81,6 +82,7 @@ pub async fn serve(
         callbacks: Semaphore::new(MAX_CALLBACKS),
         clock: platform.clock.clone(),
         visibility_timeout: settings.visibility_timeout,
+        failures: Failures::default(),
         retry_wait: settings.retry_wait,
         in_flight,
     });
@@ -101,15 +103,19 @@ pub async fn serve(
         auto_scaling: aws_sdk_autoscaling::Client::new(&config),
         group,
         hook: settings.lifecycle_hook,
+        id: OnceCell::new(),
     });
     let listen_addr = listener.local_addr()?;
     fleet::log!(READY, queue = settings.sqs_queue_url, %listen_addr, version = build.version, commit = build.commit, "ready");
     // The routes outlive the consumer: a draining worker is healthy and can still be scraped.
-    let drained = CancellationToken::new();
+    let (consumed, drained) = (CancellationToken::new(), CancellationToken::new());
     let routes = http::routes(Arc::new(context), metrics);
     let server = server::serve(listener, routes, server::no_body, Limits::default(), drained.clone());
     let work = async {
-        let consume = consumer.run(shutdown.clone());
+        let consume = async {
+            consumer.run(shutdown.clone()).await;
+            consumed.cancel();
+        };
         match &instance {
             Some(instance) => {
                 let protect = async {
@@ -130,12 +136,7 @@ pub async fn serve(
         }
         drained.cancel();
     };
-    let report = async {
-        tokio::select! {
-            () = reporter::report(&worker.pipeline.meter, &work_store, &platform.clock) => {}
-            () = drained.cancelled() => {}
-        }
-    };
+    let report = reporter::report(&worker.pipeline.meter, &work_store, &platform.clock, &consumed);
     tokio::join!(server, work, report);
     tracing::info!("stopped");
     Ok(())

@@ -122,7 +122,7 @@ fn bench_says_which_instructions_it_measured() {
     assert_eq!(report["input"], serde_json::json!([640, 384]));
 }
 
-/// As somebody has it who downloaded the program and nothing else: the model's address is asked. Here by way of a proxy,
+/// As for a user who downloaded only the program: it fetches the model from its address. Here by way of a proxy,
 /// which sees where the program wants to go and refuses it.
 #[test]
 fn without_cargo_the_models_own_address_is_asked() {

@@ -1,7 +1,7 @@
 //! Memory for the operators' outputs, kept from one run to the next.
 //!
-//! A run of yolo12n writes some 90 MB of maps. Allocated for each run, that is memory which the kernel takes back and
-//! hands out again, page by page: an eighth of YOLOv5n's time.
+//! A run of yolo12n writes some 90 MB of maps. If each run allocated them, the kernel would take the pages back and hand them
+//! out again each time: an eighth of YOLOv5n's time.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ type Tensors = Vec<Arc<Tensor>>;
 /// Bytes that one run's list may hold before the free ones are dropped: inputs of many sizes need tensors of many sizes.
 const MOST_BYTES: usize = 128 << 20;
 
-/// Lists of tensors, as many as there were runs at the same time.
+/// Lists of tensors: one for each of the runs that were at work at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers(Mutex<Vec<Tensors>>);
 
@@ -26,7 +26,7 @@ thread_local! {
 }
 
 impl Buffers {
-    /// Call `run`; the operators that it evaluates on this thread take their memory from a list of this.
+    /// Calls `run`. The operators that it evaluates on this thread take their memory from one of these lists.
     pub(crate) fn lend<R>(&self, run: impl FnOnce() -> R) -> R {
         let lists = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let list = lists().pop().unwrap_or_default();
@@ -42,7 +42,7 @@ impl Buffers {
     }
 }
 
-/// A tensor of this shape, filled by `fill`, which has to write every value: it finds what an earlier run left.
+/// A tensor of this shape, filled by `fill`. `fill` has to write every value: the tensor still holds what an earlier run left.
 pub(super) fn filled<E: Element>(shape: &[usize], fill: impl FnOnce(&mut [E])) -> TractResult<Arc<Tensor>> {
     let length = shape.iter().product::<usize>();
     let free = CURRENT.with_borrow_mut(|list| {

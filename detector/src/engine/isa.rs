@@ -20,7 +20,7 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// What was asked for is no [`Precision`].
+/// The text names no [`Precision`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is neither f32 nor bf16")]
 pub struct UnknownPrecision(String);
@@ -60,7 +60,7 @@ pub enum Isa {
     PortableBf16,
 }
 
-/// What was asked for is no [`Isa`] of this processor.
+/// The text names no [`Isa`] of this processor.
 #[derive(Debug, thiserror::Error)]
 #[error("this processor has no {0:?}, but {1}")]
 pub struct UnknownIsa(String, String);
@@ -78,7 +78,7 @@ impl std::str::FromStr for Isa {
 }
 
 impl Isa {
-    /// The best one that this processor has for this precision; for [`Precision::F32`] where it has none.
+    /// The fastest one that this processor has for this precision; if it has none, the fastest for [`Precision::F32`].
     #[must_use]
     pub fn detect(precision: Precision) -> Self {
         // From the fastest on.
@@ -130,7 +130,7 @@ impl Isa {
         .filter(|isa| isa.is_available())
     }
 
-    /// What it computes in.
+    /// The precision that it computes in.
     #[must_use]
     pub fn precision(self) -> Precision {
         match self {

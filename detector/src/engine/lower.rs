@@ -31,22 +31,22 @@ use super::recipe::{Piece, Produced, Recipe, Step};
 use super::view::{View, push};
 use super::{Isa, Precision};
 
-/// What an outlet of tract's graph is among the steps.
+/// An outlet of tract's graph, in terms of the steps.
 #[derive(Clone, Debug)]
 enum Value {
     /// The network's input: the step that it is read from, channels, height and width.
     Image { step: usize, channels: usize, size: [usize; 2] },
     /// Runs of channels of blocked maps.
     Map { pieces: Vec<Piece>, size: [usize; 2] },
-    /// Such, with so many zeros above and left of it, below and right of it: what reads it may pad.
+    /// Runs of channels, with zeros above and left, below and right of them: what reads them may pad.
     Padded { inner: Box<Self>, before: [usize; 2], after: [usize; 2] },
     /// A map seen through other axes.
     Viewed(View),
     /// Pixels of an image or a map at a distance from each other, down and across, from these on.
     Strided { of: OutletId, starts: [usize; 2], steps: [usize; 2] },
-    /// Several such, one's channels behind the other's.
+    /// The channels of several of these, one behind the other.
     Folded { of: OutletId, starts: Vec<[usize; 2]>, steps: [usize; 2] },
-    /// Nothing of its own; what reads it may know what to do. Else it runs on tract's operator.
+    /// Not a step of its own; what reads it may fold it in. Otherwise it runs on tract's operator.
     Pending,
 }
 
@@ -63,32 +63,32 @@ impl Value {
     }
 }
 
-/// Nodes behind each other that wait for one that reads them.
+/// The most nodes in a row that wait for one that reads them.
 const MOST_PENDING: usize = 400;
 
-/// Groups of a convolution up to which it is computed as one whose other weights are 0; more are several such.
+/// A convolution of up to this many groups is computed as one without groups, whose other weights are 0; one of more, as several.
 const MOST_GROUPS: usize = 8;
 
-/// Groups of a convolution that are several such: more are a depthwise one, or none that a network has.
+/// The most groups of a convolution that is computed as several: more than that is depthwise, or not found in any network.
 const MOST_GROUPS_APART: usize = 1024;
 
-/// Steps up to which convolutions become several: the time that a graph takes to build grows with their square.
+/// The most steps that splitting convolutions may lead to: the time to build a graph grows with their square.
 const MOST_STEPS: usize = 10_000;
 
-/// Values of a constant that is computed while lowering.
+/// The most values of a constant that is computed while lowering.
 const LARGEST_CONSTANT: usize = 1 << 24;
 
-/// Values of all such constants together.
+/// The most values of all such constants together.
 const MOST_CONSTANTS: usize = 1 << 26;
 
-/// Packed weights of all convolutions, beside twice as many as their own: 128 MB. A plane that is read for one channel only takes as
+/// The most packed weights of all convolutions, beside twice as many as their own: 128 MB. A plane that is read for one channel only takes as
 /// many as one that is full.
 const MOST_PACKED: usize = 1 << 25;
 
-/// Runs of channels that all values consist of, 12 MB: each concatenation has those of all before it.
+/// The most runs of channels that all values consist of, 12 MB: each concatenation has those of all before it.
 const MOST_PIECES: usize = 1 << 19;
 
-/// Weights of convolutions by Winograd's algorithm, four times as many as those that they are made of: 128 MB.
+/// The most weights of convolutions by Winograd's algorithm, four times as many as those that they are made of: 128 MB.
 const MOST_TRANSFORMED: usize = 1 << 25;
 
 /// A map without the zeros around it, and how many those are: above and left of it, below and right of it.
@@ -115,7 +115,7 @@ struct Read {
 struct Lowering<'a> {
     isa: Isa,
     model: &'a TypedModel,
-    /// What is read from outside, and so can't be folded into what follows.
+    /// Outlets that are read from outside, and so can't be folded into what follows.
     outputs: &'a [OutletId],
     values: HashMap<OutletId, Value>,
     steps: Vec<Step>,
@@ -123,7 +123,7 @@ struct Lowering<'a> {
     results: Vec<usize>,
     /// What tract's operators read and write: the step, and which of its results.
     tensors: HashMap<OutletId, (usize, usize)>,
-    /// Constants that were computed, and outlets that are none.
+    /// Constants that were computed; `None` for outlets that are not constant.
     constants: RefCell<HashMap<OutletId, Option<Arc<Tensor>>>>,
     /// Their values.
     computed: Cell<usize>,
@@ -139,11 +139,11 @@ struct Lowering<'a> {
     foreign: Vec<String>,
 }
 
-/// The part of `model` that computes `outputs`, which are maps, as our operators. What they don't cover runs on tract's in
+/// Lowers the part of `model` that computes `outputs`, which are maps, to our operators. What they don't cover runs on tract's in
 /// between, on tensors that are unblocked for it.
 ///
 /// # Errors
-/// What kept it from being lowered: the model then has to run on tract's operators as a whole.
+/// Why it can't be lowered: the whole model then has to run on tract's operators.
 pub(crate) fn lower(model: &TypedModel, outputs: &[OutletId], isa: Isa) -> TractResult<Recipe> {
     let mut lowering = Lowering::of(model, outputs, isa)?;
     let outputs = outputs
@@ -167,7 +167,7 @@ pub(crate) fn lower_whole(model: &TypedModel, isa: Isa) -> TractResult<Recipe> {
 }
 
 impl<'a> Lowering<'a> {
-    /// All of the nodes that `outputs` need.
+    /// Lowers all nodes that `outputs` need.
     fn of(model: &'a TypedModel, outputs: &'a [OutletId], isa: Isa) -> TractResult<Self> {
         let source = *model.input_outlets()?.first().context("no input")?;
         let order = tract_onnx::tract_core::model::order::eval_order_for_nodes(
@@ -225,7 +225,7 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Have what leaves the network as `f32`: a convolution writes its sums as they are, anything else is converted.
+/// Makes the outputs `f32`: a convolution writes its sums as they are, anything else is converted.
 fn widen_outputs(recipe: &mut Recipe, isa: Isa) {
     let maps = recipe.outputs.iter().filter_map(|output| match output {
         Produced::Map(pieces) => Some(pieces),
@@ -457,7 +457,7 @@ impl Lowering<'_> {
         Ok(planes)
     }
 
-    /// [`whole_planes`](Self::whole_planes), of a step that gathers the channels where they are no whole blocks.
+    /// [`whole_planes`](Self::whole_planes), of a step that gathers the channels if they are not whole blocks.
     fn planes(&mut self, node: &TypedNode, pieces: &[Piece], inputs: &mut Vec<usize>) -> Vec<PlaneId> {
         if let Ok(planes) = self.whole_planes(pieces, &mut inputs.clone()) {
             for piece in pieces {
@@ -474,7 +474,7 @@ impl Lowering<'_> {
         (0..channels(pieces).div_ceil(self.isa.lanes())).map(|block| PlaneId { input, block }).collect()
     }
 
-    /// Add a step; its result as a value.
+    /// Adds a step and returns its result as a value.
     fn push(
         &mut self,
         node: &TypedNode,
@@ -592,7 +592,7 @@ impl Lowering<'_> {
     /// What a convolution over all of these channels reads.
     fn read_pieces(&self, pieces: &[Piece], size: [usize; 2]) -> Read {
         let lanes = self.isa.lanes();
-        // Runs that are no whole blocks are read with weights of 0 for the lanes beside them.
+        // Runs that are not whole blocks are read with weights of 0 for the lanes beside them.
         let (mut planes, mut lanes_of, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let mut before = 0;
         for piece in pieces {
@@ -732,7 +732,7 @@ impl Lowering<'_> {
         Ok(self.push(node, op, inputs, channels))
     }
 
-    /// A cast to the type that is there already, as what was of 16 bits leaves behind, or nothing at all.
+    /// A cast to the type that is there already, as files of 16 bits have them, or an operator that does nothing at all.
     fn unchanged(&self, node: &TypedNode) -> TractResult<Value> {
         let input = node.inputs[0];
         let is_same = self.model.outlet_fact(input)?.datum_type == node.outputs[0].fact.datum_type;
@@ -793,8 +793,8 @@ impl Lowering<'_> {
         Ok(Value::Map { pieces: all, size: common.context("nothing to concatenate")? })
     }
 
-    /// Nearest-neighbour enlargement by whole factors. Exporters and opsets write it in many ways, so it is told by what
-    /// it does to a map of all different values.
+    /// Nearest-neighbour enlargement by whole factors. Exporters and opsets write it in many ways, so it is recognised by what it
+    /// does to a map of all different values.
     fn upsample(&mut self, node: &TypedNode) -> TractResult<Value> {
         let (pieces, [height, width]) = self.map(node.inputs[0])?;
         let from = concrete(self.model.outlet_fact(node.inputs[0])?)?;
@@ -882,14 +882,14 @@ impl Lowering<'_> {
         self.activate(node, input, readers, Activation::Mish).ok()
     }
 
-    /// What an operator of single values, if it is this one, makes `outlet` of.
+    /// The input of the node behind `outlet`, if that is this operator of single values.
     fn input_of(&self, outlet: OutletId, is_op: impl Fn(&dyn ElementWiseMiniOp) -> bool) -> Option<OutletId> {
         let node = self.model.node(outlet.node);
         let op = node.op.downcast_ref::<ElementWiseOp>()?;
         if is_op(&*op.0) { node.inputs.first().copied() } else { None }
     }
 
-    /// What 1 is added to, if that is what `outlet` is.
+    /// The other summand, if `outlet` is 1 plus something.
     fn one_less(&self, outlet: OutletId) -> Option<OutletId> {
         let node = self.model.node(outlet.node);
         let inputs = is_binary::<math::Add>(node).then_some(&node.inputs)?;
@@ -971,7 +971,7 @@ impl Lowering<'_> {
         Some(value)
     }
 
-    /// The step that made all of `outlet`, if that has `readers` readers and is no output.
+    /// The step that made all of `outlet`, if `outlet` has `readers` readers and is not an output.
     fn only_step(&self, outlet: OutletId, readers: usize) -> Option<(usize, Value)> {
         let value = self.values.get(&outlet)?;
         let Value::Map { pieces, .. } = value else { return None };
@@ -1025,7 +1025,7 @@ impl Lowering<'_> {
     }
 }
 
-/// A view, or the map that it comes down to.
+/// A view, or the map that it equals.
 fn viewed(view: View) -> Value {
     match view.as_map() {
         Some(pieces) => Value::Map { pieces, size: view.size },
@@ -1038,7 +1038,7 @@ fn blocks(piece: &Piece, lanes: usize) -> std::ops::Range<usize> {
     piece.first / lanes..(piece.first + piece.count).div_ceil(lanes)
 }
 
-/// The index of `step` among `inputs`, added if it is new.
+/// The index of `step` among `inputs`; adds it if it is new.
 fn input(inputs: &mut Vec<usize>, step: usize) -> usize {
     inputs.iter().position(|&input| input == step).unwrap_or_else(|| {
         inputs.push(step);
@@ -1072,14 +1072,14 @@ fn is_binary<Op: BinMiniOp>(node: &TypedNode) -> bool {
     node.op.downcast_ref::<TypedBinOp>().is_some_and(|op| op.0.is::<Op>())
 }
 
-/// tract asks this of the weights when it runs them, not before.
+/// tract checks this when it runs the weights, not before.
 fn ensure_groups(groups: usize, channels: [usize; 2]) -> TractResult<()> {
     let are_whole = groups > 0 && channels.iter().all(|channels| channels.is_multiple_of(groups));
     ensure!(are_whole, "{channels:?} channels in {groups} groups");
     Ok(())
 }
 
-/// Weights `[outputs, inputs / groups, taps]` as those of a convolution over all inputs: 0 where a group does not look.
+/// Weights `[outputs, inputs / groups, taps]` as those of a convolution over all inputs: 0 for the inputs of other groups.
 fn ungrouped(weights: &[f32], groups: usize, outputs: usize, inputs: usize) -> Vec<f32> {
     let taps = weights.len() * groups / (outputs * inputs);
     let (seen, mut all) = (inputs / groups * taps, vec![0.0; outputs * inputs * taps]);
@@ -1097,15 +1097,15 @@ fn whole_blocks(values: &[f32], lanes: usize) -> Vec<f32> {
     blocks
 }
 
-/// The window of a convolution or a pool over a map of this size that has so many zeros around it.
+/// The window of a convolution or a pool over a map of this size with this padding.
 fn window(spec: &PoolSpec, size: [usize; 2], before: [usize; 2], after: [usize; 2]) -> TractResult<Window> {
     let (window, output) = declared_window(spec, size, before, after)?;
     ensure!(window.output(size) == output, "a window of ceiled size");
     Ok(window)
 }
 
-/// The window of a pool in which nothing counts that is outside the map: as much is outside as a size that is rounded up asks
-/// for.
+/// The window of a pool that ignores what is outside the map. Where the output's size is rounded up, the window reaches that far
+/// outside.
 fn pool_window(spec: &PoolSpec, size: [usize; 2]) -> TractResult<Window> {
     let (mut window, output) = declared_window(spec, size, [0; 2], [0; 2])?;
     for axis in 0..2 {
@@ -1117,7 +1117,7 @@ fn pool_window(spec: &PoolSpec, size: [usize; 2]) -> TractResult<Window> {
     Ok(window)
 }
 
-/// What a pool's or convolution's attributes say: the window, and height and width of its output.
+/// The window that a pool's or convolution's attributes declare, and the height and width of its output.
 fn declared_window(
     spec: &PoolSpec,
     size: [usize; 2],

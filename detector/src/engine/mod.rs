@@ -1,7 +1,7 @@
-//! What tract does badly, done by operators of our own.
+//! Our own operators for what tract computes slowly.
 //!
-//! [`lower`](lower::lower) reads tract's typed graph and answers a [`Recipe`]: the same computation as a list of our
-//! operators on blocked maps. The recipe then builds a graph of them for any input size, which tract plans and runs.
+//! [`lower`](lower::lower) reads tract's typed graph and returns a [`Recipe`]: the same computation as a list of our
+//! operators on blocked maps (NCHWc). The recipe then builds a graph of them for any input size, which tract plans and runs.
 
 mod buffers;
 mod isa;

@@ -19,21 +19,21 @@ pub(crate) struct Piece {
 /// One operator.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// Of the node in tract's graph that it stands for.
+    /// The name of the node in tract's graph that it stands for.
     pub(super) name: String,
     pub(super) op: Box<dyn TypedOp>,
     /// The steps whose results it reads.
     pub(super) inputs: Vec<usize>,
-    /// Which result of each of them; empty where it is the first of all. Operators of ours have but one.
+    /// Which result of each of them; empty if it is the first of all. Our operators have only one.
     pub(super) slots: Vec<usize>,
 }
 
-/// What leaves a network.
+/// One output of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Produced {
     /// A map, made of these runs of channels.
     Map(Vec<Piece>),
-    /// The tensor that this step makes, as tract's graph has it.
+    /// The tensor that this step makes, with the axes of tract's graph.
     Tensor(usize),
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Recipe {
     /// Step `n` here is step `n + 1` of a [`Piece`]: 0 is the image.
     pub(super) steps: Vec<Step>,
     pub(crate) outputs: Vec<Produced>,
-    /// What runs on tract's operators, each with the reason.
+    /// The nodes that run on tract's operators, each with the reason.
     pub(crate) foreign: Vec<String>,
 }
 

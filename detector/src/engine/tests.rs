@@ -676,7 +676,7 @@ proptest! {
         graph.check(output);
     }
 
-    /// A convolution reads any run of channels of any maps; also ones that are no whole blocks.
+    /// A convolution reads any run of channels of any maps, also if they are not whole blocks.
     #[test]
     fn split_and_concatenated_channels(
         [h, w] in pair(1..12), first in 1..40_usize, second in 1..40_usize, cut in 0.0..1.0_f64, seed: u32,
@@ -866,7 +866,7 @@ fn what_is_not_covered_runs_on_tract() {
     graph.check_with(&[grouped, sum], 1);
 }
 
-/// A graph whose output is no map: its end runs on tract's operators.
+/// A graph whose output is not a map: its end runs on tract's operators.
 #[test]
 fn a_tail_that_is_not_covered_runs_on_tract() {
     let (mut graph, image) = Graph::new([1, 3, 6, 8], 3);

@@ -4,7 +4,7 @@ use tract_onnx::tract_core::internal::*;
 
 use super::Piece;
 
-/// A part of an axis: so many values, so far apart.
+/// A part of an axis: how many values, and how far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Factor {
     pub(super) length: usize,
@@ -41,7 +41,7 @@ impl View {
         self.size[0] * self.size[1]
     }
 
-    /// This view after a change of axes; nothing where it can't be followed.
+    /// This view after a change of axes; `None` if the change can't be followed.
     pub(super) fn changed(&self, change: &AxisOp) -> Option<Self> {
         let mut view = self.clone();
         match change {
@@ -70,7 +70,7 @@ impl View {
         Some(view)
     }
 
-    /// Indices `start..end` of an axis; nothing where that is no run of one factor.
+    /// Indices `start..end` of an axis; `None` if they are not a run of one factor.
     pub(super) fn sliced(&self, axis: usize, start: usize, end: usize) -> Option<Self> {
         let mut view = self.clone();
         let factor = view.single(axis)?;
@@ -131,7 +131,7 @@ pub(super) fn channel_of(pieces: &[Piece], channel: usize) -> Option<Piece> {
     None
 }
 
-/// Add a piece, to the last one where it continues it.
+/// Adds a piece; if it continues the last one, that one grows.
 pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     match pieces.last_mut() {
         Some(last) if last.step == piece.step && last.first + last.count == piece.first => last.count += piece.count,
@@ -139,7 +139,7 @@ pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     }
 }
 
-/// The same axis in as few factors as can be.
+/// The same axis in as few factors as possible.
 fn merged(factors: &[Factor]) -> Vec<Factor> {
     let mut merged: Vec<Factor> = Vec::new();
     for &factor in factors.iter().filter(|factor| factor.length != 1) {

@@ -161,7 +161,7 @@ fn logits(model: &TypedModel, distances: OutletId, places: usize) -> Option<(Out
     }
 }
 
-/// What `outlet` is before changes of axes.
+/// The outlet that `outlet` is made of by changes of axes only.
 fn unchanged(model: &TypedModel, mut outlet: OutletId) -> OutletId {
     while let Some((input, _)) = axes_changed(model, outlet) {
         outlet = input;
@@ -193,8 +193,8 @@ impl Distribution {
         candidates
     }
 
-    /// What an end-to-end model answers: of the `most` places that are surest of any class the `most` surest pairs of place
-    /// and class, the surest first. (TopK twice in Ultralytics' exports.)
+    /// The output of an end-to-end model: of the `most` places with the highest score of any class, the `most` pairs of place
+    /// and class with the highest scores, in descending order. (TopK twice in Ultralytics' exports.)
     pub(super) fn detections(&self, maps: &[RawMap<'_>], min_confidence: f32, most: usize) -> Vec<Candidate> {
         let least = logit_below(min_confidence);
         let by_logit = |a: f32, b: f32| b.total_cmp(&a);

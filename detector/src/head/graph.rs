@@ -1,4 +1,4 @@
-//! Looking backwards through tract's typed graph.
+//! From an outlet of tract's typed graph back to its inputs.
 
 use std::sync::Arc;
 

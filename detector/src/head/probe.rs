@@ -1,7 +1,7 @@
-//! Heads recognised by what they compute, however their exporter spelled them.
+//! Heads recognised by what they compute, in whatever way their exporter writes them.
 //!
-//! The graph is cut behind the last convolutions, those that make the raw maps. What follows is run once, by tract, on maps of
-//! made-up values; a head is the one whose arithmetic gives the same boxes and confidences at every place.
+//! The graph is cut behind the last convolutions, those that make the raw maps. tract runs what follows once, on maps of
+//! made-up values; the head is the known one whose arithmetic gives the same boxes and confidences at every place.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,7 +16,8 @@ use super::graph::{constant, shape, stride};
 use super::points::{self, Points};
 use super::{Head, sigmoid, softmax};
 use crate::bounded::{self, Brought};
-use crate::decode::{self, Candidate, Layout};
+use crate::decode::{self, Candidate};
+use crate::layout::Layout;
 use crate::raw_map::RawMap;
 
 /// Maps of one size.
@@ -208,7 +209,7 @@ fn points(levels: &[Level], layout: Layout) -> Option<Head> {
     Some(Head::Points(Points { classes, levels: levels.iter().map(level).collect::<Option<_>>()? }))
 }
 
-/// Whether these are the same, but for a few whose scores are too close to tell them apart.
+/// Whether these are the same, except for a few whose scores are too close to tell them apart.
 fn agree(found: &[Candidate], expected: &[Candidate]) -> bool {
     let is_same = |(found, expected): (&Candidate, &Candidate)| {
         let (a, b) = (&found.bounding_box, &expected.bounding_box);

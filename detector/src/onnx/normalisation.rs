@@ -15,7 +15,7 @@ struct Folded {
     bias: TensorProto,
 }
 
-/// Fold every batch normalisation that only a convolution's result goes into.
+/// Folds every batch normalisation whose input is the result of a convolution that nothing else reads.
 pub(super) fn fold(graph: &mut GraphProto) {
     let found: Vec<Folded> = {
         let constants = constants(graph);
@@ -51,7 +51,7 @@ pub(super) fn fold(graph: &mut GraphProto) {
     graph.initializer.extend(found.into_iter().flat_map(|folded| [folded.weights, folded.bias]));
 }
 
-/// Weights and bias of both together.
+/// Returns weights and bias of both together.
 fn folded(
     convolution: &NodeProto,
     node: &NodeProto,

@@ -1,17 +1,17 @@
 //! Networks of 8 bits, as quantisers write them (QDQ), computed in 32.
 //!
-//! Such a file is one in `f32` with pairs of QuantizeLinear and DequantizeLinear around its operators, which tell a runtime
-//! with kernels for integers what may be computed so. There are none here, so weights are dequantised once, when loading, and
-//! what only rounds activations is left out: the network then runs in `f32`, and finds what its weights
-//! find, without the noise that 8 bits add to every map.
+//! Such a file is one in `f32` with pairs of QuantizeLinear and DequantizeLinear around its operators. They tell a runtime
+//! with kernels for integers where to use them. This crate has no such kernels. So it dequantises the weights once, when
+//! loading, and leaves out what only rounds activations: the network then runs in `f32`, without the noise that 8 bits add
+//! to every map.
 
 use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-/// The most bytes that dequantised weights may take beside those of each constant once; what is beyond stays to be computed, within
-/// the bounds of that.
+/// The most bytes of dequantised weights, beside those of each constant once; the others stay to be computed, within the bounds of
+/// [`bounded`](crate::bounded).
 const MOST_REPEATED: usize = 64 << 20;
 
 /// A tensor's scales and zero points, and the axis that they run along where there are several.
@@ -23,7 +23,7 @@ struct Steps {
     bounds: [i64; 2],
 }
 
-/// Leave out of the graph what only quantises and dequantises. Pairs that are spelled otherwise stay as they are.
+/// Leaves out of the graph what only quantises and dequantises. Pairs that are written otherwise stay as they are.
 pub(super) fn dequantise(graph: &mut GraphProto) {
     if !graph.node.iter().any(|node| node.op_type == "DequantizeLinear") {
         return;
@@ -114,7 +114,7 @@ pub(super) fn dequantise(graph: &mut GraphProto) {
     graph.node.retain(|node| node.op_type != "QuantizeLinear" || node.output.iter().any(is_wanted));
 }
 
-/// The constants of a graph by name: initializers, and nodes that are nothing else.
+/// The constants of a graph by name: initializers and Constant nodes.
 pub(super) fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     let initializers = graph.initializer.iter().map(|tensor| (&*tensor.name, tensor));
     let nodes = graph.node.iter().filter(|node| node.op_type == "Constant").filter_map(|node| {
@@ -125,7 +125,7 @@ pub(super) fn constants(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
 }
 
 impl Steps {
-    /// Those of a node that quantises or dequantises.
+    /// The steps of a node that quantises or dequantises.
     fn of(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Option<Self> {
         let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
         // Blocks within an axis.
@@ -147,7 +147,7 @@ impl Steps {
         (scales.len() == zeros.len() && !scales.is_empty()).then_some(Self { scales, zeros, axis, bounds })
     }
 
-    /// A constant in `f32`, under this name; nothing where steps and values do not fit each other.
+    /// A constant in `f32`, under this name; `None` if steps and values don't fit each other.
     fn dequantised(&self, tensor: &TensorProto, name: &str) -> Option<TensorProto> {
         let values = integers(tensor)?;
         let sides: Vec<usize> = tensor.dims.iter().map(|&side| usize::try_from(side).ok()).collect::<Option<_>>()?;

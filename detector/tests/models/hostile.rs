@@ -167,7 +167,7 @@ fn maps_that_fit_one_by_one_do_not_take_all_memory() {
     for count in [5, 6, 12, 40] {
         let said = load_within_bounds(maps_alive_at_once(count));
         // What fits is run, and its scores are none.
-        let expected = if count > 5 { "its maps take" } else { "are no probabilities" };
+        let expected = if count > 5 { "its maps take" } else { "are not probabilities" };
         assert!(said.contains(expected), "{count}: {said}");
     }
 }
@@ -213,7 +213,7 @@ fn axes_that_are_no_permutation_are_refused() {
         graph.step("Transpose", &["images"], "huge", vec![integers("perm", &[0, 3, 1, 0])]);
     });
     let said = Model::load(graph.file().path()).expect_err("refused").to_string();
-    assert!(said.contains("no permutation"), "{said}");
+    assert!(said.contains("not a permutation"), "{said}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::attribute::{
-    ADDRESSED, ASKER, Attribute, CHAT_ID, CLOSED, DELIVERED_AT, EXPIRES_AT, FAILING_SINCE, FIRST_FAILED_AT, Item, KEY,
-    LAST_ARRIVAL, LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, Partition, SPOILER, STATUS_ANNOUNCED, STATUS_MESSAGE_ID, THREAD,
-    TIME, TOLD_OTHERS, TRIES, UNDELIVERED,
+    ADDRESSED, ASKER, Attribute, CHAT_ID, CLOSED, DELIVERED_AT, EXPIRES_AT, FAILING_SINCE, FIRST_FAILED_AT, GONE_SINCE,
+    Item, KEY, LAST_ARRIVAL, LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, Partition, SPOILER, STATUS_ANNOUNCED,
+    STATUS_MESSAGE_ID, THREAD, TIME, TOLD_OTHERS, TRIES, UNDELIVERED,
 };
 use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
@@ -24,7 +24,7 @@ pub const CAPTION: &str = "caption_";
 /// What an album can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlbumState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// Photos arrive.
     Open,
@@ -109,7 +109,7 @@ pub enum AlbumTransition<'a> {
         /// When it arrived.
         arrival: TimestampMillis,
     },
-    /// Nothing came after `arrival`: close it, and take the right to act on it.
+    /// Nothing came after `arrival`: closes the album and takes the lease on it.
     Close {
         /// The arrival that is believed to be the last.
         arrival: TimestampMillis,
@@ -127,6 +127,8 @@ pub enum AlbumTransition<'a> {
     Rest {
         /// When acting failed first.
         failing_since: Timestamp,
+        /// Since when Telegram does not give one of its files, if that is why.
+        gone_since: Option<Timestamp>,
         /// It is taken over then.
         next_attempt_at: Timestamp,
         /// Where it stands in the index until then.
@@ -202,10 +204,11 @@ impl Transition for AlbumTransition<'_> {
             Self::TakeOver { now, until } => {
                 update.set(CLOSED, until).add(TRIES, 1).when(is_to_be_acted_on()).lease(now, until)
             }
-            Self::Rest { failing_since, next_attempt_at, index_time } => update
+            Self::Rest { failing_since, gone_since, next_attempt_at, index_time } => update
                 // Free at that very second.
                 .set(LEASE_UNTIL, next_attempt_at - std::time::Duration::from_secs(1))
                 .set(FAILING_SINCE, failing_since)
+                .set_or_remove(GONE_SINCE, gone_since)
                 .set(TRIES, 0)
                 .set(TIME, index_time)
                 .when(CLOSED.exists())

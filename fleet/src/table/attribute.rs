@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, N, S};
 use uuid::Uuid;
 
-use super::expression::{Comparison, Condition};
+use super::condition::{Comparison, Condition};
 use crate::{FailureReason, Label, Status, Timestamp, TimestampMillis};
 
 /// An item as DynamoDB has it.
@@ -35,7 +35,7 @@ pub const NEXT_ATTEMPT_AT: Attribute<Timestamp> = Attribute::new("tell_after");
 pub const CHAT_ID: Attribute<i64> = Attribute::new("chat_id");
 /// The sender.
 pub const ASKER: Attribute<i64> = Attribute::new("asker");
-/// The Telegram message it answers.
+/// The Telegram message that it replies to.
 pub const MESSAGE_ID: Attribute<i64> = Attribute::new("message_id");
 /// The Telegram message that says "being processed".
 pub const STATUS_MESSAGE_ID: Attribute<i32> = Attribute::new("status_message_id");
@@ -79,6 +79,8 @@ pub const ADDRESSED: Attribute<bool> = Attribute::new("addressed");
 pub const TRIES: Attribute<i64> = Attribute::new("tries");
 /// When acting on an album, or handling an update, failed first.
 pub const FAILING_SINCE: Attribute<Timestamp> = Attribute::new("failing_since");
+/// Since then Telegram does not give a file that an album or an update needs; nothing else failed since.
+pub const GONE_SINCE: Attribute<Timestamp> = Attribute::new("gone_since");
 /// An album's user was told what in it can't be read.
 pub const TOLD_OTHERS: Attribute<bool> = Attribute::new("told_others");
 /// The predictions of an album's photos.
@@ -90,10 +92,16 @@ pub const CAPTION: Attribute<String> = Attribute::new("caption");
 pub const ASKED: Attribute<String> = Attribute::new("asked");
 /// The update was handled.
 pub const HANDLED: Attribute<bool> = Attribute::new("handled");
-/// How often an update was taken without being deferred.
+/// How often work on an update began since it was last deferred.
 pub const DEATHS: Attribute<i64> = Attribute::new("deaths");
 /// The prediction that may come of an update or a message.
 pub const WORK_ID: Attribute<Uuid> = Attribute::new("work_id");
+/// How often the table was looked through for what one person sent.
+pub const LOOK: Attribute<u32> = Attribute::new("look");
+/// This look came to the item of this key.
+pub const CAME_TO: Attribute<String> = Attribute::new("came_to");
+/// This look has found something.
+pub const FOUND: Attribute<bool> = Attribute::new("found");
 /// Tells captions of a message apart.
 pub const FINGERPRINT: Attribute<String> = Attribute::new("fingerprint");
 

@@ -1,110 +1,11 @@
-//! What a write does and what it expects to find, as values; and how DynamoDB wants to hear it.
-
-use std::borrow::Cow;
-use std::collections::HashMap;
+//! What a write does and under which condition, as a value.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::attribute::{Attribute, LEASE_UNTIL, Value};
+use super::condition::{Condition, Name};
+use super::rendered::{Rendered, Words};
 use crate::Timestamp;
-
-type Name = Cow<'static, str>;
-
-/// What an item has to be like for a write to happen.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Condition {
-    /// It has this attribute.
-    Exists(Name),
-    /// It does not have this attribute.
-    Absent(Name),
-    /// This attribute compares with this value.
-    Compare(Name, Comparison, AttributeValue),
-    /// All of these.
-    All(Vec<Condition>),
-    /// One of these at least.
-    Any(Vec<Condition>),
-}
-
-/// How a value is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `=`
-    Equal,
-    /// `<>`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-}
-
-impl Comparison {
-    fn sign(self) -> &'static str {
-        match self {
-            Self::Equal => "=",
-            Self::NotEqual => "<>",
-            Self::Less => "<",
-            Self::AtMost => "<=",
-        }
-    }
-}
-
-impl Condition {
-    /// Both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        match self {
-            Self::All(mut all) => {
-                all.push(other);
-                Self::All(all)
-            }
-            one => Self::All(vec![one, other]),
-        }
-    }
-
-    /// One of the two.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        match self {
-            Self::Any(mut any) => {
-                any.push(other);
-                Self::Any(any)
-            }
-            one => Self::Any(vec![one, other]),
-        }
-    }
-
-    /// Nobody holds a lease on the item `now`.
-    #[must_use]
-    pub fn lease_is_free(now: Timestamp) -> Self {
-        LEASE_UNTIL.absent().or(LEASE_UNTIL.less_than(now))
-    }
-
-    /// The lease that ends at `held_until` is still the one on the item: its holder has not lost it.
-    #[must_use]
-    pub fn lease_is_held(held_until: Timestamp) -> Self {
-        LEASE_UNTIL.is(held_until)
-    }
-
-    fn render(&self, words: &mut Words) -> String {
-        let joined = |conditions: &[Self], with: &str, words: &mut Words| {
-            let parts = conditions.iter().map(|condition| match condition {
-                Self::All(_) | Self::Any(_) => format!("({})", condition.render(words)),
-                _ => condition.render(words),
-            });
-            parts.collect::<Vec<_>>().join(with)
-        };
-        match self {
-            Self::Exists(name) => format!("attribute_exists({})", words.name(name)),
-            Self::Absent(name) => format!("attribute_not_exists({})", words.name(name)),
-            Self::Compare(name, comparison, value) => {
-                format!("{} {} {}", words.name(name), comparison.sign(), words.value(value))
-            }
-            Self::All(conditions) => joined(conditions, " AND ", words),
-            Self::Any(conditions) => joined(conditions, " OR ", words),
-        }
-    }
-}
 
 /// Changes to the attributes of one item, and the condition under which they happen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -142,6 +43,14 @@ impl UpdateExpression {
         }
     }
 
+    /// Give the attribute this value, or take it away if there is none.
+    pub fn set_or_remove<T: Value>(self, attribute: Attribute<T>, value: Option<T>) -> Self {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self.remove(attribute),
+        }
+    }
+
     /// Give the attribute this value unless it has one: the first write decides.
     pub fn set_if_absent<T: Value>(mut self, attribute: Attribute<T>, value: impl Into<T>) -> Self {
         self.sets.push((attribute.into_name(), Set::IfAbsent(value.into().into_attribute())));
@@ -171,12 +80,17 @@ impl UpdateExpression {
 
     /// Take the lease on the item until `until`, if nobody holds it `now`.
     pub fn lease(self, now: Timestamp, until: Timestamp) -> Self {
-        self.set(LEASE_UNTIL, until).when(Condition::lease_is_free(now))
+        self.set(LEASE_UNTIL, until).when(LEASE_UNTIL.absent().or(LEASE_UNTIL.less_than(now)))
+    }
+
+    /// Hold the lease that ends at `held_until` until `until`, if it is still held: its holder has not lost it.
+    pub fn extend_lease(self, held_until: Timestamp, until: Timestamp) -> Self {
+        self.set(LEASE_UNTIL, until).when(LEASE_UNTIL.is(held_until))
     }
 
     /// Give the lease back that ends at `held_until`, if it is still held.
     pub fn release(self, held_until: Timestamp) -> Self {
-        self.remove(LEASE_UNTIL).when(Condition::lease_is_held(held_until))
+        self.remove(LEASE_UNTIL).when(LEASE_UNTIL.is(held_until))
     }
 
     /// As DynamoDB wants to hear it.
@@ -199,54 +113,6 @@ impl UpdateExpression {
         let update = clauses.map(|(verb, changes)| format!("{verb} {changes}")).collect::<Vec<_>>().join(" ");
         let condition = self.condition.as_ref().map(|condition| condition.render(&mut words));
         Rendered { update, condition, names: words.names, values: words.values }
-    }
-}
-
-impl Condition {
-    /// As DynamoDB wants to hear it, without an update: for a put, a filter or a query.
-    #[must_use]
-    pub fn rendered(&self) -> Rendered {
-        let mut words = Words::default();
-        let condition = Some(self.render(&mut words));
-        Rendered { update: String::new(), condition, names: words.names, values: words.values }
-    }
-}
-
-/// Texts and what their placeholders stand for. Every name has one, so none has to be looked up among DynamoDB's reserved words.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rendered {
-    /// The update expression; empty if there is none.
-    pub update: String,
-    /// The condition expression.
-    pub condition: Option<String>,
-    /// By placeholder.
-    pub names: HashMap<String, String>,
-    /// By placeholder.
-    pub values: HashMap<String, AttributeValue>,
-}
-
-/// The placeholders of one call.
-#[derive(Default)]
-struct Words {
-    names: HashMap<String, String>,
-    values: HashMap<String, AttributeValue>,
-}
-
-impl Words {
-    fn name(&mut self, name: &Name) -> String {
-        let placeholder = format!("#{name}");
-        self.names.entry(placeholder.clone()).or_insert_with(|| name.to_string());
-        placeholder
-    }
-
-    /// One placeholder for each value, however often it is used.
-    fn value(&mut self, value: &AttributeValue) -> String {
-        if let Some((placeholder, _)) = self.values.iter().find(|(_, known)| *known == value) {
-            return placeholder.clone();
-        }
-        let placeholder = format!(":v{}", self.values.len());
-        self.values.insert(placeholder.clone(), value.clone());
-        placeholder
     }
 }
 
@@ -314,15 +180,5 @@ mod tests {
         let rendered = UpdateExpression::new().release(at(20)).render();
         assert_eq!(rendered.update, "REMOVE #lease_until");
         assert_eq!(rendered.condition.as_deref(), Some("#lease_until = :v0"));
-    }
-
-    #[test]
-    fn a_condition_stands_alone() {
-        let rendered = KEY.absent().rendered();
-        assert_eq!(
-            (rendered.update.as_str(), rendered.condition.as_deref()),
-            ("", Some("attribute_not_exists(#prediction_id)"))
-        );
-        assert!(rendered.values.is_empty());
     }
 }

@@ -5,17 +5,17 @@ use super::attribute::{
     LEASE_UNTIL, MESSAGE_ID, MODEL, NEXT_ATTEMPT_AT, ORIGINAL, PREDICTED, Partition, REDRIVEN_AT, REQUEUED, STATUS,
     STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
-use super::expression::{Condition, UpdateExpression};
+use super::condition::Condition;
+use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
 use crate::job::NOBODY;
 use crate::prediction::{RETENTION, TOMBSTONE_RETENTION};
-use crate::predictions::DetectionResult;
-use crate::{FailureReason, Prediction, Status, Timestamp};
+use crate::{DetectionResult, FailureReason, Prediction, Status, Timestamp};
 
 /// What a prediction can be. All but the first two have the mark [`DEAD_LETTER`] or not: it failed too often and can be redriven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictionState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// Its job is on the queue, or about to be.
     Queued,
@@ -173,7 +173,7 @@ pub enum PredictionTransition<'a> {
     },
 }
 
-/// When telling a user is tried again.
+/// When telling a user is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deferral {
     /// The end of the lease that is given back.

@@ -5,7 +5,8 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::attribute::Item;
-use super::expression::{Condition, UpdateExpression};
+use super::condition::Condition;
+use super::expression::UpdateExpression;
 
 /// One write of one item. The enums of [`prediction`](super::prediction), [`album`](super::album) and
 /// [`update`](super::update) list all that there are.
@@ -56,6 +57,8 @@ pub enum Key {
         /// Its number there.
         message_id: i32,
     },
+    /// How far a search for what one person sent came, by the work that it is.
+    Search(Uuid),
     /// Anything, by its whole key.
     Other(String),
 }
@@ -72,6 +75,7 @@ impl Key {
             Self::Album(key) | Self::Other(key) => key.clone(),
             Self::Update(id) => format!("{UPDATE}{id}"),
             Self::Message { chat_id, message_id } => format!("message#{chat_id}#{message_id}"),
+            Self::Search(work_id) => format!("search#{work_id}"),
         }
     }
 
@@ -89,6 +93,7 @@ impl fmt::Display for Key {
             Self::Album(key) | Self::Other(key) => f.write_str(key),
             Self::Update(id) => write!(f, "update {id}"),
             Self::Message { chat_id, message_id } => write!(f, "message {message_id} of chat {chat_id}"),
+            Self::Search(work_id) => write!(f, "search {work_id}"),
         }
     }
 }

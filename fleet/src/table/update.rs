@@ -5,10 +5,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::attribute::{
-    ASKED, ASKER, CHAT_ID, DEATHS, EXPIRES_AT, FAILING_SINCE, HANDLED, Item, LEASE_UNTIL, Partition, TIME, UNDELIVERED,
-    WORK_ID,
+    ASKED, ASKER, CHAT_ID, DEATHS, EXPIRES_AT, FAILING_SINCE, GONE_SINCE, HANDLED, Item, LEASE_UNTIL, Partition, TIME,
+    UNDELIVERED, WORK_ID,
 };
-use super::expression::{Condition, UpdateExpression};
+use super::expression::UpdateExpression;
 use super::transition::{Transition, Write};
 use crate::Timestamp;
 use crate::prediction::RETENTION;
@@ -19,7 +19,7 @@ pub const HANDLED_RETENTION: Duration = Duration::from_secs(24 * 3600);
 /// What an update can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateState {
-    /// There is no item.
+    /// The item does not exist.
     Absent,
     /// An instance holds the lease and handles it.
     Held,
@@ -80,12 +80,15 @@ pub enum UpdateTransition<'a> {
         /// When the lease ends.
         until: Timestamp,
     },
-    /// Hold it longer.
-    Hold {
+    /// Begin to work on one that is held, which may have waited for others of its chat. It counts as a death until it is deferred
+    /// or ends.
+    Begin {
         /// The end of the lease that is held.
         held_until: Timestamp,
         /// The new end.
         until: Timestamp,
+        /// How often it was begun, with this time.
+        deaths: i64,
     },
     /// Handling it failed.
     Defer {
@@ -93,6 +96,8 @@ pub enum UpdateTransition<'a> {
         held_until: Timestamp,
         /// When handling failed first.
         failing_since: Timestamp,
+        /// Since when Telegram does not give its file, if that is why.
+        gone_since: Option<Timestamp>,
         /// It is not tried before.
         next_attempt_at: Timestamp,
     },
@@ -115,7 +120,7 @@ impl Transition for UpdateTransition<'_> {
         match self {
             Self::Take { .. } => "taking",
             Self::TakeOver { .. } => "taking over",
-            Self::Hold { .. } => "holding",
+            Self::Begin { .. } => "beginning",
             Self::Defer { .. } => "deferring",
             Self::GiveBack { .. } => "giving back",
             Self::End { .. } => "closing",
@@ -129,7 +134,7 @@ impl Transition for UpdateTransition<'_> {
                 .set(ASKED, asked)
                 .set(UNDELIVERED, Partition::Update)
                 .set(TIME, until)
-                .set(DEATHS, 1)
+                .set(DEATHS, 0)
                 .set(EXPIRES_AT, now + RETENTION)
                 .set(ASKER, asker)
                 .set(CHAT_ID, chat_id)
@@ -139,19 +144,19 @@ impl Transition for UpdateTransition<'_> {
                 .lease(now, until),
             Self::TakeOver { now, until } => update
                 .set(TIME, until)
-                .add(DEATHS, 1)
                 .when(UNDELIVERED.is(Partition::Update))
                 .when(TIME.at_most(now))
                 .lease(now, until),
-            Self::Hold { held_until, until } => {
-                update.set(LEASE_UNTIL, until).set(TIME, until).when(Condition::lease_is_held(held_until))
+            Self::Begin { held_until, until, deaths } => {
+                update.extend_lease(held_until, until).set(TIME, until).set(DEATHS, deaths)
             }
-            Self::Defer { held_until, failing_since, next_attempt_at } => {
-                update.set(FAILING_SINCE, failing_since).set(TIME, next_attempt_at).set(DEATHS, 0).release(held_until)
-            }
-            Self::GiveBack { held_until } => {
-                update.set(TIME, Timestamp::from_secs(0)).set(DEATHS, 0).release(held_until)
-            }
+            Self::Defer { held_until, failing_since, gone_since, next_attempt_at } => update
+                .set(FAILING_SINCE, failing_since)
+                .set_or_remove(GONE_SINCE, gone_since)
+                .set(TIME, next_attempt_at)
+                .set(DEATHS, 0)
+                .release(held_until),
+            Self::GiveBack { held_until } => update.set(TIME, Timestamp::from_secs(0)).release(held_until),
             Self::End { now } => update
                 .set(HANDLED, true)
                 .set(EXPIRES_AT, now + HANDLED_RETENTION)
@@ -162,6 +167,7 @@ impl Transition for UpdateTransition<'_> {
                 .remove(UNDELIVERED)
                 .remove(TIME)
                 .remove(FAILING_SINCE)
+                .remove(GONE_SINCE)
                 .remove(DEATHS),
         })
     }
@@ -170,7 +176,7 @@ impl Transition for UpdateTransition<'_> {
         match self {
             Self::Take { .. } => "take",
             Self::TakeOver { .. } => "take over",
-            Self::Hold { .. } => "hold",
+            Self::Begin { .. } => "begin",
             Self::Defer { .. } => "defer",
             Self::GiveBack { .. } => "give back",
             Self::End { .. } => "end",
@@ -182,7 +188,7 @@ impl Transition for UpdateTransition<'_> {
         match self {
             Self::Take { .. } => each(&[Absent], Held),
             Self::TakeOver { .. } => each(&[Due], Held),
-            Self::Hold { .. } => each(&[Held], Held),
+            Self::Begin { .. } => each(&[Held], Held),
             Self::Defer { .. } => each(&[Held], Deferred),
             Self::GiveBack { .. } => each(&[Held], Due),
             Self::End { .. } => each(&UpdateState::ALL, Handled),

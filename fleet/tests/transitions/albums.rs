@@ -58,7 +58,7 @@ fn examples<'a>(part: &'a Part, parts: &'a [Uuid]) -> Vec<AlbumTransition<'a>> {
         AlbumTransition::Add { part, arrival: ARRIVAL },
         AlbumTransition::Close { arrival: ARRIVAL, until: HELD_UNTIL },
         AlbumTransition::TakeOver { now: NOW, until: HELD_UNTIL },
-        AlbumTransition::Rest { failing_since: NOW, next_attempt_at: LATER, index_time: LATER },
+        AlbumTransition::Rest { failing_since: NOW, gone_since: None, next_attempt_at: LATER, index_time: LATER },
         AlbumTransition::NoteToldOthers,
         AlbumTransition::NameParts(parts),
         AlbumTransition::AnnounceStatus,
@@ -131,7 +131,8 @@ async fn tries_are_counted_until_it_rests() {
     assert_eq!(TRIES.of(&taken.expect("an item")), Some(1));
     let (taken, _) = db.after(&key(), Some(&with(abandoned, TRIES, 2)), &take_over).await;
     assert_eq!(TRIES.of(taken.as_ref().expect("an item")), Some(3));
-    let rest = AlbumTransition::Rest { failing_since: NOW, next_attempt_at: LATER, index_time: LATER };
+    let rest =
+        AlbumTransition::Rest { failing_since: NOW, gone_since: None, next_attempt_at: LATER, index_time: LATER };
     let (rested, _) = db.after(&key(), taken.as_ref(), &rest).await;
     let rested = rested.expect("an item");
     assert_eq!(TRIES.of(&rested), Some(0));
@@ -176,6 +177,6 @@ async fn the_second_instance_to_queue_an_album_learns_that_it_was_second() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
-    crate::diagram::arrows(&examples(&part(), &[]), AlbumState::Absent)
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
+    crate::arrows::arrows(&examples(&part(), &[]), AlbumState::Absent)
 }

@@ -2,6 +2,7 @@
 //! leads where it says. ARCHITECTURE's diagrams are drawn from the same lists.
 
 mod albums;
+mod arrows;
 mod diagram;
 mod predictions;
 mod updates;

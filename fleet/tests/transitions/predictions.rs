@@ -1,13 +1,12 @@
 //! Predictions.
 
-use fleet::predictions::DetectionResult;
 use fleet::table::attribute::{
     CHAT_ID, DEAD_LETTER, DELIVERED_AT, FIRST_FAILED_AT, LEASE_UNTIL, NEXT_ATTEMPT_AT, ORIGINAL, REDRIVEN_AT, STATUS,
     STATUS_MESSAGE_ID, TIME, UNDELIVERED, Value,
 };
 use fleet::table::prediction::{Deferral, PredictionState, PredictionTransition};
 use fleet::table::{Item, Key, Partition, Transition};
-use fleet::{FailureReason, Label, Prediction, Status, Timestamp};
+use fleet::{DetectionResult, FailureReason, Label, Prediction, Status, Timestamp};
 use uuid::Uuid;
 
 use crate::{Db, HELD_UNTIL, LATER, NOW, ago, are_complete, with, without};
@@ -116,7 +115,7 @@ async fn each_transition_happens_from_its_states_and_from_no_other() {
     for (is_dead_letter, status) in [(false, Status::Done), (true, Status::Failed)] {
         for transition in examples(&prediction, &result, status) {
             let is_unlike = match transition {
-                // What is no dead letter is not redriven; and each is marked as what it is.
+                // Only dead letters are redriven, and each is marked as what it is.
                 PredictionTransition::Redrive { .. } => !is_dead_letter,
                 PredictionTransition::MarkDelivered { dead_letter, .. } => dead_letter != is_dead_letter,
                 _ => false,
@@ -271,14 +270,14 @@ fn what_was_given_up_has_a_partition_of_its_own() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
     let (prediction, result) = (queued(), result());
     let done = Prediction { status: Status::Done, delivered_at: Some(NOW), ..queued() };
     let failed = Prediction { status: Status::Failed, ..queued() };
     let mut all = examples(&prediction, &result, Status::Done);
     // A photo of an album that can't be had, and what a caller of /predict waits for.
     all.extend([&failed, &done].map(|record| PredictionTransition::Insert(record, Item::new())));
-    crate::diagram::arrows(&all, PredictionState::Absent)
+    crate::arrows::arrows(&all, PredictionState::Absent)
 }
 
 #[tokio::test]

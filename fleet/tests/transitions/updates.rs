@@ -1,6 +1,8 @@
 //! Updates.
 
-use fleet::table::attribute::{ASKED, DEATHS, FAILING_SINCE, HANDLED, LEASE_UNTIL, TIME, UNDELIVERED, Value, WORK_ID};
+use fleet::table::attribute::{
+    ASKED, DEATHS, FAILING_SINCE, GONE_SINCE, HANDLED, LEASE_UNTIL, TIME, UNDELIVERED, Value, WORK_ID,
+};
 use fleet::table::update::{UpdateState, UpdateTransition};
 use fleet::table::{Item, Key, Partition};
 use uuid::Uuid;
@@ -31,8 +33,13 @@ fn examples() -> Vec<UpdateTransition<'static>> {
     vec![
         UpdateTransition::Take { asked, asker: 5, chat_id: 6, work_id, now: NOW, until: HELD_UNTIL },
         UpdateTransition::TakeOver { now: NOW, until: HELD_UNTIL },
-        UpdateTransition::Hold { held_until: HELD_UNTIL, until: LATER },
-        UpdateTransition::Defer { held_until: HELD_UNTIL, failing_since: NOW, next_attempt_at: LATER },
+        UpdateTransition::Begin { held_until: HELD_UNTIL, until: LATER, deaths: 1 },
+        UpdateTransition::Defer {
+            held_until: HELD_UNTIL,
+            failing_since: NOW,
+            gone_since: None,
+            next_attempt_at: LATER,
+        },
         UpdateTransition::GiveBack { held_until: HELD_UNTIL },
         UpdateTransition::End { now: NOW },
     ]
@@ -43,7 +50,7 @@ fn number(transition: &UpdateTransition<'_>) -> usize {
     match transition {
         UpdateTransition::Take { .. } => 0,
         UpdateTransition::TakeOver { .. } => 1,
-        UpdateTransition::Hold { .. } => 2,
+        UpdateTransition::Begin { .. } => 2,
         UpdateTransition::Defer { .. } => 3,
         UpdateTransition::GiveBack { .. } => 4,
         UpdateTransition::End { .. } => 5,
@@ -60,16 +67,29 @@ async fn each_transition_happens_from_its_states_and_from_no_other() {
 }
 
 #[tokio::test]
-async fn every_try_has_the_same_work_and_deaths_are_counted_until_it_is_deferred() {
+async fn every_try_has_the_same_work_and_deaths_are_counted_from_each_beginning_until_it_is_deferred() {
     let db = Db::start().await;
     let due = item(UpdateState::Due).expect("an item");
     let (taken, _) = db.after(&KEY, Some(&due), &UpdateTransition::TakeOver { now: NOW, until: HELD_UNTIL }).await;
     let taken = taken.expect("an item");
-    assert_eq!((DEATHS.of(&taken), WORK_ID.of(&taken)), (Some(2), Some(Uuid::from_u128(7))));
-    let defer = UpdateTransition::Defer { held_until: HELD_UNTIL, failing_since: ago(5), next_attempt_at: LATER };
-    let (deferred, _) = db.after(&KEY, Some(&taken), &defer).await;
+    assert_eq!((DEATHS.of(&taken), WORK_ID.of(&taken)), (Some(1), Some(Uuid::from_u128(7))), "it only waits");
+    let begin = UpdateTransition::Begin { held_until: HELD_UNTIL, until: HELD_UNTIL, deaths: 2 };
+    let (begun, _) = db.after(&KEY, Some(&taken), &begin).await;
+    let begun = begun.expect("an item");
+    assert_eq!(DEATHS.of(&begun), Some(2));
+    let given_back = UpdateTransition::GiveBack { held_until: HELD_UNTIL };
+    let (given_back, _) = db.after(&KEY, Some(&taken), &given_back).await;
+    assert_eq!(DEATHS.of(&given_back.expect("an item")), Some(1), "those of the tries before");
+    let defer = UpdateTransition::Defer {
+        held_until: HELD_UNTIL,
+        failing_since: ago(5),
+        gone_since: Some(ago(3)),
+        next_attempt_at: LATER,
+    };
+    let (deferred, _) = db.after(&KEY, Some(&begun), &defer).await;
     let deferred = deferred.expect("an item");
     assert_eq!((DEATHS.of(&deferred), FAILING_SINCE.of(&deferred)), (Some(0), Some(ago(5))));
+    assert_eq!(GONE_SINCE.of(&deferred), Some(ago(3)));
 }
 
 #[tokio::test]
@@ -95,6 +115,6 @@ async fn what_was_handled_says_nothing_of_what_was_asked() {
 }
 
 /// For the diagram.
-pub(crate) fn moves() -> (Vec<crate::diagram::Arrow>, Vec<&'static str>) {
-    crate::diagram::arrows(&examples(), UpdateState::Absent)
+pub(crate) fn moves() -> (Vec<crate::arrows::Arrow>, Vec<&'static str>) {
+    crate::arrows::arrows(&examples(), UpdateState::Absent)
 }

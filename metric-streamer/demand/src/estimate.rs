@@ -8,23 +8,25 @@ use crate::{DemandSettings, Look, Work, Worked};
 const ENOUGH_PHOTOS: f64 = 400.0;
 /// So many standard deviations of a Poisson number are chance; what differs by more is another load.
 const MOST_CHANCE: f64 = 3.0;
-/// While no photo was measured, at most so many times the workers in service are asked for.
+/// While no photo was measured, the demand is at most this many times the workers in service.
 const MOST_UNMEASURED: f64 = 2.0;
 /// What is needed at least while the fleet is not idle: any rest of a worker is one, since target tracking rounds up.
 const A_REST: f64 = 0.01;
+/// So many stretches of time are the last ones: reports may come late.
+const LATEST: usize = 3;
 /// For comparing moments that were added up.
 const INSTANT: f64 = 1e-6;
 
 /// What one look tells, in the light of those before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
-    /// `WorkerDemand`: workers needed in percent of those in service, and of one while there is none.
+    /// `WorkerDemand`: workers needed in percent of those in service; while none is in service, in percent of one.
     pub percent: f64,
     /// Workers needed: those that keep up, and those that work off what waits.
     pub needed: f64,
     /// Photos that arrive in a second.
     pub arrivals: f64,
-    /// How long a photo keeps a slot, in seconds; none while nothing was measured.
+    /// How long a photo keeps a slot, in seconds; `None` while nothing was measured.
     pub seconds_per_photo: Option<f64>,
     /// Slots of one worker.
     pub slots_per_worker: f64,
@@ -33,6 +35,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// The least that a metric shows by which the fleet is scaled: more than nothing while the last worker is to stay.
+    #[must_use]
+    pub fn rest(&self) -> f64 {
+        self.needed.min(A_REST)
+    }
+
     /// Workers that keep up with what arrives, whatever waits.
     #[must_use]
     pub fn keeping_up(&self) -> f64 {
@@ -68,14 +76,24 @@ impl Estimator {
         }
     }
 
-    /// Until when it was told what workers did; none while it was told nothing.
+    /// Whether it was told of a worker in the last stretches of time.
+    #[must_use]
+    pub fn knows_of_workers(&self) -> bool {
+        self.worked.iter().rev().take(LATEST).any(|worked| worked.work.slots > 0.0)
+    }
+
+    /// Until when it was told what workers did; `None` before the first report.
     #[must_use]
     pub fn worked_until(&self) -> Option<f64> {
         self.worked.back().map(|worked| worked.until)
     }
 
-    /// What workers did, in the order in which it ended. What is not told counts as nothing done.
+    /// What workers did, in the order in which it ended. What is not told counts as nothing done; what is told again, with all that
+    /// came after it, replaces what was told before.
     pub fn worked(&mut self, worked: Worked) {
+        while self.worked.back().is_some_and(|last| last.until > worked.until - INSTANT) {
+            self.worked.pop_back();
+        }
         self.worked.push_back(worked);
         let longest = self.settings.longest_window.as_secs_f64();
         while self.worked.front().is_some_and(|first| first.until < worked.until - longest + INSTANT) {
@@ -92,7 +110,7 @@ impl Estimator {
             self.depths.pop_front();
         }
         let window = self.window(look.at, depth);
-        // By turns: what failed and is tried again kept slots busy, and is no finished photo.
+        // By turns: what failed and will be retried kept slots busy, but is not a finished photo.
         if window.work.turns > 0.0 && window.work.busy > 0.0 {
             self.seconds_per_photo = Some(window.work.busy / window.work.turns);
         }
@@ -110,7 +128,7 @@ impl Estimator {
         };
         let mut needed = slots / self.slots_per_worker;
         if look.in_service == 0 && depth > 0.0 {
-            // Nobody is there who could work off anything.
+            // There is no worker that could work anything off.
             needed = needed.max(1.0);
         }
         if needed > 0.0 || depth > 0.0 || self.last_needed.is_none() {
@@ -288,6 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_comes_late_replaces_what_was_read_before_it() {
+        let (mut in_time, mut late) =
+            (Estimator::new(DemandSettings::default()), Estimator::new(DemandSettings::default()));
+        let worked = |number: u32, photos| {
+            let work = Work { photos, turns: photos, busy: photos * 0.15, slots: 20.0, workers: 10.0 };
+            Worked { until: f64::from(number) * 10.0, seconds: 10.0, work }
+        };
+        for number in 1..=4 {
+            in_time.worked(worked(number, 50.0));
+            // It sees half of each stretch at first, and all of it at the next look.
+            if number > 1 {
+                late.worked(worked(number - 1, 50.0));
+            }
+            late.worked(worked(number, if number == 4 { 50.0 } else { 25.0 }));
+        }
+        let look = Look { at: 40.0, visible: 0, in_flight: 1, in_service: 1 };
+        assert_eq!(late.look(&look), in_time.look(&look));
+    }
+
+    #[test]
     fn few_photos_are_averaged_over_longer() {
         let mut estimator = Estimator::new(DemandSettings::default());
         // One photo a second on average, by turns none and two: 30 s of them would be 0.67 or 1.33.
@@ -348,7 +386,7 @@ mod tests {
         // A quarter of an hour after the last photo was forgotten.
         assert!((88..=93).contains(&since), "{since}");
         assert!(idle[since..].iter().all(|idle| *idle));
-        // One photo is a worker, when there is none.
+        // Without a worker, one photo asks for one.
         assert!(look(2000.0, 1) >= 1.0);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure: no clock, no network, nothing but std. metric-streamer publishes it, and the scaling lab simulates what comes of it.
 //!
-//! Target tracking assumes a metric that goes up and down in proportion to load over capacity. A backlog is none: it is zero
+//! Target tracking assumes a metric that goes up and down in proportion to load over capacity. A backlog is not: it is zero
 //! while the workers keep up, however busy they are. So the workers needed are reckoned from the work itself, which goes on
 //! being measured when nothing waits:
 //!

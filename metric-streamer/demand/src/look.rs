@@ -5,7 +5,7 @@
 pub struct Work {
     /// Messages that were finished.
     pub photos: f64,
-    /// How often a slot was at work and done, also with what is to be tried again.
+    /// How often a slot finished a job, jobs that will be retried included.
     pub turns: f64,
     /// For how long slots were at work.
     pub busy: f64,

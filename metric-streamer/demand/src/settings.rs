@@ -34,7 +34,7 @@ impl DemandSettings {
         }
     }
 
-    /// The same where all of AWS's times pass so many times faster, but not what a photo takes.
+    /// These settings for an AWS whose times all pass `times` times faster, while a photo takes as long as before.
     #[must_use]
     pub fn faster(self, times: u32) -> Self {
         Self {

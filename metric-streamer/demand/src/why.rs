@@ -6,9 +6,9 @@ use std::time::Duration;
 /// A change of capacity, with what was seen when it was made. Displayed, it is a line that a person understands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Why {
-    /// From so many workers.
+    /// The number of workers before.
     pub from: u32,
-    /// To so many.
+    /// The number after.
     pub to: u32,
     /// Photos that arrive in a second.
     pub arrivals: f64,

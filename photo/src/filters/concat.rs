@@ -54,19 +54,17 @@ impl Concat {
     }
 }
 
-/// Why photos can't be joined; a sentence for the user.
+/// Why photos can't be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ConcatError {
     /// There is nothing to join with.
-    #[error(
-        "concat joins at least {MIN_PHOTOS} photos; send them together as one album, with the caption on any of them."
-    )]
+    #[error("concat joins at least {MIN_PHOTOS} photos")]
     TooFew,
     /// More than an album holds.
-    #[error("concat joins at most {MAX_PHOTOS} photos, not {0}.")]
+    #[error("concat joins at most {MAX_PHOTOS} photos, not {0}")]
     TooMany(usize),
     /// The one of this number, counted from 1, has no pixels.
-    #[error("Photo {0} is empty.")]
+    #[error("photo {0} is empty")]
     Empty(usize),
 }
 
@@ -269,6 +267,6 @@ mod tests {
         assert_eq!(concat(&some(11), Concat::LeftToRight), Err(ConcatError::TooMany(11)));
         let empty = [RgbImage::new(2, 2), RgbImage::new(0, 2)];
         assert_eq!(concat(&empty, Concat::TopToBottom), Err(ConcatError::Empty(2)));
-        assert_eq!(ConcatError::TooMany(11).to_string(), "concat joins at most 10 photos, not 11.");
+        assert_eq!(ConcatError::TooMany(11).to_string(), "concat joins at most 10 photos, not 11");
     }
 }

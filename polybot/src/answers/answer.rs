@@ -2,7 +2,8 @@
 
 use fleet::{Deed, Prediction, Status};
 
-use crate::telegram::{Buttons, Place};
+use crate::place::Place;
+use crate::telegram::Buttons;
 use crate::{buttons, reply};
 
 /// The finished predictions of one photo, or of one album, to be told as one.

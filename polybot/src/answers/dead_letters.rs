@@ -49,7 +49,7 @@ impl DeadLetters {
                     }
                 }
                 Err(error) => {
-                    fleet::log!(DEAD_LETTERS_UNREADABLE, %error, "can't look for dead letters");
+                    fleet::log!(DEAD_LETTERS_UNREADABLE, %error, queue = self.queue.name(), "can't look for dead letters");
                     tokio::select! {
                         () = self.clock.sleep(PAUSE) => {}
                         () = shutdown.cancelled() => return,
@@ -59,7 +59,7 @@ impl DeadLetters {
         }
     }
 
-    /// One dead letter: deleted after its failure is recorded. One that is no job stays for a person to look at.
+    /// One dead letter: acknowledged after its failure is recorded. One that is no job stays for a person to look at.
     async fn dead_letter(&self, message: &Received, foreign: &mut HashSet<String>) {
         let job = match Job::from_json(&message.body) {
             Ok(job) => job,
@@ -80,8 +80,8 @@ impl DeadLetters {
         }
         metrics::counter!("polybot_dead_letters_total").increment(1);
         fleet::log!(JOB_DEAD_LETTERED, %prediction_id, chat_id = job.chat_id, "a job failed too often; it can be redriven");
-        if let Err(error) = self.queue.delete(&message.receipt).await {
-            tracing::warn!(%prediction_id, %error, "a dead letter was not deleted; it comes again and changes nothing");
+        if let Err(error) = self.queue.ack(&message.receipt).await {
+            tracing::warn!(%prediction_id, %error, "a dead letter was not acknowledged; it comes again and changes nothing");
         }
     }
 

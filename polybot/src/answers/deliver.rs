@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use fleet::images::GetError;
 use fleet::job::NOBODY;
-use fleet::{AwsError, ImageStore, Room};
+use fleet::{ImageStore, Room};
 use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::outbox::{Found, Outbox, Pending};
+use super::outcome::{DeliverError, Delivered};
+use crate::Telegram;
 use crate::memory::Memory;
 use crate::telegram::{Picture, Sent};
-use crate::{Telegram, TelegramError};
 
 /// The largest annotated photo that is sent, in bytes; of a larger one the words are.
 const MAX_PHOTO: u64 = 25 << 20;
@@ -34,52 +35,6 @@ pub(crate) struct Answers {
     pub(crate) memory: Memory,
     /// Those who remove messages that say to wait; finished before the service ends.
     pub(crate) working: TaskTracker,
-}
-
-/// What became of a call to deliver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivered {
-    /// The user was told now.
-    Now,
-    /// The user had been told before.
-    Before,
-    /// Another call is telling the user right now.
-    InProgress,
-    /// Telling the user failed a while ago and has to wait; the sweep tries again.
-    Later,
-    /// Its album is answered when the other photos of it are finished.
-    WithItsAlbum,
-    /// Nobody waits for it, as for a load generator's jobs; recorded as delivered.
-    ToNobody,
-    /// Nobody is there to be told, as when the user blocked the bot; recorded as delivered.
-    Unreachable,
-}
-
-/// Why the user was not told.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DeliverError {
-    /// There is no such prediction.
-    #[error("there is no prediction {0}")]
-    Unknown(Uuid),
-    /// It is not finished.
-    #[error("the prediction {0} is not finished yet")]
-    NotFinished(Uuid),
-    /// It took almost as long as the lease.
-    #[error("fetching and sending the answer took too long")]
-    TooSlow,
-    /// Telegram failed; the sweep tries again.
-    #[error(transparent)]
-    Telegram(#[from] TelegramError),
-    /// AWS failed; the sweep tries again.
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-}
-
-impl DeliverError {
-    /// What Telegram, or the chat's queue, says of when to try again.
-    fn retry_after(&self) -> Option<std::time::Duration> {
-        if let Self::Telegram(error) = self { error.retry_after() } else { None }
-    }
 }
 
 impl Answers {
@@ -163,7 +118,9 @@ impl Answers {
                         opened.push((file, picture.spoiler));
                     }
                     Err(GetError::Aws(error)) => return Err(error.into()),
-                    Err(error) => fleet::log!(PICTURE_MISSING, %error, "an annotated photo can't be sent"),
+                    Err(error) => {
+                        fleet::log!(PICTURE_MISSING, %error, key = picture.key, chat_id = place.chat_id, "an annotated photo can't be sent");
+                    }
                 }
             }
             let room = self.memory.for_file(MAX_ALBUM - left).await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, FailureReason, Job, JobQueue, PredictionStore, Status};
+use fleet::{AwsError, Clock, FailureReason, JobQueue, PredictionStore, Status};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -76,7 +76,7 @@ impl LostJobs {
             return self.give_up(prediction_id).await;
         }
         // Sent first: dying in between costs a second message, not the job.
-        self.queue.send(&Job::of(&prediction, self.clock.date())).await?;
+        self.queue.send(&prediction.job(self.clock.date())).await?;
         if self.predictions.requeue(&prediction, self.clock.now()).await? == Written::Now {
             metrics::counter!("polybot_requeued_total").increment(1);
             fleet::log!(JOB_SENT_AGAIN, %prediction_id, times = prediction.requeued + 1, "a lost job was sent anew");

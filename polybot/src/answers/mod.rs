@@ -11,15 +11,17 @@ mod deliver;
 mod lease;
 mod lost_jobs;
 mod outbox;
+mod outcome;
 mod redrive;
 mod retry_policy;
 mod sweep;
 
 pub(crate) use dead_letters::DeadLetters;
-pub(crate) use deliver::{Answers, DeliverError, Delivered};
+pub(crate) use deliver::Answers;
 pub(crate) use lease::{insist, working_time};
 pub(crate) use lost_jobs::LostJobs;
 pub(crate) use outbox::Outbox;
+pub(crate) use outcome::{DeliverError, Delivered};
 pub(crate) use redrive::Redrive;
 pub use redrive::{Redriven, redrive};
 pub(crate) use retry_policy::{RetryPolicy, soon_again};

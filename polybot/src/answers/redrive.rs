@@ -4,7 +4,7 @@
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, Job, JobQueue, PredictionStore};
+use fleet::{AwsError, Clock, JobQueue, PredictionStore};
 
 /// Puts jobs that failed too often back onto the queue, and has answers that were given up sent; their users get an answer after
 /// all
@@ -72,7 +72,7 @@ pub async fn redrive(
             // Revived first: dying in between leaves a queued record without a message, which polybot's sweep sends anew.
             let revived = predictions.redrive(prediction_id, clock.now()).await? == Written::Now;
             if revived {
-                queue.send(&Job::of(&prediction, clock.date())).await?;
+                queue.send(&prediction.job(clock.date())).await?;
             }
             revived
         } else {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::Retryable as _;
 use fleet::{Clock, Timestamp};
 
 use crate::detection::HandleError;
@@ -12,7 +13,7 @@ const LOOKS_FOR_A_FILE: u32 = 8;
 /// The longest wait between two tries: so late comes the last answer after an outage of Telegram.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// Waits before what failed for a passing reason is tried again at once, before it is put off.
+/// Waits before what failed for a passing reason is tried again at once, before it is deferred.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
 /// Do it, and try again a little where the failure may pass soon.
@@ -24,16 +25,8 @@ pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
     may_pass_soon: impl Fn(&HandleError) -> bool,
     act: impl Fn() -> F,
 ) -> Result<(), HandleError> {
-    for pause in PAUSES {
-        match act().await {
-            Err(error) if may_pass_soon(&error) => {
-                tracing::debug!(%error, "it failed and is tried again");
-                clock.sleep(pause).await;
-            }
-            outcome => return outcome,
-        }
-    }
-    act().await
+    let retried = act.retry(PAUSES.into_iter()).sleep(clock.clone()).when(may_pass_soon);
+    retried.notify(|error, _| tracing::debug!(%error, "it failed and is tried again")).await
 }
 
 /// How long an answer is tried to be sent. What is known of it lies with its record, so it is the same for all instances.
@@ -66,9 +59,9 @@ impl RetryPolicy {
         Some(wait.map_or(next, |wait| now + wait.saturating_add(Duration::from_secs(1))))
     }
 
-    /// For how long a file is asked for that Telegram does not give.
-    pub(crate) fn for_a_file(&self) -> Duration {
-        LOOKS_FOR_A_FILE * self.interval
+    /// When to ask again for a file that Telegram does not give `now`, and did not since `gone_since`; `None` if that is long enough.
+    pub(crate) fn next_attempt_for_a_file(&self, gone_since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        self.next_attempt(gone_since, now).filter(|_| now.since(gone_since) < LOOKS_FOR_A_FILE * self.interval)
     }
 
     /// Where an answer stands in the index, whose sort key is a time, so that the sweep finds it at `next_attempt`: the sweep looks

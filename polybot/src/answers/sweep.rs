@@ -21,7 +21,7 @@ impl Answers {
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
-                    tracing::warn!(%error, "the sweep can't look for undelivered predictions");
+                    tracing::warn!(%error, status = status.as_str(), "the sweep can't look for undelivered predictions");
                     continue;
                 }
             };

@@ -1,30 +1,23 @@
 //! Why a caption is no command.
 
-use thiserror::Error;
+use super::argument::Argument;
 
-use super::nearest::nearest;
-use super::{Entry, usage};
-use crate::reply::short;
-
-/// Why a caption is no command; a sentence for the user.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a caption is no command. What a person reads of it is [`reply`](crate::reply)'s.
+#[derive(Clone, Debug, PartialEq)]
 pub enum CaptionError {
     /// No command is named, but one has a similar name.
-    #[error("I do not know what to do with \"{caption}\". Did you mean \"{nearest}\"?")]
     Misspelt {
-        /// What was written, cut where it is long.
+        /// What was written.
         caption: String,
         /// The name that is most like it.
         nearest: &'static str,
     },
     /// No command is named.
-    #[error("I do not know what to do with \"{caption}\". I know these captions: {}.", usage::names())]
     Unknown {
-        /// What was written, cut where it is long.
+        /// What was written.
         caption: String,
     },
     /// Two commands are named.
-    #[error("I can do one thing at a time: \"{first}\" or \"{second}\", not both.")]
     OneAtATime {
         /// The one that was named first.
         first: &'static str,
@@ -32,7 +25,6 @@ pub enum CaptionError {
         second: &'static str,
     },
     /// A number that is too small or too large.
-    #[error("The {argument} of \"{command}\" goes from {from} to {to}; {given} is outside.")]
     OutOfRange {
         /// The command.
         command: &'static str,
@@ -46,7 +38,6 @@ pub enum CaptionError {
         given: String,
     },
     /// A whole number is needed.
-    #[error("The {argument} of \"{command}\" is a whole number from {from} to {to}, not \"{given}\".")]
     NotWhole {
         /// The command.
         command: &'static str,
@@ -60,7 +51,6 @@ pub enum CaptionError {
         given: String,
     },
     /// A number is needed.
-    #[error("The {argument} of \"{command}\" is a number from {from} to {to}, not \"{given}\".")]
     NotANumber {
         /// The command.
         command: &'static str,
@@ -74,17 +64,15 @@ pub enum CaptionError {
         given: String,
     },
     /// None of the words or numbers that can be chosen from.
-    #[error("\"{command}\" can be followed by {choices}, not by \"{given}\".")]
     NoChoice {
         /// The command.
         command: &'static str,
-        /// All that can be chosen.
-        choices: String,
+        /// All that it takes.
+        arguments: &'static [Argument],
         /// What was written.
         given: String,
     },
     /// The name of a thing that the models do not find, but something like it.
-    #[error("I can't find \"{given}\" in a photo. Did you mean \"{command} {near}\"?")]
     NoSuchThing {
         /// The command.
         command: &'static str,
@@ -93,8 +81,7 @@ pub enum CaptionError {
         /// What was written.
         given: String,
     },
-    /// One argument twice, be it the same or not.
-    #[error("\"{command}\" takes one {argument}, and you gave two: \"{first}\" and \"{second}\".")]
+    /// One argument twice, the same or another.
     Twice {
         /// The command.
         command: &'static str,
@@ -106,7 +93,6 @@ pub enum CaptionError {
         second: String,
     },
     /// An argument to a command that has none.
-    #[error("\"{command}\" is written by itself; I do not understand \"{given}\" beside it.")]
     TakesNothing {
         /// The command.
         command: &'static str,
@@ -114,7 +100,6 @@ pub enum CaptionError {
         given: String,
     },
     /// Photos in a row with an order for a column, or the other way round.
-    #[error("\"concat {direction}\" goes {orders}, not {given}.")]
     Contradiction {
         /// Horizontal or vertical.
         direction: &'static str,
@@ -123,15 +108,4 @@ pub enum CaptionError {
         /// The order that was written.
         given: &'static str,
     },
-}
-
-impl CaptionError {
-    /// For a caption that names no command.
-    pub(super) fn unknown(caption: &str, words: &[String]) -> Self {
-        let caption = short(caption.trim());
-        match nearest(words) {
-            Some(&Entry { name, .. }) => Self::Misspelt { caption, nearest: name },
-            None => Self::Unknown { caption },
-        }
-    }
 }

@@ -1,27 +1,32 @@
-//! The grammar of captions and texts. Pure: text in, command out, or the sentence that says what is wrong with it.
+//! The grammar of captions and texts. Pure: text in, command out, or what is wrong with it.
 //!
 //! All that it knows stands in one table ([`TABLE`]); so do the help text, Telegram's command menu and the table in
 //! `docs/CONVERSATION.md`.
 
+mod argument;
 mod caption_error;
 mod classes;
+mod entry;
 mod given;
 mod nearest;
+mod reading;
 mod table;
 mod usage;
 mod words;
 
 use std::fmt;
 
+pub use argument::{Argument, Kind, Word};
 pub use caption_error::CaptionError;
 pub use classes::Classes;
+pub use entry::Entry;
 pub use fleet::Deed;
 pub use photo::filters::{Axis, Concat, Direction, Filter, Turn};
-pub use table::{Argument, Entry, Kind, TABLE, Word};
-pub use usage::{help, markdown, menu};
+pub use table::TABLE;
+pub use usage::{choices, help, markdown, menu, names};
 
 use fleet::Wish;
-use given::Given;
+use nearest::nearest;
 use words::words;
 
 /// What a photo's caption asks for.
@@ -95,7 +100,7 @@ pub const FORGET: &str = "forget";
 /// hyphens and the order of words do not matter, nor does a slash before or `@somebot` after the first.
 ///
 /// # Errors
-/// [`CaptionError`], a sentence for the user, if it is no command or its arguments are not.
+/// [`CaptionError`] if it is no command or its arguments are not.
 pub fn caption(caption: Option<&str>) -> Result<Command, CaptionError> {
     let text = caption.unwrap_or_default();
     let only_addresses = || text.contains('@') && !words::without_names(text).contains(char::is_alphanumeric);
@@ -103,8 +108,8 @@ pub fn caption(caption: Option<&str>) -> Result<Command, CaptionError> {
         return Ok(Command::Detect(Wanted::default()));
     }
     let words = words(text);
-    let (entry, rest) = name(&words)?.ok_or_else(|| CaptionError::unknown(text, &words))?;
-    let given = Given::read(entry, &rest)?;
+    let (entry, rest) = name(&words)?.ok_or_else(|| unknown(text, &words))?;
+    let given = reading::read(entry, &rest)?;
     (entry.command)(&given)
 }
 
@@ -141,6 +146,15 @@ pub fn is_ours(text: &str) -> bool {
     is_help
         || names.is_some()
         || words::longest(&all, |joined| TABLE.iter().find(|entry| entry.is_called(joined))).is_some()
+}
+
+/// What is wrong with a caption that names no command.
+fn unknown(caption: &str, words: &[String]) -> CaptionError {
+    let caption = caption.trim().to_owned();
+    match nearest(words) {
+        Some(&Entry { name, .. }) => CaptionError::Misspelt { caption, nearest: name },
+        None => CaptionError::Unknown { caption },
+    }
 }
 
 /// The command that is named, wherever its name stands, and the other words.

@@ -1,6 +1,7 @@
 //! The command that a caption may have meant.
 
-use super::{Entry, TABLE};
+use super::entry::Entry;
+use super::table::TABLE;
 
 /// How alike a name has to be, where 1 is the same.
 const ALIKE: f64 = 0.65;

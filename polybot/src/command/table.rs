@@ -1,100 +1,12 @@
-//! Every command: its names, its arguments and what it means.
+//! Every command there is.
 
+use super::argument::{Argument, Kind, Word};
+use super::caption_error::CaptionError;
+use super::classes::Classes;
+use super::entry::Entry;
 use super::given::Given;
-use super::words::is_name;
-use super::{CaptionError, Classes, Command, Deed, LEAST_PERCENT, Wanted};
+use super::{Command, Deed, LEAST_PERCENT, Wanted};
 use photo::filters::{Concat, Direction, Filter, Turn};
-
-/// A command.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its name.
-    pub name: &'static str,
-    /// Other names.
-    pub aliases: &'static [&'static str],
-    /// What can be said beside its name, in any order.
-    pub arguments: &'static [Argument],
-    /// What it does, in one line.
-    pub description: &'static str,
-    /// A caption, and what it means.
-    pub example: (&'static str, Command),
-    /// What it means with these arguments.
-    pub(super) command: fn(&Given) -> Result<Command, CaptionError>,
-}
-
-/// Something that can be said beside a command's name.
-#[derive(Debug)]
-pub struct Argument {
-    /// What it is.
-    pub name: &'static str,
-    /// What it can be.
-    pub kind: Kind,
-}
-
-/// What an argument can be.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    /// A whole number.
-    Whole {
-        /// The smallest.
-        from: u32,
-        /// The largest.
-        to: u32,
-        /// Where none is given.
-        default: u32,
-    },
-    /// A number.
-    Fraction {
-        /// The smallest.
-        from: u32,
-        /// The largest.
-        to: u32,
-        /// Where none is given.
-        default: f32,
-    },
-    /// One of several words.
-    Choice {
-        /// The words.
-        options: &'static [Word],
-        /// Where none is given.
-        default: &'static str,
-    },
-    /// Names of things that the detector knows, as many as there are.
-    Classes,
-    /// Its name, or nothing.
-    Flag {
-        /// Other words for it.
-        aliases: &'static [&'static str],
-    },
-}
-
-/// A word that can be chosen.
-#[derive(Debug)]
-pub struct Word {
-    /// The word.
-    pub word: &'static str,
-    /// Other words for it.
-    pub aliases: &'static [&'static str],
-}
-
-impl Entry {
-    /// Its name, then the others.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(self.name).chain(self.aliases.iter().copied())
-    }
-
-    /// Whether words joined without anything between them are one of its names.
-    pub(super) fn is_called(&self, joined: &str) -> bool {
-        self.names().any(|name| is_name(joined, name))
-    }
-}
-
-impl Kind {
-    /// Whether any number may be it.
-    pub(super) fn is_number(self) -> bool {
-        matches!(self, Self::Whole { .. } | Self::Fraction { .. })
-    }
-}
 
 const fn word(word: &'static str, aliases: &'static [&'static str]) -> Word {
     Word { word, aliases }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::reply;
 
 const DETECT: Command =
     Command::Detect(Wanted { confidences: false, percent: LEAST_PERCENT, classes: Classes::NONE, deed: Deed::Mark });
@@ -33,7 +34,7 @@ fn means(texts: &[&str], command: Command) {
 
 #[track_caller]
 fn refused(text: &str, sentence: &str) {
-    assert_eq!(caption(Some(text)).expect_err(text).to_string(), sentence, "{text}");
+    assert_eq!(reply::caption_error(&caption(Some(text)).expect_err(text)), sentence, "{text}");
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn what_is_no_command() {
     for text in ["my holiday", "🙂", "...", "90", "/"] {
         refused(text, &format!("I do not know what to do with \"{text}\". I know these captions: {list}."));
     }
-    let long = caption(Some(&"ä".repeat(100_000))).expect_err("no command").to_string();
+    let long = reply::caption_error(&caption(Some(&"ä".repeat(100_000))).expect_err("no command"));
     assert!(long.chars().count() < 500);
 }
 
@@ -331,7 +332,7 @@ fn any_text_is_a_command_or_a_sentence() {
         match caption(Some(text)) {
             Ok(command) => assert_eq!(caption(Some(&command.to_string())), Ok(command), "{text:?}"),
             Err(error) => {
-                let sentence = error.to_string();
+                let sentence = reply::caption_error(&error);
                 assert!(sentence.ends_with(['.', '?']) && sentence.chars().count() < 1000, "{sentence}");
             }
         }

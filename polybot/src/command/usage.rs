@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Entry, FORGET, HELP, Kind, PRIVACY, TABLE};
+use super::argument::{Argument, Kind};
+use super::entry::Entry;
+use super::table::TABLE;
+use super::{FORGET, HELP, PRIVACY};
 
 /// What can be asked without a photo, beside help.
 const TEXTS: [(&str, &str); 2] = [
@@ -66,13 +69,15 @@ pub fn markdown() -> String {
 }
 
 /// The names, for a sentence.
-pub(super) fn names() -> String {
+#[must_use]
+pub fn names() -> String {
     TABLE.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
-/// All that may be said beside the name, for a sentence.
-pub(super) fn choices(entry: &Entry) -> String {
-    let words = entry.arguments.iter().flat_map(|argument| match argument.kind {
+/// All that may be said beside a name, for a sentence.
+#[must_use]
+pub fn choices(arguments: &[Argument]) -> String {
+    let words = arguments.iter().flat_map(|argument| match argument.kind {
         Kind::Choice { options, .. } => options.iter().map(|option| option.word.to_owned()).collect(),
         Kind::Flag { .. } => vec![format!("\"{}\"", argument.name)],
         Kind::Classes => vec!["names of things such as person, car or dog".to_owned()],

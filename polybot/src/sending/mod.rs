@@ -102,6 +102,8 @@ impl Sending {
         };
         // As it was before: who is refused through no fault of its own keeps its place among the chats.
         let chat = Chat { is_group: lane.is_group(), last: lane.last() };
+        // No backoff of a library's: what a 429 names holds the whole lane, the next try passes the gate like any other message,
+        // and one whose turn comes after the deadline is told when to come back instead.
         loop {
             let free = lane.free_at(self.shared.clock.instant());
             if free > deadline {

@@ -131,6 +131,48 @@ async fn an_album_that_fails_is_deferred_and_acted_on_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_albums_file_that_is_not_given_once_after_other_failures_is_asked_for_again() {
+    let world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("sendPhoto", 1, TelegramFault::too_many_requests(600));
+    let ann = world.telegram.user("Ann");
+    let album = post(&ann, Some("concat"));
+    has(&world, "failing_since").await;
+    world.telegram.fail_next("download", 1, TelegramFault::refuse(404, "Not Found"));
+    world.pass(Duration::from_secs(610));
+    let is_told_or_waits = async || {
+        let waits = world.items_of("album#").await.first().is_some_and(|album| album.contains_key("gone_since"));
+        (waits || !world.answers(&ann).is_empty()).then_some(())
+    };
+    world.until(is_told_or_waits).await;
+    world.pass(2 * SWEEP);
+    let answer = world.answer(&ann, album[0]).await;
+    assert!(answer.photo().is_some(), "{}", answer.words());
+    world.all_settled().await;
+}
+
+/// What does not fit under the photos follows them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_with_much_to_say_of_is_answered_whole() {
+    let world = Setup::default().start().await;
+    let ann = world.telegram.user("Ann");
+    let bad = (0..8).map(|number| Post::document(b"no photo at all".to_vec(), format!("{number}.jpg")));
+    let album =
+        ann.post_album([Post::document(jpeg(), "good.jpg"), Post::document(jpeg(), "good.jpg")].into_iter().chain(bad));
+    world.answer(&ann, album[0]).await;
+    has(&world, "delivered_at").await;
+    let answers = world.answers(&ann);
+    let pictures = answers.iter().filter(|answer| answer.media_group.is_some()).count();
+    let words: Vec<_> = answers.iter().map(|answer| answer.words()).filter(|words| !words.is_empty()).collect();
+    assert_eq!((pictures, words.len()), (2, 1), "{words:?}");
+    let lines: Vec<_> = words[0].lines().collect();
+    assert!(lines.len() == 10 && lines[9].starts_with("10. Sorry, "), "{lines:?}");
+    assert!(
+        words[0].encode_utf16().count() > 1024 && words[0].ends_with(lines[8].trim_start_matches("9. ")),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_album_that_telegram_says_to_try_later_is_tried_when_that_is_and_not_before() {
     let world = Setup::of(1, 0).start().await;
     world.telegram.fail_next("sendPhoto", 1, TelegramFault::too_many_requests(600));

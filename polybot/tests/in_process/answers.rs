@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use embedded_aws::{Action, Fault, Service};
-use fleet::Status;
+use fleet::predictions::Written;
+use fleet::{DetectionResult, Label, Status};
 use telegram_sandbox::Fault as TelegramFault;
 
 use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, jpeg};
@@ -163,4 +164,28 @@ async fn who_blocked_the_bot_is_not_told_and_not_asked_again() {
     world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
     world.all_settled().await;
     assert!(world.answers(&ann).is_empty());
+}
+
+/// A crowd, and how sure the detector is of each: more than fits under a photo, or into one message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_with_much_to_say_of_is_answered_whole() {
+    const CROWD: usize = 500;
+    let world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), Some("predict with confidence"));
+    let id = world.record(&ann, photo, |_| true).await.prediction_id;
+    let person = Label { class: "person".into(), cx: 0.5, cy: 0.5, width: 0.1, height: 0.1, confidence: 0.9 };
+    let predicted_img_path = fleet::images::predicted_key(id);
+    world.images.put(&predicted_img_path, jpeg().into(), "image/jpeg").await.expect("stored");
+    let result = DetectionResult { predicted_img_path, labels: vec![person; CROWD], model: "by hand".into() };
+    let (Written::Now | Written::NotAsExpected) =
+        world.predictions.complete(id, &result, world.clock.now()).await.expect("DynamoDB answers");
+    world.pass(2 * SWEEP);
+    let shown = world.answer(&ann, photo).await;
+    assert!(shown.photo().is_some() && shown.words().is_empty(), "{}", shown.words());
+    world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
+    let answers = world.answers(&ann);
+    let words: Vec<_> = answers.iter().flat_map(|answer| answer.words().lines()).collect();
+    assert_eq!(words[0], format!("I see {CROWD} persons."));
+    assert_eq!(words[1..], [concat!("person: ", "90 %"); CROWD]);
 }

@@ -78,7 +78,7 @@ async fn photos_are_answered_and_forgotten(world: &World) {
     let key = fleet::images::original_key(id, "jpg");
     world.images.put(&key, jpeg().into(), "image/jpeg").await.expect("stored");
     let record = Prediction::queued(id, bob.chat_id(), 1, key, world.clock.now());
-    world.queue.send(&fleet::Job::of(&record, world.clock.date())).await.expect("queued");
+    world.queue.send(&record.job(world.clock.date())).await.expect("queued");
     world.all_settled().await;
     // And one that is forgotten while the worker stores its result.
     let stored = world.aws.calls().count(Service::S3, "PutObject");

@@ -1,8 +1,11 @@
 //! `/forget`: what is left of a photo is a tombstone, wherever the photo is at that moment.
 
+use aws_sdk_dynamodb::types::AttributeValue::S;
 use embedded_aws::{Action, Fault, Service};
+use polybot::reply;
+use telegram_sandbox::Fault as TelegramFault;
 
-use crate::support::{Setup, World, jpeg};
+use crate::support::{LEASE_IS_OVER, SWEEP, Setup, World, jpeg};
 
 async fn nothing_is_left(world: &World) {
     world.all_settled().await;
@@ -23,7 +26,7 @@ async fn a_photo_that_was_answered_becomes_a_tombstone() {
     world.answer(&ann, photo).await;
     world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
     let said = forget(&world, &ann).await;
-    assert!(said.starts_with("I forgot what you sent me: 1 photo, 1 result and "), "{said}");
+    assert_eq!(said, reply::forgotten(false));
     nothing_is_left(&world).await;
     assert_eq!(world.records().await.len(), 1);
 }
@@ -35,7 +38,7 @@ async fn a_photo_that_waits_for_a_worker_is_not_done_any_more() {
     let photo = ann.post_photo(jpeg(), None);
     world.record(&ann, photo, |record| record.status_message_id.is_some()).await;
     let said = forget(&world, &ann).await;
-    assert!(said.starts_with("I forgot what you sent me: 1 photo, 0 results"), "{said}");
+    assert_eq!(said, reply::forgotten(false));
     world.nobody_waits(&ann).await;
     world.add_worker().await;
     nothing_is_left(&world).await;
@@ -54,7 +57,7 @@ async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
     world.add_worker().await;
     world.soon(slow.fired_at_least(1)).await;
     let said = forget(&world, &ann).await;
-    assert!(said.starts_with("I forgot what you sent me: "), "{said}");
+    assert_eq!(said, reply::forgotten(false));
     nothing_is_left(&world).await;
     let left = world.records().await;
     assert_eq!(left.iter().map(|left| left.prediction_id).collect::<Vec<_>>(), [record.prediction_id]);
@@ -75,14 +78,79 @@ async fn nothing_is_answered_of_an_album_that_is_being_forgotten() {
     let broken = world.aws.faults().add(Fault::internal_error(Service::S3).operation("DeleteObject"));
     let asked = ann.post_text("/forget");
     world.until(async || world.items_of("album#").await.is_empty().then_some(())).await;
-    world.pass(2 * crate::support::SWEEP);
+    world.pass(2 * SWEEP);
     world.all_looked().await;
     assert!(world.answers(&ann).is_empty(), "{:?}", world.answers(&ann));
     broken.remove();
     for _ in 0..3 {
-        world.pass(crate::support::SWEEP);
+        world.pass(SWEEP);
     }
     world.answer(&ann, asked).await;
     nothing_is_left(&world).await;
     assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_it_is_true_also_if_it_is_done_again() {
+    let world = Setup::default().start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.answer(&ann, photo).await;
+    world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
+    world.telegram.fail_next("sendMessage", 1, TelegramFault::Drop);
+    assert_eq!(forget(&world, &ann).await, reply::forgotten(false));
+    nothing_is_left(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_can_not_be_forgotten_for_a_week_hears_it() {
+    let world = Setup::of(1, 0).start().await;
+    world.aws.faults().add(Fault::internal_error(Service::DynamoDb).operation("Scan"));
+    let ann = world.telegram.user("Ann");
+    let asked = ann.post_text("/forget");
+    let is_deferred = async || world.aws.calls().count(Service::DynamoDb, "Scan") >= 12;
+    world.until(async || is_deferred().await.then_some(())).await;
+    world.pass(LEASE_IS_OVER * 5100);
+    assert_eq!(world.answer(&ann, asked).await.words(), reply::NOT_FORGOTTEN);
+}
+
+/// Fill the table with what is nobody's. Returns in how many pages it is read then.
+async fn fill(world: &World) -> u64 {
+    let (dynamodb, table) = (&world.resources.dynamodb, crate::support::resources::TABLE);
+    for number in 0..12 {
+        let put = dynamodb.put_item().table_name(table).item("prediction_id", S(format!("filler#{number}")));
+        put.item("filler", S("x".repeat(350_000))).send().await.expect("stored");
+    }
+    let mut pages = dynamodb.scan().table_name(table).into_paginator().send();
+    let mut count = 0;
+    while let Some(page) = pages.next().await {
+        page.expect("a page");
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_through_a_large_table_goes_on_where_the_last_polybot_came_to() {
+    let mut world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.record(&ann, photo, |record| record.status_message_id.is_some()).await;
+    let pages = fill(&world).await;
+    let scans = || world.aws.calls().count(Service::DynamoDb, "Scan");
+    let before = scans();
+    let slow = Fault::new(Action::Delay(std::time::Duration::from_millis(300))).on(Service::DynamoDb).operation("Scan");
+    let slow = world.aws.faults().add(slow);
+    let asked = ann.post_text("/forget");
+    // Two pages are behind it.
+    world.until(async || (scans() >= before + 3).then_some(())).await;
+    world.kill_polybot(0).await;
+    slow.remove();
+    let killed_at = world.aws.calls().count(Service::DynamoDb, "Scan");
+    world.add_polybot().await;
+    world.pass(LEASE_IS_OVER);
+    assert_eq!(world.answer(&ann, asked).await.words(), reply::forgotten(false));
+    let again = world.aws.calls().count(Service::DynamoDb, "Scan") - killed_at;
+    assert!(pages > 3 && again <= 2 * pages - 2, "{again} looks at {pages} pages");
+    assert_eq!(world.objects().await, 0);
 }

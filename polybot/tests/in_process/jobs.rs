@@ -130,7 +130,7 @@ async fn a_job_without_a_record_is_done_and_told() {
     let key = fleet::images::original_key(id, "jpg");
     world.images.put(&key, jpeg().into(), "image/jpeg").await.expect("stored");
     let record = Prediction::queued(id, ann.chat_id(), 1, key, world.clock.now());
-    world.queue.send(&fleet::Job::of(&record, world.clock.date())).await.expect("queued");
+    world.queue.send(&record.job(world.clock.date())).await.expect("queued");
     let is_told = |message: &telegram_sandbox::ChatMessage| message.words() == "I see 1 stand-in.";
     world.soon(world.telegram.wait_for_message(is_told, crate::support::PATIENCE)).await.expect("told");
     world.all_settled().await;

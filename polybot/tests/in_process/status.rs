@@ -80,6 +80,15 @@ async fn telegram_that_does_not_remove_it_at_once_is_asked_again() {
     world.nobody_waits(&ann).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn telegram_that_does_not_answer_is_asked_again_to_remove_it() {
+    let (world, ann, photo) = waiting().await;
+    world.telegram.fail_next("deleteMessage", 2, TelegramFault::Drop);
+    world.pass(2 * SWEEP);
+    world.answer(&ann, photo).await;
+    world.nobody_waits(&ann).await;
+}
+
 /// The answer comes before the message that says to wait: Telegram takes that one late.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_comes_after_the_answer_is_removed() {

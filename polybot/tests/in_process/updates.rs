@@ -5,7 +5,10 @@ use embedded_aws::{Action, Fault, Service};
 use polybot::reply;
 use telegram_sandbox::Fault as TelegramFault;
 
-use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
+use crate::support::{LEASE, LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
+
+/// Longer than an update may take.
+const NEARLY_A_LEASE: std::time::Duration = std::time::Duration::from_secs(LEASE - 10);
 
 type Item = std::collections::HashMap<String, AttributeValue>;
 
@@ -30,7 +33,8 @@ async fn an_update_is_kept_and_then_handled_and_what_it_asked_is_forgotten() {
     let text = ann.post_text("/help");
     let kept = update(&world, |_| true).await;
     assert!(kept.contains_key("asked") && kept.contains_key("lease_until"), "{kept:?}");
-    assert_eq!((kept["undelivered"].as_s().map(String::as_str), number(&kept, "deaths")), (Ok("update"), Some(1)));
+    assert_eq!(kept["undelivered"].as_s().map(String::as_str), Ok("update"));
+    update(&world, |item| number(item, "deaths") == Some(1)).await;
     // Telegram is told "ok" meanwhile.
     world.soon(world.telegram.wait_for_webhook(|webhook| webhook.pending == 0, PATIENCE)).await.expect("it is told");
     world.pass(LEASE_IS_OVER);
@@ -127,6 +131,67 @@ async fn an_update_that_kills_three_polybots_is_given_up_by_the_fourth() {
     assert_eq!(world.answer(&ann, photo).await.words(), reply::failed(reply::KEPT_FAILING));
     update(&world, is_handled).await;
     assert_eq!(world.telegram.calls("getFile"), 3);
+}
+
+/// Its own waiting is no death of an instance: each of the first is held for as long as an update may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn photos_that_wait_for_others_of_their_chat_for_many_leases_are_done() {
+    const SLOW: usize = 6;
+    let world = Setup::of(1, 1).start().await;
+    world.telegram.fail_next("getFile", SLOW, TelegramFault::Hold);
+    let ann = world.telegram.user("Ann");
+    let photos: Vec<i32> = (0..SLOW + 2).map(|_| ann.post_photo(jpeg(), None)).collect();
+    let kept = async || world.items_of("update#").await;
+    world.until(async || (kept().await.len() == photos.len()).then_some(())).await;
+    for slow in 1..=SLOW {
+        world.until(async || (world.telegram.calls("getFile") == slow).then_some(())).await;
+        let begun = kept().await.iter().filter(|update| number(update, "deaths") > Some(0)).count();
+        assert!(begun <= 1, "only what is worked on may be what kills an instance: {begun}");
+        world.all_looked().await;
+        world.pass(LEASE_IS_OVER);
+    }
+    for photo in photos {
+        assert_eq!(world.answer(&ann, photo).await.words(), "I see 1 stand-in.");
+    }
+    world.in_the_end(async || world.is_settled().await.then_some(())).await;
+    assert_eq!(world.answers(&ann).len(), SLOW + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_leaves_alone_what_its_own_polybot_has_queued() {
+    let world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("getFile", 2, TelegramFault::Hold);
+    let ann = world.telegram.user("Ann");
+    let photos = [(); 3].map(|()| ann.post_photo(jpeg(), None));
+    let last = format!(r#""message_id":{},"#, photos[2]);
+    let is_last =
+        |update: &Item| update.get("asked").is_some_and(|asked| asked.as_s().is_ok_and(|it| it.contains(&last)));
+    let lease = async || number(&update(&world, is_last).await, "lease_until").expect("it is held");
+    let held_until = lease().await;
+    world.until(async || (world.telegram.calls("getFile") == 1).then_some(())).await;
+    world.pass(NEARLY_A_LEASE);
+    world.until(async || (world.telegram.calls("getFile") == 2).then_some(())).await;
+    world.pass(SWEEP);
+    assert!(world.clock.now().as_secs() > held_until);
+    world.all_looked().await;
+    assert_eq!(lease().await, held_until);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_given_once_after_other_failures_is_asked_for_again() {
+    let world = Setup::of(1, 1).start().await;
+    let broken = world.aws.faults().add(Fault::internal_error(Service::S3).operation("PutObject"));
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    update(&world, |item| item.contains_key("failing_since")).await;
+    world.telegram.fail_next("download", 1, TelegramFault::refuse(404, "Not Found"));
+    broken.remove();
+    world.pass(5 * LEASE_IS_OVER);
+    update(&world, |item| item.contains_key("gone_since") || is_handled(item)).await;
+    world.pass(SWEEP);
+    assert_eq!(world.answer(&ann, photo).await.words(), "I see 1 stand-in.");
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 1);
 }
 
 /// Where a polybot can die with a photo in hand.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use embedded_aws::EmbeddedAws;
-use fleet::predictions::{DetectionResult, Written};
-use fleet::{ImageStore, Job, JobQueue, Label, PredictionStore, images};
+use fleet::predictions::Written;
+use fleet::{DetectionResult, ImageStore, Job, JobQueue, Label, PredictionStore, images};
 use image::{ImageFormat, Rgb, RgbImage};
 use polybot::reply;
 use serde_json::Value;
@@ -193,7 +193,7 @@ impl Bot {
                     let result = DetectionResult { predicted_img_path: key, labels, model: "the test".into() };
                     let done = predictions.complete(job.prediction_id, &result, fleet::Timestamp::now()).await;
                     let (Written::Now | Written::NotAsExpected) = done.expect("recorded");
-                    queue.delete(&message.receipt).await.expect("deleted");
+                    queue.ack(&message.receipt).await.expect("acknowledged");
                     let query = [("predictionId", job.prediction_id.to_string())];
                     // The test may be at its end, and polybot with it.
                     let _ = http.post(&results).query(&query).bearer_auth(SECRET).send().await;

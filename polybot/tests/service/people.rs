@@ -240,16 +240,16 @@ async fn who_wants_to_be_forgotten_is() {
     let ben = bot.telegram.user("Ben");
     let other = ben.post_photo(jpeg(40, 30), None);
     bot.answer(&ben, other).await;
-    let kept = async |person: i64| bot.predictions.belongings(person, None).await.expect("a scan").len();
+    let kept = async |person: i64| bot.predictions.belongings(person, None, None).await.expect("a scan").0.len();
     assert!(kept(ann.id()).await >= 2);
 
     let asked = ann.in_chat(group).post_text("/forget");
     let said = bot.answer_in(group, asked).await.words().to_owned();
-    assert!(said.starts_with("I forgot what you sent me in this group: 1 photo, 1 result and "), "{said}");
+    assert_eq!(said, reply::forgotten(true));
     assert!(kept(ann.id()).await >= 1, "what was sent elsewhere stays");
     let asked = ann.post_text("/forget");
     let said = bot.answer(&ann, asked).await.words().to_owned();
-    assert!(said.starts_with("I forgot what you sent me: 1 photo, 1 result and "), "{said}");
+    assert_eq!(said, reply::forgotten(false));
     assert_eq!(bot.stored_images().await, 2, "Ben's photo and its result");
     assert!(kept(ben.id()).await >= 1);
 }
@@ -284,6 +284,6 @@ async fn what_is_sent_after_it_is_not_forgotten_and_it_is_answered_although_tele
     bot.telegram.fail_next("sendMessage", 4, Fault::Drop);
     let asked = ann.post_text("/forget");
     let after = ann.post_photo(jpeg(50, 30), None);
-    assert!(bot.answer(&ann, asked).await.words().starts_with("I forgot what you sent me: "));
+    assert_eq!(bot.answer(&ann, asked).await.words(), reply::forgotten(false));
     assert_eq!(bot.answer(&ann, after).await.words(), "I see 1 bus.");
 }

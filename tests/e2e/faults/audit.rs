@@ -1,10 +1,11 @@
 //! Photos sent by as many people, and in the end what became of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use fleet::predictions::UNDELIVERED_INDEX;
+use fleet::table::attribute::{CHAT_ID, STATUS_MESSAGE_ID};
 use fleet::{JobQueue, Status};
 use local::LocalFleet;
 use polybot::reply;
@@ -31,17 +32,29 @@ pub(crate) struct Audit {
     pub(crate) told_failed: usize,
     /// Messages that say to wait and were left behind.
     pub(crate) left_waiting: usize,
+    /// Of those, the ones whose number is recorded: nothing hinders their removal.
+    pub(crate) left_though_known: usize,
+    /// The most messages that say to wait for one photo.
+    pub(crate) told_to_wait: usize,
 }
 
 impl Burst {
     /// Send this many photos at once.
     pub(crate) fn post(stack: &LocalFleet, photos: usize) -> Self {
+        let mut burst = Self { posted: Vec::new() };
+        burst.post_more(stack, photos);
+        burst
+    }
+
+    /// Send this many more, each by somebody else.
+    pub(crate) fn post_more(&mut self, stack: &LocalFleet, photos: usize) {
         let bytes = photo("chelsea.png");
         let post = |number| {
             let user = stack.telegram.user(&format!("user{number}"));
             (user.chat_id(), user.post_photo(bytes.clone(), None))
         };
-        Self { posted: (0..photos).map(post).collect() }
+        let before = self.posted.len();
+        self.posted.extend((before..before + photos).map(post));
     }
 
     /// The answers so far, without those that say to wait.
@@ -80,7 +93,7 @@ impl Burst {
     }
 
     async fn wait_until(&self, stack: &LocalFleet, answered: usize, wanted: impl Fn(&ChatMessage) -> bool) {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let enough = |event: &telegram_sandbox::Event| {
             if let Some(message) = event.sent().filter(|message| self.is_answer(message) && wanted(message)) {
                 seen.insert(message.chat_id);
@@ -97,12 +110,12 @@ impl Burst {
         }
     }
 
-    /// How many messages that say to wait can still be read.
-    fn left_waiting(&self, stack: &LocalFleet) -> usize {
+    /// The messages that say to wait, as they were sent.
+    fn told_to_wait(stack: &LocalFleet) -> Vec<(i64, i32)> {
         let events = stack.telegram.events();
         let sent = events.iter().filter_map(|event| event.sent());
         let waiting = sent.filter(|message| message.words() == reply::BEING_PROCESSED);
-        waiting.filter(|message| stack.telegram.message(message.chat_id, message.message_id).is_some()).count()
+        waiting.map(|message| (message.chat_id, message.message_id)).collect()
     }
 
     /// Wait for the last answer, and until nothing is left that could answer again; then count, and print the line.
@@ -111,14 +124,24 @@ impl Burst {
         nothing_left(stack).await;
         let by_photo = self.answers_by_photo(stack);
         let answers = |count: fn(usize) -> bool| by_photo.values().filter(|answers| count(answers.len())).count();
+        let told_to_wait = Self::told_to_wait(stack);
+        let mut by_chat: HashMap<i64, usize> = HashMap::new();
+        for (chat_id, _) in &told_to_wait {
+            *by_chat.entry(*chat_id).or_default() += 1;
+        }
+        let is_left = |&&(chat_id, message_id): &&(i64, i32)| stack.telegram.message(chat_id, message_id).is_some();
+        let left: Vec<_> = told_to_wait.iter().filter(is_left).collect();
+        let known = recorded_status_messages(stack).await;
         let audit = Audit {
             answered_once: answers(|answers| answers == 1),
             repeated: answers(|answers| answers > 1),
             lost: self.posted.len() - by_photo.len(),
             told_failed: by_photo.values().filter(|answers| answers.iter().all(is_failure)).count(),
-            left_waiting: self.left_waiting(stack),
+            left_waiting: left.len(),
+            left_though_known: left.iter().filter(|message| known.contains(**message)).count(),
+            told_to_wait: by_chat.into_values().max().unwrap_or_default(),
         };
-        let Audit { answered_once, repeated, lost, told_failed, left_waiting } = audit;
+        let Audit { answered_once, repeated, lost, told_failed, left_waiting, .. } = audit;
         let jobs = self.posted.len();
         // Not by println, which the test runner keeps to itself.
         let line = format!(
@@ -129,6 +152,14 @@ impl Burst {
         assert_eq!((lost, answered_once + repeated), (0, jobs), "{line}");
         audit
     }
+}
+
+/// Chat and number of each message that says to wait, as the records have them.
+async fn recorded_status_messages(stack: &LocalFleet) -> HashSet<(i64, i32)> {
+    let records = aws_sdk_dynamodb::Client::new(&stack.config);
+    let items = records.scan().table_name(&stack.resources.table).consistent_read(true).into_paginator().items().send();
+    let items = items.collect::<Result<Vec<_>, _>>().await.expect("DynamoDB answers");
+    items.iter().filter_map(|item| CHAT_ID.of(item).zip(STATUS_MESSAGE_ID.of(item))).collect()
 }
 
 fn is_failure(message: &ChatMessage) -> bool {

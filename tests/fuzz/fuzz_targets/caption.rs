@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use polybot::command::{self, Command};
+use polybot::reply;
 
 fuzz_target!(|text: &str| {
     match command::caption(Some(text)) {
@@ -12,10 +13,10 @@ fuzz_target!(|text: &str| {
             let again = command::caption(Some(&said));
             assert_eq!(again.ok().as_ref().map(Command::to_string), Some(said));
         }
-        Err(error) => assert!((1..=4096).contains(&error.to_string().chars().count())),
+        Err(error) => assert!((1..=4096).contains(&reply::caption_error(&error).chars().count())),
     }
     let _ = command::text(text);
     let _ = polybot::buttons::press(text);
-    let me = polybot::incoming::Me { id: 1, name: "a_bot".into(), reads_groups: true };
+    let me = polybot::Me { id: 1, name: "a_bot".into(), reads_groups: true };
     let _ = polybot::incoming::names(text, &serde_json::Value::Null, &me);
 });

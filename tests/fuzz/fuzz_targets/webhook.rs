@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use polybot::Me;
 use polybot::incoming::Update;
-use polybot::incoming::Me;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(update) = serde_json::from_slice(body) else { return };

@@ -1,4 +1,4 @@
-//! EC2 Auto Scaling's groups, in awsQuery. A group here is what should be and what is; it starts and ends nothing. A
+//! EC2 Auto Scaling's groups, in awsQuery. A group here is only what should be and what is; it does not start or end anything. A
 //! launcher watches [`AutoScaling::changes`], does what [`Group::shortage`] and [`Group::surplus`] call for, and reports
 //! each step back.
 

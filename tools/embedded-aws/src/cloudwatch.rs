@@ -1,5 +1,5 @@
 //! CloudWatch's metrics and stored alarms, in rpc-v2-cbor. Home-made because the fleet scales on these statistics.
-//! Alarms are kept and shown; whoever evaluates them sets their state.
+//! Alarms are only kept and shown; the client that evaluates them sets their state.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -421,7 +421,7 @@ impl CloudWatch {
 
     fn set_alarm_state(&self, input: SetAlarmState) -> Result<Reply, Failure> {
         if !matches!(input.state_value.as_str(), "OK" | "ALARM" | "INSUFFICIENT_DATA") {
-            return Err(invalid(format!("{:?} is no state of an alarm.", input.state_value)));
+            return Err(invalid(format!("{:?} is not a state of an alarm.", input.state_value)));
         }
         let mut state = self.lock();
         let alarm = state

@@ -10,7 +10,7 @@ pub enum DataDirError {
     /// Another program has it.
     #[error("the data folder {0} is in use by another program: stop that one, or choose another folder")]
     InUse(PathBuf),
-    /// It can't be read or written, or what is in it is none of ours.
+    /// It can't be read or written, or its content is not ours.
     #[error("can't {tried} in the data folder {folder}")]
     Io {
         /// What was tried.
@@ -22,7 +22,7 @@ pub enum DataDirError {
     },
 }
 
-/// The folder, for as long as this lives nobody else's.
+/// The folder; while this value lives, no other program can use it.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
@@ -31,7 +31,7 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Take the folder; it is made if it is not there.
+    /// Takes the folder, and makes it if it does not exist.
     pub(crate) fn take(path: &Path) -> Result<Self, DataDirError> {
         let failed = |tried| {
             let folder = path.to_owned();
@@ -50,7 +50,7 @@ impl DataDir {
         &self.path
     }
 
-    /// What went wrong here.
+    /// The error of a call that failed in this folder.
     pub(crate) fn error(&self, tried: &'static str, source: io::Error) -> DataDirError {
         DataDirError::Io { tried, folder: self.path.clone(), source }
     }
@@ -65,7 +65,7 @@ fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Write a file so that whenever the program ends, the old one or the new one is there, whole.
+/// Writes a file so that, whenever the program ends, either the whole old one or the whole new one is there.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = File::create(&fresh)?;

@@ -1,4 +1,4 @@
-//! An error that a service answers, written as that service's protocol writes errors.
+//! An error that a service returns, written as that service's protocol writes errors.
 
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};

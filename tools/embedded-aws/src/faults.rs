@@ -17,7 +17,7 @@ pub enum Action {
     Drop,
     /// Do what was asked, then close the connection without an answer: the client can't know.
     DropAfter,
-    /// Answer with an error and do nothing.
+    /// Return an error and do nothing.
     Fail {
         /// The HTTP status.
         status: u16,
@@ -45,7 +45,7 @@ impl Fault {
         Self { action, service: None, operation: None, probability: 1.0, times: None }
     }
 
-    /// The service answers 500 with the code that it uses for its own failures.
+    /// The service returns 500 with the code that it uses for its own failures.
     pub fn internal_error(service: Service) -> Self {
         let code = match service.protocol() {
             Protocol::RestXml => "InternalError",
@@ -57,7 +57,7 @@ impl Fault {
         Self::new(Action::Fail { status: 500, code: code.to_owned() }).on(service)
     }
 
-    /// The service answers that it is called too often, in the words it uses for that.
+    /// The service returns its throttling error.
     pub fn throttled(service: Service) -> Self {
         let (status, code) = match service {
             Service::S3 => (503, "SlowDown"),

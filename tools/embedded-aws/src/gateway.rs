@@ -29,7 +29,7 @@ use crate::sqs::{Keeper, Sqs};
 
 /// Larger than any photo that the fleet lets through, and small enough for memory.
 const LARGEST_BODY: usize = 64 << 20;
-/// How long a stopping endpoint waits for answers under way.
+/// How long a stopping endpoint waits for requests that are in flight.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Gateway {
@@ -71,7 +71,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, tasks: Tas
 }
 
 async fn connection(gateway: Arc<Gateway>, stream: TcpStream, stopping: CancellationToken) {
-    // Small answers must not wait for more to say.
+    // Small responses must not wait for more data.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);

@@ -4,7 +4,7 @@
 //!
 //! Being right where the fleet depends on it comes before being complete: each is a small service of this crate, and
 //! says so when it is asked for what it does not offer. State is in memory and lasts as long as the endpoint, unless
-//! [`EmbeddedAws::serve_in`] keeps it in a folder. It checks no signatures: whoever reaches the port is served.
+//! [`EmbeddedAws::serve_in`] keeps it in a folder. It does not check signatures: it serves every client that reaches the port.
 
 // No operator reads its log.
 #![allow(clippy::disallowed_macros)]
@@ -42,6 +42,7 @@ pub use calls::Calls;
 pub use data_dir::DataDirError;
 pub use faults::{Action, Fault, FaultHandle, Faults};
 pub use service::Service;
+pub use sqs::redrive_policy;
 
 /// The account that owns everything here.
 pub const ACCOUNT: &str = "123456789012";

@@ -1,4 +1,4 @@
-//! What a service answers, before it becomes an HTTP response.
+//! A service's reply, before it becomes an HTTP response.
 
 use bytes::Bytes;
 use hyper::http::HeaderValue;

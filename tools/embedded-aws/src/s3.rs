@@ -63,7 +63,7 @@ impl Target {
     }
 }
 
-/// `None` if that is no text.
+/// `None` if it is not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -141,7 +141,7 @@ impl S3 {
         Reply::xml(format!("<ListAllMyBucketsResult><Buckets>{names}</Buckets></ListAllMyBucketsResult>"))
     }
 
-    /// In this region, making one's own bucket again is no error.
+    /// In this region, a second CreateBucket by the bucket's owner succeeds.
     fn create_bucket(&self, name: &str) -> Result<Reply, Failure> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -265,7 +265,7 @@ impl S3 {
         Ok(shown(&about, Bytes::new()).with(CONTENT_LENGTH.as_str(), &about.size.to_string()))
     }
 
-    /// Deleting what is not there is no error.
+    /// Deleting an object that does not exist succeeds.
     fn delete_object(&self, target: &Target) -> Result<Reply, Failure> {
         self.with(&target.bucket, |bucket| {
             if let Some((_, place)) = bucket.objects.remove(&target.key) {

@@ -19,7 +19,7 @@ pub enum Service {
     AutoScaling,
 }
 
-/// How a service's requests and answers are written.
+/// The protocol of a service's requests and responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     RestXml,

@@ -80,6 +80,13 @@ impl Hosted {
     }
 }
 
+/// The value of a queue's attribute `RedrivePolicy` that moves a message to the queue `dead_letters` after so many receives.
+#[must_use]
+pub fn redrive_policy(dead_letters: &str, receives: u32) -> String {
+    let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{dead_letters}");
+    json!({ "deadLetterTargetArn": arn, "maxReceiveCount": receives }).to_string()
+}
+
 /// The name at the end of a queue's URL or ARN.
 fn queue_name(of: &str) -> &str {
     of.rsplit(['/', ':']).next().unwrap_or(of)

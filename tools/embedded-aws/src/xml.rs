@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    /// The texts of the list `name`; empty if there is no such list.
+    /// The texts of the list `name`; empty if the list does not exist.
     pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         self.list(name)
             .iter()

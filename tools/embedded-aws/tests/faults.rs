@@ -8,7 +8,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use embedded_aws::{Action, EmbeddedAws, Fault, Service};
 
-/// Clients that try once, to see what comes; and that try again, to see that it is understood as worth it.
+/// One client that tries once, to see the error, and one that retries, to see that it takes the error for one worth a retry.
 async fn configs(aws: &EmbeddedAws) -> [aws_config::SdkConfig; 2] {
     let config = aws.sdk_config().await;
     let retry = |retry| config.clone().into_builder().retry_config(retry).build();

@@ -48,7 +48,7 @@ async fn lists_come_in_pages_and_in_order() {
     let aws = EmbeddedAws::start().await.unwrap();
     let s3 = aws_sdk_s3::Client::new(&aws.sdk_config().await);
     s3.create_bucket().bucket("photos").send().await.unwrap();
-    // Making one's own bucket again is no error in this region.
+    // In this region, a second CreateBucket by the bucket's owner succeeds.
     s3.create_bucket().bucket("photos").send().await.unwrap();
     let keys = ["images/1", "images/2 <&>", "images/3", "images/ü", "other"];
     for key in keys {

@@ -105,7 +105,7 @@ impl Books {
         }
     }
 
-    /// Something went wrong that is no job's.
+    /// Something failed that does not belong to a job.
     pub(crate) fn note(&self, what: impl std::fmt::Display) {
         let mut entries = self.entries();
         let what = what.to_string();

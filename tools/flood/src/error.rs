@@ -22,13 +22,13 @@ pub enum FloodError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A file that is no photo.
-    #[error("{} is no photo: expected a JPEG, PNG, GIF, WebP or BMP file", path.display())]
+    /// A file is not a photo.
+    #[error("{} is not a photo: expected a JPEG, PNG, GIF, WebP or BMP file", path.display())]
     NoPhoto {
         /// The file.
         path: PathBuf,
     },
-    /// Nothing to send.
+    /// There are no photos to send.
     #[error("there is no photo to send in {paths:?}; name JPEG, PNG, GIF, WebP or BMP files, or a folder with some")]
     NoPhotos {
         /// Where was looked.

@@ -20,7 +20,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Jobs due within this go in together, where the door takes several: at 100 jobs a second and more that makes far fewer
 /// calls. It is part of their latency.
 const TOGETHER: Duration = Duration::from_millis(10);
-/// The most groups of jobs that are on their way in at once. With so many the door is as good as closed; then arrivals
+/// The most groups of jobs that are on their way in at once. With that many the door is as good as closed; then arrivals
 /// lag, and their latency counts all the same.
 const MOST_ON_THE_WAY: usize = 512;
 
@@ -43,7 +43,7 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// No more jobs arrive; answers are waited for as the plan says. A second call ends that, too.
+    /// Stops the arrivals; the flood still waits for answers as the plan says. A second call stops that, too.
     pub fn stop(&self) {
         if self.arrivals.is_cancelled() {
             self.end.cancel();
@@ -56,7 +56,7 @@ impl Flood {
     /// Make ready what the door needs (store the photos), then begin. Returns when the first job may go.
     ///
     /// # Errors
-    /// [`FloodError`] if the plan makes no sense, there is no photo, or the door is closed.
+    /// [`FloodError`] if the plan is invalid, there are no photos, or the door is closed.
     pub async fn start(plan: Plan, door: Door, photos: Vec<Photo>) -> Result<Self, FloodError> {
         let arrivals = plan.arrivals()?;
         if photos.is_empty() {
@@ -84,7 +84,7 @@ impl Flood {
         self.stopper.stop();
     }
 
-    /// For who has to stop it while another waits for its end.
+    /// Stops the flood from another task than the one that waits for its end.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()

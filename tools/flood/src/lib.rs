@@ -35,7 +35,6 @@ mod plan;
 mod progress;
 mod records;
 mod report;
-mod seconds;
 mod timeline;
 
 pub use self::report::Report;

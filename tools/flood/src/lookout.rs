@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::accounts::JobNumber;
 
-/// At least so many records after the newest finished one are looked at each time.
+/// The least records after the newest finished one that are looked at each time.
 const AHEAD: usize = 75;
-/// So many of the records far ahead are looked at each time, in turn.
+/// The most records far ahead that are looked at each time, in turn.
 const FAR_AHEAD: usize = 25;
-/// At most so many records that were overtaken are looked at each time.
+/// The most records that were overtaken that are looked at each time.
 const OVERTAKEN: usize = 200;
 /// A record that was overtaken is looked at again after this part of the time since: soon at first, since workers that
 /// work side by side overtake each other a little all the time, and less and less often where a job is stuck.
@@ -137,7 +137,7 @@ mod tests {
         Uuid::from_u128(u128::from(number))
     }
 
-    /// Plays a fleet that finishes jobs in this order, so many a tick; answers the looks taken and the longest time that
+    /// Plays a fleet that finishes jobs in this order, `per_tick` a tick; returns the looks taken and the longest time that
     /// an answer lay there unseen.
     fn play(order: &[u64], per_tick: usize) -> (usize, Duration) {
         let mut lookout = Lookout::default();

@@ -44,10 +44,10 @@ impl Photo {
         Some(Self { bytes, extension, content_type })
     }
 
-    /// The photos in these files, and in these folders (not below them), where what is no photo is passed over.
+    /// The photos in these files, and in these folders (not below them). In folders it skips files that are not photos.
     ///
     /// # Errors
-    /// If a path can't be read, a file that was named is no photo, or there is none at all.
+    /// If a path can't be read, a named file is not a photo, or there are no photos at all.
     pub fn read(paths: &[PathBuf]) -> Result<Vec<Self>, FloodError> {
         let mut photos = Vec::new();
         for path in paths {
@@ -68,7 +68,7 @@ fn read_folder(folder: &Path) -> Result<Vec<Photo>, FloodError> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         files.push(entry.map_err(failed)?.path());
     }
-    // The order of a folder is no order.
+    // Folders list their files in any order.
     files.sort();
     let mut photos = Vec::new();
     for file in files.iter().filter(|file| file.is_file()) {

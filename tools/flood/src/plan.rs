@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::FloodError;
 
-/// How long answers are waited for after the last arrival, where nothing else is said.
+/// How long a flood waits for answers after the last arrival, by default.
 const DRAIN: Duration = Duration::from_secs(120);
 /// The most jobs that one flood sends.
 const MOST_JOBS: f64 = 50_000_000.0;
@@ -22,7 +22,7 @@ pub struct Plan {
     /// Poisson arrivals with the same seed are the same arrivals.
     pub seed: u64,
     /// The longest to wait for answers after the last arrival.
-    #[serde(serialize_with = "crate::seconds::serialize")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub drain: Duration,
 }
 

@@ -11,7 +11,7 @@ pub enum Phase {
     /// Jobs arrive.
     #[default]
     Arriving,
-    /// No more jobs arrive; answers are waited for.
+    /// No more jobs arrive; the flood waits for answers.
     Draining,
     /// It is over.
     Ended,
@@ -23,7 +23,7 @@ pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
     /// Since it began.
-    #[serde(serialize_with = "crate::seconds::serialize")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub elapsed: Duration,
     /// How many jobs it will send all together, if it is not stopped.
     pub planned: u64,
@@ -39,10 +39,10 @@ pub struct Progress {
     pub arrival_rate: f64,
     /// Jobs answered a second, over the last few seconds.
     pub rate: f64,
-    /// The median latency of the answers of the last seconds; none if there was no answer.
-    #[serde(serialize_with = "crate::seconds::option::serialize")]
+    /// The median latency of the answers of the last seconds; `None` without an answer.
+    #[serde(serialize_with = "duration::seconds::option::serialize")]
     pub p50: Option<Duration>,
     /// 95 of 100 answers of the last seconds took at most this long.
-    #[serde(serialize_with = "crate::seconds::option::serialize")]
+    #[serde(serialize_with = "duration::seconds::option::serialize")]
     pub p95: Option<Duration>,
 }

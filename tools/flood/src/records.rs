@@ -17,7 +17,7 @@ use crate::lookout::Lookout;
 /// How often records are looked at, where few are waited for. Answers are seen that much late at worst where they come in
 /// order; the report says how late they were.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// So many records a second at most: a look at many takes its time, so that the flood's looking is no load of its own.
+/// The most records that are read in a second, so that the flood's own reads do not become a load.
 const RECORDS_A_SECOND: u32 = 1500;
 
 /// When a job counts as answered.
@@ -107,7 +107,7 @@ impl Records {
     }
 }
 
-/// From one look at so many records to the next.
+/// The pause after a look at this many records.
 fn pause(records: u32) -> Duration {
     LOOK_EVERY.max(Duration::from_secs(1) * records / RECORDS_A_SECOND)
 }

@@ -31,9 +31,9 @@ pub struct Slice {
     pub outstanding: u64,
     /// The median latency of its answers, in seconds.
     pub p50: Option<f64>,
-    /// 95 of 100 of its answers took at most so many seconds.
+    /// The 95th percentile of its answers' latency, in seconds.
     pub p95: Option<f64>,
-    /// 99 of 100 of its answers took at most so many seconds.
+    /// The 99th percentile of its answers' latency, in seconds.
     pub p99: Option<f64>,
 }
 

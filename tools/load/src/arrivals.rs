@@ -28,7 +28,7 @@ impl Arrivals {
     /// Of this shape. Poisson arrivals with the same seed are the same arrivals.
     ///
     /// # Errors
-    /// If it is no rate, or by chance nothing arrives.
+    /// If the rate is invalid, or by chance nothing arrives.
     pub fn of(shape: &Shape, spacing: Spacing, seed: u64) -> Result<Self, LoadError> {
         let rate = match (shape, Rate::of(shape)?) {
             (Shape::Count { jobs }, _) => return Ok(Self::AtOnce(*jobs)),

@@ -1,8 +1,8 @@
-//! Why a load is none.
+//! Why a load is invalid.
 
 use std::path::{Path, PathBuf};
 
-/// Why a load is none.
+/// Why a load is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The rates make no sense.

@@ -7,7 +7,7 @@ use crate::{LoadError, Shape};
 
 /// More than any fleet of this kind takes, and few enough that a slip of the finger is noticed.
 const MOST_A_SECOND: f64 = 100_000.0;
-/// Into so many straight lines a day and its night are cut.
+/// The straight lines that a day and its night are cut into.
 const PARTS_OF_A_DAY: u32 = 96;
 /// More stretches than anybody writes down.
 const MOST_STRETCHES: f64 = 1e6;
@@ -50,10 +50,10 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// What a shape means; nothing for one that has no rate.
+    /// The rate of a shape; `None` for a shape without one.
     ///
     /// # Errors
-    /// If it is no rate, goes back in time, or brings nothing.
+    /// If a number is not a rate, the times go back, or nothing ever arrives.
     pub fn of(shape: &Shape) -> Result<Option<Self>, LoadError> {
         let points = match shape {
             Shape::Count { jobs: 0 } => {
@@ -85,10 +85,10 @@ impl Rate {
         let refuse = |reason: String| Err(LoadError::Shape(reason));
         for &(second, rate) in points {
             if !second.is_finite() || second < 0.0 {
-                return refuse(format!("{second} is no moment: seconds are 0 or more"));
+                return refuse(format!("{second} is not a moment: seconds are 0 or more"));
             }
             if !(0.0..=MOST_A_SECOND).contains(&rate) {
-                return refuse(format!("{rate} jobs a second is no rate: expected 0 to {MOST_A_SECOND}"));
+                return refuse(format!("{rate} jobs a second is not a rate: expected 0 to {MOST_A_SECOND}"));
             }
         }
         let Some(&(origin, _)) = points.first() else { return refuse("there is no rate at all".into()) };
@@ -231,7 +231,7 @@ impl Moments {
         Self { rate, stretch: 0, before: 0.0 }
     }
 
-    /// When `jobs` jobs are due, which is no less than at the last call; nothing if there are never so many.
+    /// When `jobs` jobs are due; `None` if there are never so many. `jobs` must not be less than at the last call.
     pub(crate) fn when(&mut self, jobs: f64) -> Option<Duration> {
         loop {
             let stretch = self.rate.stretches.get(self.stretch)?;
@@ -293,7 +293,7 @@ mod tests {
     fn what_is_no_rate_is_refused_with_its_reason() {
         let seconds = Duration::from_secs;
         for (shape, expected) in [
-            (Shape::Constant { rate: -1.0, duration: seconds(1) }, "-1 jobs a second is no rate"),
+            (Shape::Constant { rate: -1.0, duration: seconds(1) }, "-1 jobs a second is not a rate"),
             (Shape::Constant { rate: f64::NAN, duration: seconds(1) }, "NaN jobs a second"),
             (Shape::Constant { rate: 1e9, duration: seconds(1) }, "expected 0 to 100000"),
             (Shape::Constant { rate: 0.0, duration: seconds(1) }, "sends nothing"),
@@ -304,7 +304,7 @@ mod tests {
             ),
             (Shape::OnOff { rate: 1.0, on: seconds(1), off: Duration::ZERO, duration: seconds(9) }, "duration of 0"),
             (Shape::Ramp { from: 1.0, to: f64::INFINITY, duration: seconds(1) }, "inf jobs a second"),
-            (Shape::Trace { points: vec![(0.0, 1.0), (-1.0, 1.0)] }, "-1 is no moment"),
+            (Shape::Trace { points: vec![(0.0, 1.0), (-1.0, 1.0)] }, "-1 is not a moment"),
             (Shape::Trace { points: vec![(5.0, 1.0), (4.0, 1.0)] }, "the seconds go back, from 5 to 4"),
             (Shape::Trace { points: vec![] }, "no rate at all"),
             (Shape::Trace { points: vec![(3.0, 7.0)] }, "sends nothing"),

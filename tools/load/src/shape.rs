@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// How many jobs a second, over time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -14,7 +14,7 @@ pub enum Shape {
         /// Jobs a second.
         rate: f64,
         /// For how long.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         duration: Duration,
     },
     /// From one rate to another, evenly.
@@ -24,7 +24,7 @@ pub enum Shape {
         /// Jobs a second at the end.
         to: f64,
         /// For how long.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         duration: Duration,
     },
     /// A base rate with a burst in it: of five equal parts of the time, the second is at the peak.
@@ -34,7 +34,7 @@ pub enum Shape {
         /// Jobs a second in the burst.
         peak: f64,
         /// For how long, all together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         duration: Duration,
     },
     /// One rate in the first half of the time, another in the second.
@@ -44,7 +44,7 @@ pub enum Shape {
         /// Jobs a second in the second half.
         to: f64,
         /// For how long, all together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         duration: Duration,
     },
     /// Day and night: a wave that begins at its lowest.
@@ -54,10 +54,10 @@ pub enum Shape {
         /// Jobs a second at noon.
         high: f64,
         /// From night to night.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         day: Duration,
         /// For how long, all together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         duration: Duration,
     },
     /// A rate that is there for a while and gone for a while, in turn.
@@ -65,13 +65,13 @@ pub enum Shape {
         /// Jobs a second while it is on.
         rate: f64,
         /// For how long it is on.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         on: Duration,
         /// For how long it is off.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         off: Duration,
         /// For how long, all together.
-        #[serde(serialize_with = "seconds")]
+        #[serde(serialize_with = "duration::seconds::serialize")]
         duration: Duration,
     },
     /// Rates at moments, with straight lines between them: (seconds, jobs a second), the seconds not going back. Two
@@ -164,9 +164,4 @@ impl fmt::Display for Shape {
             Self::Count { jobs } => write!(f, "{jobs} jobs as fast as they go in"),
         }
     }
-}
-
-/// In JSON: seconds, as a number.
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
 }

@@ -9,7 +9,7 @@ impl Shape {
     /// passed over.
     ///
     /// # Errors
-    /// If the file can't be read, or a line is no such pair of numbers.
+    /// If the file can't be read, or a line is not such a pair of numbers.
     pub fn trace(path: &Path) -> Result<Self, LoadError> {
         let text = std::fs::read_to_string(path).map_err(|error| LoadError::reading(path, error))?;
         let points = points(&text).map_err(|reason| LoadError::Trace { path: path.to_owned(), reason })?;

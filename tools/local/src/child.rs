@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
 
-/// Tells a child who started it.
+/// Tells a child the process that started it.
 const PARENT: &str = "POLYBOT_LOCAL_PARENT";
 /// What a service could find in this program's environment and must not: it serves the Telegram that it is told to, with
 /// a token that only the bot gets; and a worker that finds a group there, as in a terminal that was told of another fleet,
@@ -29,7 +29,7 @@ const NOT_INHERITED: [&str; 6] = [
 /// How many of a child's last log lines are kept.
 const KEPT_LINES: usize = 2_000;
 
-/// In the child: end when the parent does, however it ends. Nothing if this process is no child of ours.
+/// In the child: ends this process when the parent ends, in whatever way. Does nothing if this process is not our child.
 pub(crate) fn end_with_parent() -> anyhow::Result<()> {
     let Some(parent) = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return Ok(()) };
     set_parent_process_death_signal(Some(Signal::KILL)).context("can't be tied to the process that started this")?;
@@ -45,13 +45,13 @@ pub(crate) fn end_with_parent() -> anyhow::Result<()> {
 pub struct LogLine(Value);
 
 impl LogLine {
-    /// A field as text; empty if there is none.
+    /// A field as text; empty if the line does not have it.
     #[must_use]
     pub fn field(&self, name: &str) -> &str {
         self.0[name].as_str().unwrap_or_default()
     }
 
-    /// Which of [`fleet::EVENTS`] it is; empty if it is none.
+    /// Which of [`fleet::EVENTS`] it is; empty for other lines.
     #[must_use]
     pub fn event(&self) -> &str {
         self.field("event")
@@ -165,7 +165,7 @@ impl Child {
         self.process.id()
     }
 
-    /// Wait until it says that it is ready; answers the address it serves.
+    /// Waits until the service logs that it is ready; returns its address.
     ///
     /// # Errors
     /// If it ends before, with the last it said.

@@ -108,7 +108,7 @@ async fn send(stack: &LocalFleet, args: &DetectArgs, bytes: Vec<u8>) -> anyhow::
     // The record is complete a moment after the user has the answer.
     if let Some((polybot, _)) = stack.polybots.first() {
         let delivered = polybot.logged(|line| line.event() == "delivered");
-        // Where there is no record, nothing is delivered; then this ends by itself.
+        // Without a record nothing is delivered; then this ends by itself.
         let _ = tokio::time::timeout(SETTLE, delivered).await;
     }
     let client = aws_sdk_dynamodb::Client::new(&stack.config);

@@ -9,7 +9,7 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy};
 use clap::Subcommand;
-use scaling_lab::{Fetched, Period, parse_duration};
+use scaling_lab::{Fetched, Period};
 
 /// What the lab can be asked here.
 #[derive(Subcommand, Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct FetchArgs {
     #[arg(long)]
     group: String,
     /// How far to look back, such as 14d. CloudWatch keeps minutes for 15 days
-    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration::parse)]
     since: Duration,
     /// The length of a period, in whole minutes
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = whole_minutes)]
@@ -40,7 +40,7 @@ pub(crate) struct FetchArgs {
 }
 
 fn whole_minutes(text: &str) -> Result<Duration, String> {
-    let period = parse_duration(text)?;
+    let period = duration::parse(text)?;
     let is_whole = !period.is_zero() && period.as_nanos().is_multiple_of(60_000_000_000);
     if is_whole { Ok(period) } else { Err("expected whole minutes, for example 60s or 5m".into()) }
 }

@@ -26,4 +26,4 @@ pub use cli::main;
 pub use local_fleet::{LocalFleet, Options};
 pub use real_telegram::RealTelegram;
 pub use resources::Resources;
-pub use scaling::{Launcher, Scaling, ScalingPolicy, TimeScale};
+pub use scaling::{Launcher, ScalingPolicy, ScalingSettings, TimeScale};

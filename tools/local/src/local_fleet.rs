@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::keeper;
 use crate::resources::GroupSize;
 use crate::scaling::LocalGroup;
-use crate::{Child, Launcher, RealTelegram, Resources, Scaling};
+use crate::{Child, Launcher, RealTelegram, Resources, ScalingSettings};
 
 /// The public address that polybot tells Telegram. Nothing listens there: the sandbox, in the load balancer's place,
 /// brings each update to an instance.
@@ -40,7 +40,7 @@ pub struct Options {
     /// How many workers, where their number stays.
     pub workers: usize,
     /// Let the group scale: workers come and go, and `workers` does not count.
-    pub scaling: Option<Scaling>,
+    pub scaling: Option<ScalingSettings>,
     /// Serve a bot at the real Telegram, by long polling; the sandbox then has nobody in it.
     pub telegram: Option<RealTelegram>,
     /// Keep photos, records and jobs in this folder, for the next start.
@@ -157,7 +157,7 @@ impl LocalFleet {
         })
     }
 
-    /// Who starts and ends the workers, where they come and go.
+    /// The launcher, which starts and ends workers; `None` if their number is fixed.
     #[must_use]
     pub fn launcher(&self) -> Option<&Launcher> {
         self.group.as_ref().map(LocalGroup::launcher)

@@ -5,6 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use aws_sdk_sqs::types::QueueAttributeName;
+use embedded_aws::redrive_policy;
 use fleet::Prediction;
 
 /// The names of what was made.
@@ -34,6 +35,7 @@ pub(crate) struct GroupSize {
     pub(crate) drains: bool,
 }
 
+const DEAD_LETTERS: &str = "polybot-dead-letters";
 /// How often a job is received before it goes to the dead-letter queue.
 const MAX_RECEIVES: u32 = 5;
 /// How long the group waits for a worker to finish, in seconds.
@@ -120,23 +122,13 @@ async fn queues(client: &aws_sdk_sqs::Client) -> anyhow::Result<(String, String)
         let created = call.send().await.with_context(|| format!("can't create the queue {name}"))?;
         created.queue_url.with_context(|| format!("the queue {name} has no address"))
     };
-    let dead_letters = create("polybot-dead-letters", vec![]).await?;
-    let attributes = client
-        .get_queue_attributes()
-        .queue_url(&dead_letters)
-        .attribute_names(QueueAttributeName::QueueArn)
-        .send()
-        .await
-        .context("can't read the dead-letter queue")?;
-    let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn));
-    let arn = arn.context("the dead-letter queue has no ARN")?;
-    let redrive = serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES}).to_string();
+    let dead_letters = create(DEAD_LETTERS, vec![]).await?;
     let jobs = create(
         "polybot-jobs",
         vec![
             (QueueAttributeName::VisibilityTimeout, "60".into()),
             (QueueAttributeName::ReceiveMessageWaitTimeSeconds, "20".into()),
-            (QueueAttributeName::RedrivePolicy, redrive),
+            (QueueAttributeName::RedrivePolicy, redrive_policy(DEAD_LETTERS, MAX_RECEIVES)),
         ],
     );
     Ok((jobs.await?, dead_letters))

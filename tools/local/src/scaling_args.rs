@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scaling::{Scaling, ScalingPolicy, TimeScale};
+use crate::scaling::{ScalingPolicy, ScalingSettings, TimeScale};
 
 /// How the group of workers scales.
 #[derive(clap::Args, Debug)]
@@ -31,9 +31,9 @@ pub(crate) struct ScalingArgs {
 }
 
 impl ScalingArgs {
-    pub(crate) fn scaling(&self) -> Scaling {
-        let default = Scaling::default();
-        Scaling {
+    pub(crate) fn scaling(&self) -> ScalingSettings {
+        let default = ScalingSettings::default();
+        ScalingSettings {
             max_size: self.max.unwrap_or(default.max_size),
             min_size: self.min,
             policy: self.policy,

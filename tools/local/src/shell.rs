@@ -61,7 +61,7 @@ impl EnvFile {
         new_file(path).map(drop)
     }
 
-    /// Write it: whoever sees it sees all of it. One that a program left behind, because it was killed, is replaced.
+    /// Writes the file at once, so that readers see all of it. Replaces one that a program left behind because it was killed.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -80,7 +80,7 @@ impl EnvFile {
 
 impl Drop for EnvFile {
     fn drop(&mut self) {
-        // Unless another program has put its own there. Who can't remove it has lost the folder, and the file with it.
+        // Unless another program has put its own there. If it can't be removed, the folder is gone, and the file with it.
         if std::fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = std::fs::remove_file(&self.path);
         }

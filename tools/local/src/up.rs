@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::page::{self, Page};
-use crate::scaling::{Launcher, LocalGroup, Scaling};
+use crate::scaling::{Launcher, LocalGroup, ScalingSettings};
 use crate::scaling_args::ScalingArgs;
 use crate::shell::{self, EnvFile};
 use crate::{LocalFleet, Options, RealTelegram};
@@ -33,7 +33,7 @@ pub(crate) struct UpArgs {
 }
 
 impl UpArgs {
-    pub(crate) fn scaling(&self) -> Scaling {
+    pub(crate) fn scaling(&self) -> ScalingSettings {
         self.scaling.scaling()
     }
 }

@@ -87,7 +87,7 @@ impl Durations {
         self.sum = Duration::ZERO;
     }
 
-    /// What is told of them; nothing if there is none.
+    /// Their summary; `None` if there are no durations.
     #[must_use]
     pub fn percentiles(&self) -> Option<Percentiles> {
         if self.micros.is_empty() {

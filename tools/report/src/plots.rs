@@ -59,9 +59,9 @@ pub struct Dot {
 pub struct Plot {
     /// What stands over it.
     pub heading: String,
-    /// What it shows, for who does not see it.
+    /// What it shows, in words, for people who can't see it.
     pub description: String,
-    /// The lines' names and colours; none where there is one thing only.
+    /// The lines' names and colours; empty if there is only one line.
     pub legend: Vec<(String, String)>,
     /// The drawing.
     pub svg: String,

@@ -9,16 +9,16 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::LabError;
-use crate::time::{nanos, parse_duration};
+use crate::time::nanos;
 
 /// Durations by chance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distribution {
     /// Always the same.
-    Fixed(#[serde(serialize_with = "crate::time::seconds")] Duration),
+    Fixed(#[serde(serialize_with = "duration::seconds::serialize")] Duration),
     /// Exponential, with this mean.
-    Exponential(#[serde(serialize_with = "crate::time::seconds")] Duration),
+    Exponential(#[serde(serialize_with = "duration::seconds::serialize")] Duration),
     /// Seconds at equally spaced quantiles, the shortest first and the longest last; straight lines between them.
     Quantiles(Vec<f64>),
 }
@@ -49,7 +49,7 @@ impl Distribution {
     /// What `yolo-worker bench --json` measured, and with how many threads.
     ///
     /// # Errors
-    /// If the file can't be read or is no such report.
+    /// If the file can't be read or is not such a report.
     pub fn bench(path: &Path) -> Result<(Self, u32), LabError> {
         let text = std::fs::read_to_string(path).map_err(|error| LabError::reading(path, error))?;
         let bench: Bench = serde_json::from_str(&text).map_err(|error| LabError::File {
@@ -135,14 +135,14 @@ impl FromStr for Distribution {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(mean) = text.strip_prefix("exp:") {
-            return Ok(Self::Exponential(parse_duration(mean)?));
+            return Ok(Self::Exponential(duration::parse(mean)?));
         }
         if text.contains(',') {
             let seconds: Result<Vec<f64>, String> =
-                text.split(',').map(|part| Ok(parse_duration(part)?.as_secs_f64())).collect();
+                text.split(',').map(|part| Ok(duration::parse(part)?.as_secs_f64())).collect();
             return Self::quantiles(seconds?).map_err(|error| error.to_string());
         }
-        Ok(Self::Fixed(parse_duration(text)?))
+        Ok(Self::Fixed(duration::parse(text)?))
     }
 }
 

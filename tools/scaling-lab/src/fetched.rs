@@ -78,13 +78,13 @@ impl Fetched {
 
 /// A fetched folder: what arrived, and what was seen.
 #[derive(Clone, Debug)]
-pub struct Past {
+pub(crate) struct Past {
     /// What arrived.
-    pub load: Load,
+    pub(crate) load: Load,
     /// Workers in service, as (seconds, workers).
-    pub workers: Vec<(f64, f64)>,
+    pub(crate) workers: Vec<(f64, f64)>,
     /// Messages that waited, as (seconds, messages).
-    pub waiting: Vec<(f64, f64)>,
+    pub(crate) waiting: Vec<(f64, f64)>,
 }
 
 impl Past {
@@ -92,7 +92,7 @@ impl Past {
     ///
     /// # Errors
     /// If a file can't be read, or is not what was written.
-    pub fn read(folder: &Path) -> Result<Self, LabError> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, LabError> {
         let load = Load::trace(&folder.join("load.csv"))?;
         let path = folder.join("seen.csv");
         let text = std::fs::read_to_string(&path).map_err(|error| LabError::reading(&path, error))?;
@@ -116,20 +116,20 @@ impl Past {
 
     /// Instances in service on average, if any were seen.
     #[must_use]
-    pub fn mean_workers(&self) -> Option<f64> {
+    pub(crate) fn mean_workers(&self) -> Option<f64> {
         let sum: f64 = self.workers.iter().map(|(_, workers)| workers).sum();
         (!self.workers.is_empty()).then(|| sum / self.workers.len() as f64)
     }
 
     /// The most messages that were seen waiting.
     #[must_use]
-    pub fn most_waiting(&self) -> f64 {
+    pub(crate) fn most_waiting(&self) -> f64 {
         self.waiting.iter().map(|(_, waiting)| *waiting).fold(0.0, f64::max)
     }
 
     /// For the plots.
     #[must_use]
-    pub fn lines(&self) -> Vec<Line> {
+    pub(crate) fn lines(&self) -> Vec<Line> {
         vec![
             Line { name: "workers that there were".into(), colour: RED, points: self.workers.clone() },
             Line { name: "waiting that there were".into(), colour: BLUE, points: self.waiting.clone() },

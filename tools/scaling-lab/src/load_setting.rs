@@ -7,7 +7,6 @@ use load::{Rate, Shape, Spacing};
 use serde::Serialize;
 
 use crate::LabError;
-use crate::time::parse_duration;
 
 /// What arrives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,13 +30,13 @@ impl Load {
     /// `day:LOW:HIGH:TIME`, `onoff:RATE:ON:OFF:TIME`, or the path of a CSV file with the columns seconds and rate.
     ///
     /// # Errors
-    /// In a sentence, if it says nothing of the kind, or the file is no trace or has a gap.
+    /// A sentence, if the text is not a load, or the file is not a trace or has a gap.
     pub fn parse(text: &str) -> Result<Self, LabError> {
         let parts: Vec<&str> = text.split(':').collect();
         let number = |text: &str| {
             text.parse::<f64>().map_err(|_| LabError::setting(format!("the rate {text:?} in a load is not a number")))
         };
-        let time = |text: &str| parse_duration(text).map_err(LabError::Setting);
+        let time = |text: &str| duration::parse(text).map_err(LabError::Setting);
         let shape = match parts[..] {
             ["steady", rate, duration] => Shape::Constant { rate: number(rate)?, duration: time(duration)? },
             ["step", from, to, duration] => {
@@ -61,7 +60,7 @@ impl Load {
             }
             _ => {
                 return Err(LabError::setting(format!(
-                    "{text:?} is no load: expected steady:RATE:TIME, step:FROM:TO:TIME, ramp:FROM:TO:TIME, \
+                    "{text:?} is not a load: expected steady:RATE:TIME, step:FROM:TO:TIME, ramp:FROM:TO:TIME, \
                      spike:BASE:PEAK:TIME, day:LOW:HIGH:TIME, onoff:RATE:ON:OFF:TIME or a FILE.csv"
                 )));
             }
@@ -73,7 +72,7 @@ impl Load {
     /// A trace from a CSV file, as the flood reads it, and without gaps.
     ///
     /// # Errors
-    /// If the file can't be read, is no trace, or has a gap.
+    /// If the file can't be read, is not a trace, or has a gap.
     pub fn trace(path: &Path) -> Result<Self, LabError> {
         let shape = Shape::trace(path)?;
         if let Shape::Trace { points } = &shape
@@ -146,10 +145,10 @@ mod tests {
     #[test]
     fn what_is_no_load_is_one_sentence() {
         for (text, expected) in [
-            ("flat:3:4s", "is no load"),
+            ("flat:3:4s", "is not a load"),
             ("steady:x:4s", "\"x\" in a load is not a number"),
-            ("steady:3:soon", "not a duration"),
-            ("steady:-3:4s", "-3 jobs a second is no rate"),
+            ("steady:3:soon", "is not a time"),
+            ("steady:-3:4s", "-3 jobs a second is not a rate"),
             ("steady:3:0s", "duration of 0"),
             ("missing.csv", "can't read missing.csv"),
         ] {

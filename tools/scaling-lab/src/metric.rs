@@ -6,9 +6,9 @@ use std::str::FromStr;
 use demand::Estimate;
 use serde::{Serialize, Serializer};
 
-/// What whoever publishes a metric sees of the fleet in one look. Durations are in seconds.
+/// What the publisher of a metric sees of the fleet in one look. Durations are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look {
+pub struct Observation {
     /// Messages on the queue that wait to be received.
     pub visible: u64,
     /// Messages that workers have, or had when they were lost.
@@ -21,13 +21,13 @@ pub struct Look {
     pub demand: Estimate,
 }
 
-/// A metric: its name, and how it comes from a look. New ones are plugged in by making one.
+/// A metric: its name, and its value for an observation.
 #[derive(Clone, Copy)]
 pub struct Metric {
     /// As CloudWatch has it.
     pub name: &'static str,
-    /// From what was seen.
-    pub value: fn(&Look) -> f64,
+    /// Its value for an observation.
+    pub value: fn(&Observation) -> f64,
 }
 
 impl Metric {
@@ -69,7 +69,7 @@ impl FromStr for Metric {
         let found = Self::ALL.into_iter().find(|metric| metric.name.eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|metric| metric.name).collect();
-            format!("{text:?} is no metric: expected {}", names.join(", "))
+            format!("{text:?} is not a metric: expected {}", names.join(", "))
         })
     }
 }
@@ -84,8 +84,8 @@ impl Serialize for Metric {
 mod tests {
     use super::*;
 
-    fn look() -> Look {
-        Look {
+    fn look() -> Observation {
+        Observation {
             visible: 1500,
             in_flight: 20,
             in_service: 10,
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_documented_backlog_per_instance() {
         assert_eq!((Metric::BACKLOG_PER_INSTANCE.value)(&look()), 150.0);
-        let empty = Look { visible: 70, in_service: 0, ..look() };
+        let empty = Observation { visible: 70, in_service: 0, ..look() };
         assert_eq!((Metric::BACKLOG_PER_INSTANCE.value)(&empty), 70.0);
     }
 

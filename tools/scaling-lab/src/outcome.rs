@@ -55,7 +55,7 @@ pub struct Outcome {
     pub lost_workers: u64,
     /// When the last answer came.
     pub last_answer: f64,
-    /// How many answers took how long.
+    /// The distribution of the answers' latency.
     pub histogram: Vec<Bucket>,
     /// The first thousand changes, each with its cause.
     pub first_changes: Vec<Change>,
@@ -92,9 +92,9 @@ impl From<Percentiles> for Waits {
 pub struct Change {
     /// When.
     pub at: f64,
-    /// From so many instances.
+    /// The number of instances before.
     pub from: u32,
-    /// To so many.
+    /// The number after.
     pub to: u32,
     /// Why.
     pub cause: String,
@@ -123,7 +123,7 @@ pub struct Slice {
     pub instances: f64,
     /// The desired capacity at its end.
     pub desired: u32,
-    /// What each policy's metric was, on average; none where nothing was published.
+    /// The average of each policy's metric; `None` if none was published.
     pub metrics: Vec<Option<f64>>,
     /// The median latency of the answers in it.
     pub p50: Option<f64>,
@@ -143,7 +143,7 @@ pub struct Swing {
 }
 
 impl Outcome {
-    /// Worker time paid for, in multiples of the work itself: 1 is no waste.
+    /// Worker time paid for, in multiples of the work itself; 1 is without waste.
     #[must_use]
     pub fn waste(&self) -> f64 {
         if self.work_seconds > 0.0 { self.worker_seconds / self.work_seconds } else { f64::INFINITY }
@@ -166,7 +166,7 @@ impl Outcome {
 
 /// How a desired capacity swings that changed so: (when, from, to).
 #[must_use]
-pub fn swing(changes: impl IntoIterator<Item = (f64, u32, u32)>) -> Option<Swing> {
+fn swing(changes: impl IntoIterator<Item = (f64, u32, u32)>) -> Option<Swing> {
     let (mut shrunk, mut turns) = (false, Vec::new());
     for (at, from, to) in changes {
         if to > from && std::mem::take(&mut shrunk) {

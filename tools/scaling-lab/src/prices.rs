@@ -9,17 +9,17 @@ use crate::{LabError, Outcome};
 
 /// Dollars an hour of one instance type.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Price {
+pub(crate) struct Price {
     /// On demand.
-    pub on_demand: f64,
+    pub(crate) on_demand: f64,
     /// Spot.
-    pub spot: f64,
+    pub(crate) spot: f64,
 }
 
 impl Price {
     /// What a simulated fleet cost.
     #[must_use]
-    pub fn dollars(&self, outcome: &Outcome) -> f64 {
+    pub(crate) fn dollars(&self, outcome: &Outcome) -> f64 {
         (outcome.on_demand_seconds * self.on_demand + outcome.spot_seconds * self.spot) / 3600.0
     }
 }
@@ -27,11 +27,11 @@ impl Price {
 /// An instance type and its price, as `TYPE=DOLLARS` or `TYPE=DOLLARS:SPOT`; without a price of its own, spot costs as
 /// much as on demand.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Priced {
+pub(crate) struct Priced {
     /// The type.
-    pub instance_type: String,
+    pub(crate) instance_type: String,
     /// Its price.
-    pub price: Price,
+    pub(crate) price: Price,
 }
 
 impl FromStr for Priced {
@@ -39,7 +39,7 @@ impl FromStr for Priced {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected =
-            || format!("{text:?} is no price of a type: expected TYPE=DOLLARS or TYPE=DOLLARS:SPOT, an hour");
+            || format!("{text:?} is not a price of a type: expected TYPE=DOLLARS or TYPE=DOLLARS:SPOT, an hour");
         let (instance_type, dollars) = text.split_once('=').ok_or_else(expected)?;
         let (on_demand, spot) = dollars.split_once(':').unwrap_or((dollars, dollars));
         let number = |text: &str| {
@@ -58,7 +58,7 @@ impl FromStr for Priced {
 ///
 /// # Errors
 /// If a type has two.
-pub fn prices(priced: &[Priced]) -> Result<BTreeMap<String, Price>, LabError> {
+pub(crate) fn prices(priced: &[Priced]) -> Result<BTreeMap<String, Price>, LabError> {
     let mut table = BTreeMap::new();
     for Priced { instance_type, price } in priced {
         if table.insert(instance_type.clone(), *price).is_some() {

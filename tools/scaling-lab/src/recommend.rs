@@ -12,54 +12,54 @@ use crate::{Candidate, LabError, Load, Metric, Price, Run, Score, Setting, simul
 const BUSY: Duration = Duration::from_secs(300);
 /// The most minimums that are tried.
 const MINIMUMS: u32 = 12;
-/// Targets that are tried, as a share of what TUNING's formula says. The first is for who waits for nothing.
+/// Targets that are tried, as a share of what TUNING's formula says. The first is for a promise without any waiting.
 const SHARES_OF_THE_FORMULA: [f64; 5] = [0.05, 0.15, 0.35, 0.65, 1.0];
 /// Targets in percent that are tried for metrics that are a utilisation.
 const PERCENTS: [f64; 4] = [70.0, 80.0, 90.0, 100.0];
 
 /// A kind of machine that workers could run on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Its instance type, if it has a name.
-    pub instance_type: Option<String>,
+    pub(crate) instance_type: Option<String>,
     /// What a worker does on it.
-    pub worker: crate::Worker,
+    pub(crate) worker: crate::Worker,
     /// What it costs, if that is known.
-    pub price: Option<Price>,
+    pub(crate) price: Option<Price>,
 }
 
 /// What is recommended.
 #[derive(Clone, Debug, Serialize)]
-pub struct Recommendation {
+pub(crate) struct Recommendation {
     /// The promise: seconds, and the share of photos that may be late.
-    pub promise: f64,
+    pub(crate) promise: f64,
     /// The same.
-    pub late_limit: f64,
+    pub(crate) late_limit: f64,
     /// Whether `chosen` keeps it. If none of those that were tried does, it is the safest of them.
-    pub keeps_the_promise: bool,
+    pub(crate) keeps_the_promise: bool,
     /// The cheapest that keeps it.
-    pub chosen: Score,
+    pub(crate) chosen: Score,
     /// The whole setting.
-    pub setting: Setting,
+    pub(crate) setting: Setting,
     /// Its parameters in `infra/polybot.yaml`, names and values.
-    pub parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
     /// The next on the front that costs less, and keeps the promise less well.
-    pub cheaper: Option<Score>,
+    pub(crate) cheaper: Option<Score>,
     /// The next on the front that is safer, and costs more.
-    pub safer: Option<Score>,
+    pub(crate) safer: Option<Score>,
     /// What would change the chosen one.
-    pub variations: Vec<Variation>,
+    pub(crate) variations: Vec<Variation>,
     /// Everything that was tried.
-    pub tried: Vec<Score>,
+    pub(crate) tried: Vec<Score>,
 }
 
 /// The chosen setting with one thing changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Variation {
+pub(crate) struct Variation {
     /// What is changed.
-    pub what: String,
+    pub(crate) what: String,
     /// What it then is.
-    pub score: Score,
+    pub(crate) score: Score,
 }
 
 /// Find the cheapest setting that keeps the promise (`base.promise`, and not more than `late_limit` of the photos late)
@@ -68,7 +68,7 @@ pub struct Variation {
 ///
 /// # Errors
 /// If something can't be simulated.
-pub fn recommend(
+pub(crate) fn recommend(
     base: &Setting,
     machines: &[Machine],
     loads: &[Load],
@@ -77,7 +77,7 @@ pub fn recommend(
     done: impl Fn(usize, usize) + Sync,
 ) -> Result<Recommendation, LabError> {
     if !(0.0..1.0).contains(&late_limit) {
-        return Err(LabError::setting(format!("{} % late is no limit: expected 0 to 99", late_limit * 100.0)));
+        return Err(LabError::setting(format!("{} % late is not a limit: expected 0 to 99", late_limit * 100.0)));
     }
     let mut candidates = Vec::new();
     for machine in machines {

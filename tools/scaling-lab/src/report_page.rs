@@ -8,23 +8,23 @@ use crate::setting::{Scaling, Setting};
 use crate::{Load, Outcome, Price, Recommendation, Score, Slice};
 
 /// What no simulation can know.
-pub const LIMITS: &str = "What the lab cannot know: how EC2 Auto Scaling damps large steps and scaling in is not published (here the \
+pub(crate) const LIMITS: &str = "What the lab cannot know: how EC2 Auto Scaling damps large steps and scaling in is not published (here the \
      highest of the low alarm's points decides); boot times, service times and losses are what you gave; SQS counts about, \
      here it counts exactly.";
 
 /// One simulation with what it was asked.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// The fleet.
-    pub setting: Setting,
+    pub(crate) setting: Setting,
     /// What arrived.
-    pub load: Load,
+    pub(crate) load: Load,
     /// What was found.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// What instances cost, if that is known.
-    pub price: Option<Price>,
+    pub(crate) price: Option<Price>,
     /// What was measured on a real fleet under the same load, to be compared.
-    pub measured: Vec<Line>,
+    pub(crate) measured: Vec<Line>,
 }
 
 /// In words: what scales a fleet.
@@ -58,7 +58,7 @@ fn percent(share: f64) -> String {
 impl Report {
     /// For people, in a terminal.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String can't fail.
         let _ = self.write(&mut text);
@@ -118,7 +118,7 @@ impl Report {
     ///
     /// # Errors
     /// (Never yet) if a plot can't be drawn.
-    pub fn html(&self) -> Result<String, Failure> {
+    pub(crate) fn html(&self) -> Result<String, Failure> {
         let Self { setting, outcome, .. } = self;
         let mut page = Page::new(&format!("Scaling lab: {}", self.load.name));
         page.paragraph(&format!("{}.", described(setting)));
@@ -318,7 +318,7 @@ pub(crate) fn sweep_html(title: &str, scores: &[Score]) -> Result<String, Failur
 impl Recommendation {
     /// For people, in a terminal.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String can't fail.
         let _ = self.write(&mut text);
@@ -373,7 +373,7 @@ impl Recommendation {
     ///
     /// # Errors
     /// (Never yet) if a plot can't be drawn.
-    pub fn html(&self, reports: &[Report]) -> Result<String, Failure> {
+    pub(crate) fn html(&self, reports: &[Report]) -> Result<String, Failure> {
         let loads: Vec<&str> = reports.iter().map(|report| report.load.name.as_str()).collect();
         let mut page = Page::new(&format!("Scaling lab: what {} asks for", loads.join(" and ")));
         page.paragraph(&format!("{}.", described(&self.setting)));

@@ -5,7 +5,6 @@ use std::time::Duration;
 use demand::DemandSettings;
 use serde::Serialize;
 
-use crate::time::seconds;
 use crate::{Distribution, LabError, Metric};
 
 /// More workers than any account starts.
@@ -26,13 +25,13 @@ pub struct Setting {
     pub boot: Distribution,
     /// From launch until the group counts the instance as in service, if that is before its worker takes jobs: so it is
     /// where no launch hook holds it back. None: it is in service when it takes jobs.
-    #[serde(serialize_with = "crate::time::optional_seconds")]
+    #[serde(serialize_with = "duration::seconds::option::serialize")]
     pub in_service_after: Option<Duration>,
     /// How long an instance that is in service counts as warming up.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub warmup: Duration,
     /// How long a worker that is to end may take to finish what it has.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub drain: Duration,
     /// How the metric comes to the policies.
     pub publishing: Publishing,
@@ -41,7 +40,7 @@ pub struct Setting {
     /// Instances that go before they are asked to.
     pub losses: Losses,
     /// How long a photo may take, from sent to answered.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub promise: Duration,
 }
 
@@ -55,10 +54,10 @@ pub struct Worker {
     /// How many messages it holds for each thread: those that it works on included.
     pub held_per_thread: u32,
     /// From received until a thread can begin: the record read and the photo fetched.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub fetch: Duration,
     /// From when the thread is done until the answer is there: the result stored and recorded.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub store: Duration,
 }
 
@@ -79,10 +78,10 @@ pub struct Group {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ScheduledMin {
     /// From this time of the day, the simulation beginning at midnight.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub from: Duration,
     /// To this time of the day.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub to: Duration,
     /// Not fewer workers than this.
     pub min: u32,
@@ -92,7 +91,7 @@ pub struct ScheduledMin {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scaling {
-    /// Nothing: there are always as many as at the start.
+    /// Not at all: the number of instances stays.
     Fixed,
     /// Target tracking policies, all at once, as EC2 Auto Scaling combines them.
     TargetTracking(Vec<TargetTracking>),
@@ -119,16 +118,16 @@ pub struct TargetTracking {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Publishing {
     /// From one look at the fleet to the next, each published.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub interval: Duration,
     /// The alarms' period.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub period: Duration,
     /// From the end of a period until CloudWatch has its point, evaluates the alarms, and the group acts.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub delay: Duration,
     /// How long a minute takes: the action of an alarm that lasts is repeated once a minute.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub minute: Duration,
     /// Between two periods' ends and looks everything else may lie anywhere: by chance, or at the start.
     pub random_phase: bool,
@@ -138,9 +137,9 @@ pub struct Publishing {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Queue {
     /// How long a received message stays invisible, unless extended. Workers extend at half of it.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub visibility_timeout: Duration,
-    /// After so many receives a message is given up.
+    /// The receives after which a message goes to the dead-letter queue.
     pub max_receives: u32,
 }
 
@@ -154,9 +153,9 @@ pub struct Losses {
     /// How often a spot instance is taken back, each an hour, independently.
     pub interruptions_per_hour: f64,
     /// From EC2's notice until the spot instance is gone.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub notice: Duration,
-    /// Times at which there is no spot capacity at all: what runs gets its notice, and nothing starts.
+    /// Times without any spot capacity: what runs gets its notice, and nothing starts.
     pub outages: Vec<Outage>,
     /// How often an instance dies without a word, each an hour, independently.
     pub crashes_per_hour: f64,
@@ -166,10 +165,10 @@ pub struct Losses {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Outage {
     /// Since the start.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub at: Duration,
     /// For how long.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "duration::seconds::serialize")]
     pub length: Duration,
 }
 
@@ -263,7 +262,7 @@ impl Setting {
         let refuse = |sentence: String| Err(LabError::Setting(sentence));
         let Self { worker, group, publishing, losses, queue, .. } = self;
         if !(1..=MOST_THREADS).contains(&worker.threads) {
-            return refuse(format!("{} threads are none: expected 1 to {MOST_THREADS}", worker.threads));
+            return refuse(format!("{} threads can't work: expected 1 to {MOST_THREADS}", worker.threads));
         }
         if worker.service.mean().is_zero() {
             return refuse("a photo that takes no time needs no worker: give how long a thread takes for one".into());
@@ -303,7 +302,10 @@ impl Setting {
             }
             for TargetTracking { metric, target, .. } in policies {
                 if !target.is_finite() || *target <= 0.0 {
-                    return refuse(format!("a target of {target} for {} is none: expected more than 0", metric.name));
+                    return refuse(format!(
+                        "a target of {target} for {} is not possible: expected more than 0",
+                        metric.name
+                    ));
                 }
             }
         }

@@ -10,54 +10,54 @@ use crate::{LabError, Load, Outcome, Price, Run, Setting, simulate};
 
 /// A setting that is tried.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// What tells it from the others: names and values.
-    pub choices: Vec<(String, String)>,
+    pub(crate) choices: Vec<(String, String)>,
     /// The whole of it.
-    pub setting: Setting,
+    pub(crate) setting: Setting,
     /// The price of its instances, if it is known.
-    pub price: Option<Price>,
+    pub(crate) price: Option<Price>,
 }
 
 /// What is told of a candidate, over all loads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Score {
+pub(crate) struct Score {
     /// What tells it from the others.
-    pub choices: Vec<(String, String)>,
+    pub(crate) choices: Vec<(String, String)>,
     /// The share of photos that were late, of the load where it was worst.
-    pub late_share: f64,
+    pub(crate) late_share: f64,
     /// Worker hours that are paid for, of all loads.
-    pub worker_hours: f64,
+    pub(crate) worker_hours: f64,
     /// The same in multiples of the work.
-    pub waste: f64,
+    pub(crate) waste: f64,
     /// What they cost, if prices are known.
-    pub dollars: Option<f64>,
+    pub(crate) dollars: Option<f64>,
     /// Seconds from sent to answered, of the load where it was worst.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// The same.
-    pub p95: f64,
+    pub(crate) p95: f64,
     /// The same.
-    pub p99: f64,
+    pub(crate) p99: f64,
     /// The same.
-    pub longest: f64,
+    pub(crate) longest: f64,
     /// The most workers.
-    pub peak: u32,
+    pub(crate) peak: u32,
     /// Changes of the capacity, of all loads.
-    pub changes: u64,
+    pub(crate) changes: u64,
     /// Whether no other is both cheaper and safer.
-    pub on_the_front: bool,
+    pub(crate) on_the_front: bool,
 }
 
 impl Score {
     /// What is to be small: dollars, or worker hours where no price is known.
     #[must_use]
-    pub fn cost(&self) -> f64 {
+    pub(crate) fn cost(&self) -> f64 {
         self.dollars.unwrap_or(self.worker_hours)
     }
 
     /// Of a candidate and what it did under each load.
     #[must_use]
-    pub fn of(candidate: &Candidate, outcomes: &[Outcome]) -> Self {
+    pub(crate) fn of(candidate: &Candidate, outcomes: &[Outcome]) -> Self {
         let worst = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).fold(0.0, f64::max);
         let sum = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>();
         let paid = sum(|outcome| outcome.worker_seconds);
@@ -87,7 +87,7 @@ impl Score {
 ///
 /// # Errors
 /// The first that can't be simulated.
-pub fn sweep(
+pub(crate) fn sweep(
     candidates: &[Candidate],
     loads: &[Load],
     run: Run,
@@ -111,7 +111,7 @@ pub fn sweep(
     Ok(scores)
 }
 
-/// Do tasks on all cores; their answers come in order.
+/// Runs tasks on all cores; returns their results in order.
 pub(crate) fn parallel<T: Send>(
     tasks: usize,
     done: impl Fn(usize) + Sync,

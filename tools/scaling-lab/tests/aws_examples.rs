@@ -91,7 +91,7 @@ fn a_scheduled_minimum_is_there_in_time_and_goes_again() {
     assert_eq!(outcome.first_changes[2].at, 32.0 * 3600.0, "each day");
 }
 
-/// While there is no spot, only what is on demand works; then all are there again, and nothing is lost.
+/// Without spot capacity only the on-demand instances work; later all are there again, and nothing is lost.
 #[test]
 fn an_outage_of_spot_takes_what_is_spot() {
     let mut setting = setting(vec![policy(Metric::BACKLOG_PER_INSTANCE, 1000.0)]);
@@ -108,7 +108,7 @@ fn an_outage_of_spot_takes_what_is_spot() {
 }
 
 /// A worker that is lost without a word: its photos are visible again when their visibility timeout is over, and are
-/// given up after so many receives.
+/// moved to the dead-letter queue after its receives.
 #[test]
 fn what_a_lost_worker_had_comes_again() {
     let mut setting = Setting { scaling: Scaling::Fixed, ..setting(Vec::new()) };

@@ -9,7 +9,7 @@ use scaling_lab::{Distribution, Load, Losses, Outcome, Run, Scaling, Setting, Ta
 /// A second of service on average: rates are loads.
 const SERVICE: Duration = Duration::from_secs(1);
 
-/// A fixed fleet as theory has it: who is free takes the next one, and nobody holds two.
+/// A fixed fleet as theory has it: a free worker takes the next photo, and no worker holds two.
 fn servers(workers: u32, threads: u32, service: Distribution) -> Setting {
     let mut setting = Setting { scaling: Scaling::Fixed, ..Setting::by_backlog() };
     setting.worker.threads = threads;

@@ -22,7 +22,7 @@ impl AlarmAction {
             self.last = None;
             return false;
         }
-        // Evaluations come once a period, some a little early: a tenth of a minute is no reason to wait for the next one.
+        // Evaluations come once a period, some a little early: a tenth of a minute must not cost a whole period.
         let invoked = self.last.is_none_or(|last| now.saturating_sub(last) >= minute.mul_f64(0.9));
         if invoked {
             self.last = Some(now);

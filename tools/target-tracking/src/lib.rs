@@ -17,4 +17,4 @@ pub use action::AlarmAction;
 pub use alarm::{Alarm, AlarmState, ComparisonOperator, Evaluation};
 pub use capacity::{Capacity, Phase};
 pub use combined::{Vote, combined};
-pub use policy::{Policy, Scaling};
+pub use policy::{CapacityChange, Policy};

@@ -17,14 +17,14 @@ pub struct Policy {
 
 /// A change of the desired capacity, and the alarm that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scaling {
+pub enum CapacityChange {
     /// More instances: the high alarm.
     Out(u32),
     /// Fewer instances: the low alarm.
     In(u32),
 }
 
-impl Scaling {
+impl CapacityChange {
     /// The new desired capacity.
     #[must_use]
     pub fn desired(self) -> u32 {
@@ -56,18 +56,18 @@ impl Policy {
     /// What the group's desired capacity is to become, if anything is to change. To be asked once a period, and to be done
     /// when the alarm's [`AlarmAction`](crate::AlarmAction) is invoked.
     #[must_use]
-    pub fn scale(&self, high: &Evaluation, low: &Evaluation, capacity: &Capacity) -> Option<Scaling> {
+    pub fn scale(&self, high: &Evaluation, low: &Evaluation, capacity: &Capacity) -> Option<CapacityChange> {
         if let Some(metric) = acts(high, self.alarm_high()).then(|| high.datapoints.last()).flatten() {
             let desired = self.scale_out(*metric, capacity);
             if desired > capacity.desired {
-                return Some(Scaling::Out(desired));
+                return Some(CapacityChange::Out(desired));
             }
             return None;
         }
         if acts(low, self.alarm_low()) {
             let desired = self.scale_in(low, capacity)?;
             if desired < capacity.desired {
-                return Some(Scaling::In(desired));
+                return Some(CapacityChange::In(desired));
             }
         }
         None
@@ -123,11 +123,11 @@ mod tests {
     }
 
     /// The policy's answer when the metric has been this in every period.
-    fn steady(policy: Policy, metric: f64, capacity: Capacity) -> Option<Scaling> {
+    fn steady(policy: Policy, metric: f64, capacity: Capacity) -> Option<CapacityChange> {
         after(policy, &[Some(metric); 17], capacity)
     }
 
-    fn after(policy: Policy, points: &[Option<f64>], capacity: Capacity) -> Option<Scaling> {
+    fn after(policy: Policy, points: &[Option<f64>], capacity: Capacity) -> Option<CapacityChange> {
         let high = policy.alarm_high().evaluate(points, AlarmState::Ok);
         let low = policy.alarm_low().evaluate(points, AlarmState::Ok);
         policy.scale(&high, &low, &capacity)
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn the_documented_backlog_scales_out_by_five() {
         let policy = Policy::new(10.0 / 0.1);
-        assert_eq!(steady(policy, 1500.0 / 10.0, capacity(10, 10)), Some(Scaling::Out(15)));
+        assert_eq!(steady(policy, 1500.0 / 10.0, capacity(10, 10)), Some(CapacityChange::Out(15)));
     }
 
     /// "Target tracking scaling policies", considerations: a target of 50 percent; where 1.5 instances are to be added,
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn adding_rounds_up_and_removing_rounds_down() {
         let policy = Policy::new(50.0);
-        assert_eq!(steady(policy, 57.5, capacity(10, 10)), Some(Scaling::Out(12)));
-        assert_eq!(steady(policy, 42.5, capacity(10, 10)), Some(Scaling::In(9)));
+        assert_eq!(steady(policy, 57.5, capacity(10, 10)), Some(CapacityChange::Out(12)));
+        assert_eq!(steady(policy, 42.5, capacity(10, 10)), Some(CapacityChange::In(9)));
     }
 
     /// The same of Application Auto Scaling: where removing 0.5 would bring the metric above the target, none is.
@@ -161,16 +161,16 @@ mod tests {
     #[test]
     fn instances_that_warm_up_are_part_of_what_is_asked_for() {
         let policy = Policy::new(40.0);
-        assert_eq!(steady(policy, 50.0, capacity(4, 4)), Some(Scaling::Out(5)));
+        assert_eq!(steady(policy, 50.0, capacity(4, 4)), Some(CapacityChange::Out(5)));
         assert_eq!(steady(policy, 50.0, capacity(5, 4)), None);
-        assert_eq!(steady(policy, 60.0, capacity(5, 4)), Some(Scaling::Out(6)));
+        assert_eq!(steady(policy, 60.0, capacity(5, 4)), Some(CapacityChange::Out(6)));
     }
 
     #[test]
     fn it_scales_in_only_when_all_is_warm() {
         let policy = Policy::new(10.0);
         assert_eq!(steady(policy, 0.0, capacity(4, 3)), None);
-        assert_eq!(steady(policy, 0.0, capacity(4, 4)), Some(Scaling::In(1)));
+        assert_eq!(steady(policy, 0.0, capacity(4, 4)), Some(CapacityChange::In(1)));
         let out_only = Policy { disable_scale_in: true, ..policy };
         assert_eq!(steady(out_only, 0.0, capacity(4, 4)), None);
     }
@@ -182,13 +182,13 @@ mod tests {
         // Four instances at 8 of 10 have work for 3.2.
         assert_eq!(after(Policy::new(10.0), &points, capacity(4, 4)), None);
         points[4] = Some(4.0);
-        assert_eq!(after(Policy::new(10.0), &points, capacity(4, 4)), Some(Scaling::In(2)));
+        assert_eq!(after(Policy::new(10.0), &points, capacity(4, 4)), Some(CapacityChange::In(2)));
     }
 
     #[test]
     fn the_last_of_the_high_points_decides() {
         let points = [Some(90.0), Some(40.0), Some(20.0)];
-        assert_eq!(after(Policy::new(10.0), &points, capacity(2, 2)), Some(Scaling::Out(4)));
+        assert_eq!(after(Policy::new(10.0), &points, capacity(2, 2)), Some(CapacityChange::Out(4)));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn an_empty_group_scales_out_of_nothing() {
         let empty = Capacity { min_size: 0, max_size: 5, desired: 0, warmed_up: 0, warming_up: 0 };
-        assert_eq!(steady(Policy::new(10.0), 25.0, empty), Some(Scaling::Out(3)));
+        assert_eq!(steady(Policy::new(10.0), 25.0, empty), Some(CapacityChange::Out(3)));
     }
 
     #[test]
@@ -213,6 +213,9 @@ mod tests {
         assert_eq!(after(policy, &high, capacity(1, 1)), None);
         // CloudWatch alarms here; AWS's policy waits for points.
         assert_eq!(after(policy, &[None, None, Some(50.0), None, None], capacity(1, 1)), None);
-        assert_eq!(after(policy, &[Some(50.0), None, Some(50.0), Some(50.0)], capacity(1, 1)), Some(Scaling::Out(5)));
+        assert_eq!(
+            after(policy, &[Some(50.0), None, Some(50.0), Some(50.0)], capacity(1, 1)),
+            Some(CapacityChange::Out(5))
+        );
     }
 }

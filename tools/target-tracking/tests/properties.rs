@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use target_tracking::{AlarmState, Capacity, Policy, Scaling};
+use target_tracking::{AlarmState, Capacity, CapacityChange, Policy};
 
 prop_compose! {
     fn capacities()(min_size in 0_u32..20, room in 0_u32..80)(
@@ -28,7 +28,7 @@ fn targets() -> Range<f64> {
 }
 
 /// The policy's answer to points that are multiples of its target.
-fn scale(policy: Policy, points: &[Option<f64>], state: AlarmState, capacity: &Capacity) -> Option<Scaling> {
+fn scale(policy: Policy, points: &[Option<f64>], state: AlarmState, capacity: &Capacity) -> Option<CapacityChange> {
     let points: Vec<_> = points.iter().map(|point| point.map(|value| value * policy.target_value)).collect();
     let high = policy.alarm_high().evaluate(&points, state);
     let low = policy.alarm_low().evaluate(&points, state);
@@ -51,8 +51,8 @@ proptest! {
         target in targets(), metric in 0.0..3.0, state in states(), capacity in capacities(),
     ) {
         match scale(Policy::new(target), &[Some(metric); 17], state, &capacity) {
-            Some(Scaling::Out(desired)) => prop_assert!(desired > capacity.desired && metric > 1.0),
-            Some(Scaling::In(desired)) => prop_assert!(desired < capacity.desired && metric < 0.9),
+            Some(CapacityChange::Out(desired)) => prop_assert!(desired > capacity.desired && metric > 1.0),
+            Some(CapacityChange::In(desired)) => prop_assert!(desired < capacity.desired && metric < 0.9),
             None => {}
         }
     }
@@ -64,7 +64,7 @@ proptest! {
     ) {
         let desired = |metric: f64| {
             let scaling = scale(Policy::new(target), &[Some(metric); 17], state, &capacity);
-            scaling.map_or(capacity.desired, Scaling::desired)
+            scaling.map_or(capacity.desired, CapacityChange::desired)
         };
         prop_assert!(desired(f64::min(one, other)) <= desired(f64::max(one, other)));
     }
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn scaling_in_does_not_overshoot(target in targets(), metric in 0.0..0.9, desired in 1_u32..100) {
         let capacity = Capacity { min_size: 1, max_size: 100, desired, warmed_up: desired, warming_up: 0 };
-        if let Some(Scaling::In(fewer)) = scale(Policy::new(target), &[Some(metric); 17], AlarmState::Ok, &capacity) {
+        if let Some(CapacityChange::In(fewer)) = scale(Policy::new(target), &[Some(metric); 17], AlarmState::Ok, &capacity) {
             prop_assert!(metric * f64::from(desired) / f64::from(fewer) <= 1.0 + 1e-6);
         }
     }
@@ -93,7 +93,7 @@ proptest! {
         capacity in capacities(),
     ) {
         let known = points.iter().flatten().count();
-        let scaled_in = matches!(scale(Policy::new(target), &points, state, &capacity), Some(Scaling::In(_)));
+        let scaled_in = matches!(scale(Policy::new(target), &points, state, &capacity), Some(CapacityChange::In(_)));
         prop_assert!(!scaled_in || known >= 15);
     }
 
@@ -103,7 +103,7 @@ proptest! {
     ) {
         let capacity = Capacity { warming_up, ..capacity };
         let scaling = scale(Policy::new(target), &[Some(metric); 17], state, &capacity);
-        prop_assert!(!matches!(scaling, Some(Scaling::In(_))), "{scaling:?}");
+        prop_assert!(!matches!(scaling, Some(CapacityChange::In(_))), "{scaling:?}");
     }
 
     /// A load that stays is met: repeated, the policy comes to rest, and the metric is then not above the target unless

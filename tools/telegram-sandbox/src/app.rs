@@ -1,4 +1,4 @@
-//! Telegram as the people who use it hold it in their hands.
+//! Telegram as its users see it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl App {
         Self { shared }
     }
 
-    /// A new person, who has started the bot and may be written to.
+    /// Adds a person who has started the bot, so that the bot may write to them.
     pub fn user(&self, name: &str) -> User {
         let id = self.shared.change(|world| world.add_user(name));
         User::new(self.shared.clone(), id)
@@ -36,7 +36,7 @@ impl App {
         Subscription::new(self.shared.clone(), seq)
     }
 
-    /// The content of a file and its media type, as the one who sent it said.
+    /// The content of a file and its media type, as its sender gave it.
     pub fn file(&self, file_id: &str) -> Option<(Bytes, String)> {
         let world = self.shared.world();
         world.files.get(file_id).map(|file| (file.bytes.clone(), file.mime.clone()))

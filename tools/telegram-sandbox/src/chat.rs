@@ -1,4 +1,4 @@
-//! Where people and the bot talk, and who they are.
+//! Chats, and the accounts of people and the bot.
 
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -93,7 +93,7 @@ impl Event {
         }
     }
 
-    /// The message that the bot sent here, if it answers that message in that chat.
+    /// The message that the bot sent here, if it replies to that message in that chat.
     pub fn reply_to(&self, chat_id: i64, message_id: i32) -> Option<&ChatMessage> {
         self.sent().filter(|message| message.chat_id == chat_id && message.reply_to == Some(message_id))
     }

@@ -20,7 +20,7 @@ pub enum Fault {
     Drop,
     /// Done, but the connection breaks before the answer: the caller can't know.
     LoseAnswer,
-    /// Nothing is done and no answer comes, for as long as the caller waits.
+    /// The call does nothing, and no response comes for as long as the caller waits.
     Hold,
     /// Done, but no answer comes, for as long as the caller waits.
     HoldAnswer,

@@ -159,7 +159,8 @@ pub(crate) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?.into_dimensions().ok()
 }
 
-/// The type a sender's app would claim: by name first (so that a test can send a HEIC that is none), else by content.
+/// The type a sender's app would claim: by name first (so that a test can send a file that only claims to be HEIC), else by
+/// content.
 fn mime_type(name: Option<&str>, bytes: &[u8]) -> &'static str {
     let extension = name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension.to_ascii_lowercase());
     match extension.as_deref() {

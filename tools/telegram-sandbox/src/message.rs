@@ -156,11 +156,11 @@ pub struct ChatMessage {
     pub chat_id: i64,
     /// Its number in the chat.
     pub message_id: i32,
-    /// Who wrote it.
+    /// The author.
     pub from: i64,
     /// Whether that is the bot.
     pub from_bot: bool,
-    /// The message it answers.
+    /// The message that it replies to.
     pub reply_to: Option<i32>,
     /// The text of a message without attachment.
     pub text: Option<String>,

@@ -17,7 +17,7 @@ pub struct SandboxOptions {
     pub limits: Option<RateLimits>,
     /// BotFather's privacy mode: groups show the bot only what speaks to it. `getMe` says so; what is brought is up to the test.
     pub privacy_mode: bool,
-    /// As a Bot API server with `--local`: files are kept in this folder, and `getFile` answers with their absolute paths.
+    /// As a Bot API server with `--local`: files are kept in this folder, and `getFile` returns their absolute paths.
     pub local_files: Option<PathBuf>,
     /// Post each update to the webhook twice at the same moment, as Telegram may after a lost answer.
     pub deliver_twice: bool,

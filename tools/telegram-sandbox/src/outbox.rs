@@ -33,9 +33,9 @@ pub(crate) struct Outbox {
 pub(crate) enum Next {
     /// Post this.
     Deliver { lane: i64, update_id: i64, update: Value },
-    /// Nothing before this moment.
+    /// No update before this moment.
     WaitUntil(Instant),
-    /// Nothing before something changes.
+    /// No update before something changes.
     Wait,
 }
 
@@ -88,7 +88,7 @@ impl Outbox {
         self.pending.clear();
     }
 
-    /// What `getUpdates` answers. Whatever comes before `offset` is taken as done.
+    /// The result of `getUpdates`. Updates before `offset` are confirmed.
     pub(crate) fn take(&mut self, offset: i64, limit: usize) -> Vec<Value> {
         let first = if offset < 0 {
             let skip = self.pending.len().saturating_sub(usize::try_from(-offset).unwrap_or(usize::MAX));

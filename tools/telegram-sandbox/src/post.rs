@@ -33,7 +33,7 @@ impl Post {
         Self::new(Kind::Text(text.into()))
     }
 
-    /// A photo, as picked from the gallery. Bytes that are no image are taken too, to see what the bot makes of them.
+    /// A photo, as picked from the gallery. It may be bytes that are not an image, to see what the bot makes of them.
     pub fn photo(bytes: impl Into<Bytes>) -> Self {
         Self::new(Kind::Photo(bytes.into()))
     }
@@ -82,7 +82,7 @@ impl Post {
         self
     }
 
-    /// With this media type, whatever the file is; an empty one is none.
+    /// Sets the media type, whatever the file is; an empty one removes it.
     pub fn mime_type(mut self, mime: impl Into<String>) -> Self {
         self.mime = Some(mime.into());
         self

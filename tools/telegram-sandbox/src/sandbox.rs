@@ -78,12 +78,12 @@ impl Sandbox {
         }
     }
 
-    /// What people can do and see, for whoever lives beside the sandbox's owner.
+    /// What people can do and see, for a part of the program that does not own the sandbox.
     pub fn app(&self) -> App {
         App::new(self.shared.clone())
     }
 
-    /// A new person, who has started the bot and may be written to.
+    /// Adds a person who has started the bot, so that the bot may write to them.
     pub fn user(&self, name: &str) -> User {
         self.app().user(name)
     }
@@ -266,7 +266,7 @@ impl Sandbox {
         self.shared.change(|world| world.quirks.newer_api = newer);
     }
 
-    /// Brings an update with this content, whatever it is; the number is the sandbox's own. Its chat is made if there is none.
+    /// Delivers an update with this content, of any kind; the sandbox gives it its number, and makes its chat if it does not exist.
     pub fn bring(&self, update: Value) {
         self.shared.change(|world| world.bring(update));
     }

@@ -68,7 +68,7 @@ async fn call(
     }
 }
 
-/// Until whoever asked is gone, or the sandbox stops.
+/// Waits until the caller is gone, or the sandbox stops.
 async fn held(shared: &Shared) -> Response {
     shared.stop.cancelled().await;
     broken()
@@ -85,7 +85,7 @@ async fn perform(shared: &Shared, method: &str, params: &Params) -> Result<Value
     }
 }
 
-/// What a server with `--local` answers to `getFile`: the file is in its folder, and named by its absolute path.
+/// The result of `getFile` on a server with `--local`: the file is in its folder, and named by its absolute path.
 async fn on_disk(shared: &Shared, folder: PathBuf, mut answer: Value) -> Result<Value, Refusal> {
     let name = answer["file_path"].as_str().unwrap_or_default().to_owned();
     let Some(file) = shared.world().files.at_path(&name).cloned() else { return Ok(answer) };

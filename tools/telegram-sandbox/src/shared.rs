@@ -16,7 +16,7 @@ pub(crate) struct Shared {
     world: Mutex<World>,
     /// As [`crate::SandboxOptions::local_files`].
     pub(crate) local_files: Option<PathBuf>,
-    /// Counts changes, so that whoever waits looks again.
+    /// Counts changes, so that those who wait look again.
     pub(crate) changed: watch::Sender<u64>,
     /// How many events there are.
     pub(crate) events_length: watch::Sender<usize>,
@@ -35,7 +35,7 @@ impl Shared {
         }
     }
 
-    /// To look. What changes goes through [`Self::change`], so that those who wait are told.
+    /// Locks the world for reading. Changes go through [`Self::change`], so that those who wait are told.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         // A test's closure that panicked while it looked has changed nothing.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)

@@ -234,7 +234,7 @@ impl World {
         self.events.len()
     }
 
-    /// The message as the Bot API shows it. What it answers is shown one level deep.
+    /// The message as the Bot API shows it. The message that it replies to is shown one level deep.
     pub(crate) fn message_json(&self, message: &Message) -> Value {
         let mut shown = self.bare_message_json(message);
         let answered = message.reply_to.and_then(|id| self.message(message.chat_id, id));

@@ -23,7 +23,7 @@ pub struct User {
 /// Why a person can't do that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotPost {
-    /// There is no such message (any more).
+    /// The message does not exist (any more).
     #[error("chat {chat_id} has no message {message_id}")]
     NoSuchMessage {
         /// Where it was looked for.
@@ -38,7 +38,7 @@ pub enum CannotPost {
         chat_id: i64,
         /// The message.
         message_id: i32,
-        /// Who tried.
+        /// The person who tried.
         user_id: i64,
     },
     /// The message has no such button.

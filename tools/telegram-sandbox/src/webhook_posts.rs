@@ -1,4 +1,4 @@
-//! Updates posted to the bot's webhook, as Telegram posts them: at most so many at once, one chat's one after another,
+//! Updates posted to the bot's webhook, as Telegram posts them: at most `max_connections` at once, one chat's one after another,
 //! and again until they are taken.
 
 use std::net::IpAddr;

@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// One post to the webhook: the instance it came to, the secret, the update.
 type Got = (usize, Option<String>, Update);
 
-/// Stands for one instance of the bot; answers its first `failures` posts with 500.
+/// Stands for one instance of the bot; returns 500 to its first `failures` posts.
 async fn instance(number: usize, failures: usize, got: mpsc::UnboundedSender<Got>) -> Result<String, Box<dyn Error>> {
     let left = Arc::new(AtomicUsize::new(failures));
     let hook = post(async move |headers: HeaderMap, body: Bytes| {

@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use detector::{DetectError, Detection, RgbImage, Timings};
@@ -13,7 +13,7 @@ use fleet::predictions::Written;
 use fleet::{FailureReason, Job, Status, images};
 use yolo_worker::Detect;
 
-use crate::support::{World, in_time, photo};
+use crate::support::{RECEIVES, World, in_time, measured, photo};
 
 #[tokio::test]
 async fn a_photo_is_detected_recorded_deleted_and_polybot_hears_of_it() {
@@ -27,7 +27,7 @@ async fn a_photo_is_detected_recorded_deleted_and_polybot_hears_of_it() {
     let key = record.predicted_img_path.expect("a picture");
     let picture = world.images.get(&key, 1 << 20).await.expect("it is stored");
     assert_eq!(image::guess_format(&picture).expect("an image"), image::ImageFormat::Jpeg);
-    assert_eq!((worker.outcomes("done"), worker.measured("worker_messages_in_hand")), (1, 0));
+    assert_eq!((worker.outcomes("done"), worker.measured("worker_messages_in_flight")), (1, 0));
     worker.stop().await;
 }
 
@@ -163,7 +163,7 @@ async fn a_callback_that_fails_is_tried_again_and_holds_no_message() {
     assert_eq!(world.record(id).await.status, Status::Done);
     world.polybot.answer(StatusCode::OK);
     assert_eq!(world.polybot.heard(2).await, [id; 2]);
-    // What polybot refuses is not tried again.
+    // What polybot refuses is not retried.
     world.polybot.answer(StatusCode::FORBIDDEN);
     let refused = world.queued(photo()).await;
     world.polybot.heard(3).await;
@@ -227,6 +227,73 @@ async fn a_worker_that_stops_finishes_what_runs_and_gives_back_what_waits() {
     let other = world.worker(&[]);
     assert_eq!(world.polybot.heard(2).await[1], left);
     other.stop().await;
+}
+
+/// Each worker that stops may still receive a message. If each gave it back, they would pass it on until it is a dead letter.
+#[tokio::test]
+async fn a_fleet_that_shrinks_does_not_pass_a_photo_on_until_it_is_a_dead_letter() {
+    let world = World::start().await;
+    let workers: Vec<_> = (0..=RECEIVES).map(|_| world.worker(&["--receive-wait=3"])).collect();
+    // The first receive of each is short; the second waits.
+    in_time(world.aws.calls().at_least(Service::Sqs, "ReceiveMessage", 2 * workers.len() as u64)).await;
+    for worker in &workers {
+        worker.shut_down();
+    }
+    let id = world.queued(photo()).await;
+    assert_eq!(world.polybot.heard(1).await, [id]);
+    let outcomes = |outcome| workers.iter().map(|worker| worker.outcomes(outcome)).sum::<u64>();
+    assert_eq!((outcomes("released"), outcomes("done")), (1, 1));
+    for worker in workers {
+        worker.stop().await;
+    }
+    world.is_empty().await;
+    assert_eq!(world.dead_letters.depth().await.expect("SQS answers").visible, 0);
+}
+
+/// It fails far faster than the other works, and would take most of what waits.
+#[tokio::test]
+async fn a_worker_that_can_do_nothing_leaves_the_jobs_to_one_that_can() {
+    let world = World::start().await;
+    let mut queued = Vec::new();
+    for _ in 0..24 {
+        queued.push(world.queued(photo()).await);
+    }
+    let ill = world.worker(&["--dynamodb-table=nowhere"]);
+    in_time(world.aws.calls().at_least(Service::Sqs, "ChangeMessageVisibility", 1)).await;
+    let well = world.worker(&[]);
+    let mut heard = world.polybot.heard(queued.len()).await;
+    heard.sort_unstable();
+    queued.sort_unstable();
+    assert_eq!(heard, queued);
+    assert_eq!((well.outcomes("done"), world.dead_letters.depth().await.expect("SQS answers").visible), (24, 0));
+    ill.stop().await;
+    well.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_is_logged_as_finished_whatever_becomes_of_its_callback() {
+    let world = World::start().await;
+    world.polybot.answer(StatusCode::SERVICE_UNAVAILABLE);
+    // Less than the callback's tries take.
+    let worker = world.worker(&["--drain-timeout=1", "--receive-wait=0"]);
+    world.queued(photo()).await;
+    world.polybot.heard(1).await;
+    let metrics = worker.stop().await;
+    let jobs = |name| measured(metrics, name);
+    assert_eq!((jobs("worker_job_seconds_count"), jobs("worker_jobs_total{outcome=\"done\"}")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_reports_the_work_of_its_last_seconds() {
+    let world = World::start().await;
+    let stretch = world.work.stretch_at(SystemTime::now());
+    let worker = world.worker(&[]);
+    world.queued(photo()).await;
+    world.polybot.heard(1).await;
+    worker.stop().await;
+    // The hour may have changed.
+    let work = world.work.read(stretch..stretch + 2).await.expect("DynamoDB answers");
+    assert_eq!(work.iter().map(|work| (work.photos, work.turns)).max(), Some((1, 1)));
 }
 
 #[tokio::test]

@@ -17,9 +17,11 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use clap::{Args, Parser};
 use detector::RgbImage;
-use embedded_aws::{ACCOUNT, EmbeddedAws, REGION};
+use embedded_aws::{EmbeddedAws, redrive_policy};
 use fleet::telemetry::Metrics;
-use fleet::{BuildInfo, Clock, ImageStore, Job, JobQueue, Platform, Prediction, PredictionStore, images, service};
+use fleet::{
+    BuildInfo, Clock, ImageStore, Job, JobQueue, Platform, Prediction, PredictionStore, WorkStore, images, service,
+};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -34,7 +36,9 @@ const TABLE: &str = "predictions";
 const SECRET: &str = "results-secret";
 const BUILD: BuildInfo = BuildInfo { version: "0.0.0", commit: "in-process" };
 /// How often a job is received before it is a dead letter.
-const RECEIVES: u32 = 3;
+pub(crate) const RECEIVES: u32 = 3;
+/// Longer than any test takes.
+const REPORT_INTERVAL: Duration = Duration::from_secs(3600);
 /// As much as a program's first thread has, which a service's `run` is made for.
 const STACK: usize = 8 << 20;
 
@@ -42,6 +46,7 @@ const STACK: usize = 8 << 20;
 pub(crate) struct World {
     pub(crate) aws: EmbeddedAws,
     pub(crate) predictions: PredictionStore,
+    pub(crate) work: WorkStore,
     pub(crate) images: ImageStore,
     pub(crate) queue: JobQueue,
     pub(crate) dead_letters: JobQueue,
@@ -71,11 +76,10 @@ impl World {
             call.send().await.expect("a queue").queue_url.expect("its address")
         };
         let dead_letters = queue("dead-letters", None).await;
-        let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters");
-        let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{RECEIVES}}}"#);
-        let queue_url = queue("jobs", Some(policy)).await;
+        let queue_url = queue("jobs", Some(redrive_policy("dead-letters", RECEIVES))).await;
         Self {
-            predictions: PredictionStore::new(dynamodb, TABLE),
+            predictions: PredictionStore::new(dynamodb.clone(), TABLE),
+            work: WorkStore::new(dynamodb, TABLE, REPORT_INTERVAL),
             images: ImageStore::new(s3, BUCKET),
             queue: JobQueue::new(sqs.clone(), &queue_url),
             dead_letters: JobQueue::new(sqs.clone(), dead_letters),
@@ -94,7 +98,7 @@ impl World {
         let clock = Clock::system();
         let record = Prediction::queued(id, 5, 6, key, clock.now());
         assert_eq!(self.predictions.insert(&record).await.expect("recorded"), fleet::predictions::Written::Now);
-        Job::of(&record, clock.date())
+        record.job(clock.date())
     }
 
     /// The same, queued.
@@ -113,7 +117,7 @@ impl World {
         self.predictions.get(id).await.expect("DynamoDB answers").expect("a record")
     }
 
-    /// Nothing is left on the queue, visible or in flight.
+    /// Asserts that no message is on the queue, visible or in flight.
     pub(crate) async fn is_empty(&self) {
         let depth = self.queue.depth().await.expect("SQS answers");
         assert_eq!((depth.visible, depth.in_flight), (0, 0));
@@ -139,6 +143,7 @@ impl World {
             ("results-secret", SECRET),
             ("polybot-results-url", &self.polybot.url),
             ("visibility-timeout", "120"),
+            ("report-interval", "3600"),
             // Tried again at once.
             ("retry-wait", "0"),
             // So long may the end of a test take.
@@ -161,7 +166,7 @@ impl World {
             metrics.on_this_thread_for_good();
             let runtime = service::runtime(metrics).expect("a runtime");
             let returned = runtime.block_on(async {
-                // What fails is for the worker to try again, not for the SDK: that would wait.
+                // The worker retries what fails, not the SDK: that would wait.
                 let aws = embedded_aws::sdk_config(&endpoint).await;
                 let aws = aws.to_builder().retry_config(RetryConfig::disabled()).build();
                 let metadata = imds::Client::builder().build();
@@ -206,10 +211,11 @@ impl Worker {
         self.shutdown.cancel();
     }
 
-    /// It stops well, with all that it does.
-    pub(crate) async fn stop(self) {
+    /// It stops well, with all that it does; what it measured is left.
+    pub(crate) async fn stop(self) -> Metrics {
         self.shutdown.cancel();
         in_time(self.ended).await.expect("no panic").expect("it stops well");
+        self.metrics
     }
 
     /// How many messages ended so.
@@ -219,10 +225,15 @@ impl Worker {
 
     /// A metric's value; zero, if nothing was measured.
     pub(crate) fn measured(&self, name: &str) -> u64 {
-        let text = self.metrics.handle().render();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_default()
+        measured(self.metrics, name)
     }
+}
+
+/// A metric's value; zero, if nothing was measured.
+pub(crate) fn measured(metrics: Metrics, name: &str) -> u64 {
+    let text = metrics.handle().render();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_default()
 }
 
 /// Stands for polybot: its `/results`.
@@ -253,7 +264,7 @@ impl Polybot {
         Self { url, heard, status }
     }
 
-    /// It answers with this status from now on.
+    /// Returns this status from now on.
     pub(crate) fn answer(&self, status: StatusCode) {
         self.status.store(status.as_u16(), Ordering::Relaxed);
     }

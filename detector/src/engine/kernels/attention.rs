@@ -10,7 +10,7 @@ use crate::engine::{Element, Isa};
 pub(crate) struct AttentionHead<'a, E> {
     /// Pixels in the area.
     pub(crate) tokens: usize,
-    /// What the products of queries and keys are multiplied by.
+    /// The factor of the products of queries and keys.
     pub(crate) scale: f32,
     /// `[tokens, lanes]` each.
     pub(crate) queries: &'a [&'a [E]],
@@ -20,13 +20,13 @@ pub(crate) struct AttentionHead<'a, E> {
     pub(crate) values: &'a [&'a [E]],
 }
 
-/// Memory to work in, to be used again and again.
+/// Memory to work in, reused by each call.
 #[derive(Debug)]
 pub(crate) struct Scratch<E> {
     /// `[blocks of tokens, groups of components, lanes, GROUP]`: a register then holds one group of components of
     /// neighbouring tokens.
     keys: Vec<E>,
-    /// `[planes, groups of tokens, lanes, GROUP]`; unused where a group is one token, as the planes are that.
+    /// `[planes, groups of tokens, lanes, GROUP]`; unused where a group is one token, as the planes already have that order.
     values: Vec<E>,
     /// `[queries at once, depth]`.
     queries: Vec<E>,
@@ -36,7 +36,7 @@ pub(crate) struct Scratch<E> {
     weights: Vec<E>,
 }
 
-// Derived, it would ask the same of `E`.
+// A derived one would require `E: Default`.
 impl<E> Default for Scratch<E> {
     fn default() -> Self {
         Self { keys: vec![], values: vec![], queries: vec![], scores: vec![], weights: vec![] }
@@ -46,7 +46,7 @@ impl<E> Default for Scratch<E> {
 /// The most queries at once.
 const MAX_QUERIES: usize = 10;
 
-/// Attend into `output`: `[tokens, lanes]` for each plane of the values.
+/// Computes the attention into `output`: `[tokens, lanes]` for each plane of the values.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.
@@ -135,7 +135,7 @@ impl<E: Element> Kernel<E> for Attending<'_, '_, E> {
 }
 
 impl<E: Element> Attending<'_, '_, E> {
-    /// `QUERIES` queries at once.
+    /// Computes `QUERIES` queries at once.
     ///
     /// # Safety
     /// As [`Kernel::run`].

@@ -1,4 +1,4 @@
-//! Convolution over all input channels, on blocked planes.
+//! Convolution over all input channels, on blocked planes: directly, without the copy that im2col would need.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::engine::{Element, Isa};
 /// One image through a convolution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Convolution<'a, E> {
-    /// Which values meet.
+    /// Which input pixels each output pixel reads.
     pub(crate) window: Window,
     /// Height and width of each plane.
     pub(crate) input: [usize; 2],
@@ -26,22 +26,22 @@ pub(crate) struct Convolution<'a, E> {
     pub(crate) weights: &'a [E],
     /// One value for each output channel, in whole blocks.
     pub(crate) bias: &'a [f32],
-    /// What follows.
+    /// What is applied to the sums.
     pub(crate) activation: Activation,
-    /// Planes like the output's, added at the end; empty for none.
+    /// Planes like the output's, added at the end; empty if there is no residual.
     pub(crate) residual: &'a [&'a [E]],
 }
 
 /// Where the output of a convolution goes: `[blocks, output height, output width, lanes]`.
 #[derive(Debug)]
 pub(crate) enum Output<'a, E> {
-    /// To a map as the others.
+    /// A map of the same element type as the input.
     Map(&'a mut [E]),
-    /// To a map of `f32`.
+    /// A map of `f32`.
     F32(&'a mut [f32]),
 }
 
-/// How the taps of one row of a kernel are walked through: a group of values at a time, which are multiplied at once.
+/// How the loops go through the taps of one row of a kernel: one group of values at a time, multiplied at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
     /// Steps to the right.
@@ -90,7 +90,7 @@ impl Rounds {
 /// weights.
 const ROUND: usize = 160 << 10;
 
-/// Convolve into `output`.
+/// Convolves into `output`.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.
@@ -227,7 +227,7 @@ struct Tile<'a, E> {
     x: usize,
 }
 
-/// A tile of so many blocks and pixels, of planes of one channel or of a register's, and of this stride.
+/// A tile of `PAIR` blocks and `PIXELS` pixels of this stride, of planes of one channel or of as many as a register holds.
 struct OfSize<'a, E, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize>(Tile<'a, E>);
 
 impl<E: Element, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, const STRIDE: usize> Kernel<E>
@@ -241,11 +241,11 @@ impl<E: Element, const PAIR: usize, const PIXELS: usize, const PLANAR: bool, con
 }
 
 impl<E: Element> Tile<'_, E> {
-    /// The sums of the next pixels up to `end`; which ones they are. A row has room from `first` on: where no instance is of
-    /// the wanted size the next larger one starts further left, over pixels that are computed again.
+    /// Computes the sums of the next pixels up to `end` and returns which pixels they are. A row has room from `first` on: if no
+    /// instance has the wanted size, the next larger one starts further left and computes some pixels once more.
     ///
-    /// Each instance takes time to compile and space in the cache, so there are those that YOLO's widths (multiples of 20)
-    /// are cut into, with constant strides, and beside them as few as other widths need.
+    /// Each instance takes time to compile and space in the cache. So there are those that YOLO's widths (multiples of 20) are
+    /// cut into, with constant strides, and as few others as the other widths need.
     ///
     /// # Safety
     /// As [`Tile::compute`]; the pixels from `first` to `end` are inside the output.
@@ -257,7 +257,7 @@ impl<E: Element> Tile<'_, E> {
     ) -> Range<usize> {
         let stride = self.call.window.stride[1];
         let (wanted, room) = (end - self.x, end - first);
-        // SAFETY: the caller's; `from` answers a tile that ends at or before `end` and starts at or after `first`.
+        // SAFETY: the caller's; `from` returns a tile that ends at or before `end` and starts at or after `first`.
         unsafe {
             let from = |pixels: usize| Tile { x: self.x.min(end - pixels), ..self };
             // What is asked for, in the size that has it or the next one, if that has room.
@@ -308,10 +308,10 @@ impl<E: Element> Tile<'_, E> {
         }
     }
 
-    /// Activate the sums of `pixels` pixels of `pair` blocks, add the residual, and store them.
+    /// Activates the sums of `pixels` pixels of `pair` blocks, adds the residual, and stores them.
     ///
     /// # Safety
-    /// As [`Tile::compute`], which has left the sums of so many.
+    /// As [`Tile::compute`], which has left the sums of that many.
     #[inline(always)]
     unsafe fn epilogue<F: Format<Element = E>>(self, pair: usize, pixels: usize) {
         let lanes = F::Lanes::N;
@@ -326,7 +326,7 @@ impl<E: Element> Tile<'_, E> {
         }
     }
 
-    /// The sums of `PIXELS` pixels of `PAIR` blocks, bias included.
+    /// Computes the sums of `PIXELS` pixels of `PAIR` blocks, bias included.
     ///
     /// # Safety
     /// As [`Lanes`]; the sizes are as [`convolve`] checks, and the tile is inside the output.

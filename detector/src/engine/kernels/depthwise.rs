@@ -12,7 +12,7 @@ use crate::engine::{Element, Isa};
 /// One image through a depthwise convolution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depthwise<'a, E> {
-    /// Which values meet.
+    /// Which input pixels each output pixel reads.
     pub(crate) window: Window,
     /// Height and width of each plane.
     pub(crate) input: [usize; 2],
@@ -22,16 +22,16 @@ pub(crate) struct Depthwise<'a, E> {
     pub(crate) weights: &'a [f32],
     /// One value for each channel, in whole blocks.
     pub(crate) bias: &'a [f32],
-    /// What follows.
+    /// What is applied to the sums.
     pub(crate) activation: Activation,
-    /// Planes like the output's, added at the end; empty for none.
+    /// Planes like the output's, added at the end; empty if there is no residual.
     pub(crate) residual: &'a [&'a [E]],
 }
 
 /// Pixels at once: one register each, beside the weights.
 const PIXELS: usize = 8;
 
-/// Convolve into `output`: `[planes, output height, output width, lanes]`.
+/// Convolves into `output`: `[planes, output height, output width, lanes]`.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.

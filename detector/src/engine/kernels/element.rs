@@ -1,22 +1,22 @@
-//! How a value of a map is kept in memory.
+//! The type of a map's values in memory.
 
 use tract_onnx::prelude::Datum;
 
 use super::{Kernel, on_bf16, on_f32};
 use crate::engine::Isa;
 
-/// How a value of a map is kept in memory: `f32`, or `u16` for the bits of a bf16 (the upper half of an `f32`), for which
-/// tract has no type.
+/// The type of a map's values in memory: `f32`, or `u16` for the bits of a bf16 (the upper half of an `f32`), for which tract
+/// has no type.
 pub(crate) trait Element: Datum + Copy + Default {
-    /// The nearest value that can be kept, the even one of two.
+    /// The nearest value that this type can hold; of two equally near ones the even one.
     fn from_f32(value: f32) -> Self;
 
     fn to_f32(self) -> f32;
 
-    /// Run a kernel, compiled for an instruction set.
+    /// Runs a kernel, compiled for an instruction set.
     ///
     /// # Panics
-    /// If the processor does not have it, or it is one for the other type.
+    /// If the processor does not have the instruction set, or it computes in the other type.
     ///
     /// # Safety
     /// The kernel's own.

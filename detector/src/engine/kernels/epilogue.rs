@@ -5,7 +5,7 @@ use super::format::Format;
 use super::lanes::{Lanes, exp, silu};
 use crate::engine::{Element, Isa};
 
-/// What follows a convolution.
+/// The activation function of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Activation {
     /// Nothing.
@@ -27,7 +27,7 @@ pub(crate) enum Activation {
     Mish,
 }
 
-// Its numbers are numbers: no exporter has another bound or slope.
+// No exporter writes NaN as a bound or a slope.
 impl Eq for Activation {}
 
 impl Activation {
@@ -57,10 +57,10 @@ impl Activation {
     }
 }
 
-/// Activate `from` into `to`, in whole registers.
+/// Writes the activated values of `from` into `to`, in whole registers.
 ///
 /// # Panics
-/// If the lengths differ or are no whole registers.
+/// If the lengths differ or are not whole registers.
 pub(crate) fn activate<E: Element>(isa: Isa, activation: Activation, from: &[E], to: &mut [E]) {
     assert_eq!(from.len(), to.len());
     assert_eq!(from.len() % isa.lanes(), 0);
@@ -87,7 +87,7 @@ impl<E: Element> Kernel<E> for Activating<'_, E> {
 /// Where a convolution's values go, pixel by pixel.
 #[derive(Clone, Copy)]
 pub(super) enum Destination<E> {
-    /// A map as the others.
+    /// A map of the same element type as the input.
     Map(*mut E),
     /// A map of `f32`: one that leaves the network.
     F32(*mut f32),
@@ -106,9 +106,9 @@ impl<E> Destination<E> {
     }
 }
 
-/// Activate the sums of `pixels` pixels beside each other, add what is at `residual`, and store them.
+/// Activates the sums of `pixels` pixels beside each other, adds what is at `residual`, and stores them.
 ///
-/// The sums come from memory, not from registers: so the loops before this have all registers for themselves.
+/// The sums come from memory, not from registers, so the loops before this have all registers for themselves.
 ///
 /// # Safety
 /// As [`Lanes`]; sums, residual and destination hold a register's values for each pixel.

@@ -1,4 +1,4 @@
-//! How registers and memory meet: maps of `f32`, or of bf16 that are computed with as `f32`.
+//! How values get between registers and memory: maps of `f32`, or of bf16, whose sums are `f32`.
 
 use std::marker::PhantomData;
 
@@ -8,24 +8,24 @@ mod neon;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::lanes::Avx512;
 use super::lanes::{Array, Lanes};
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Avx2, Avx512};
 use super::{Element, Kernel};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::{Bf16Neon, F32Neon};
 
-/// What values are in memory, and how they get into [`Lanes`] and are multiplied.
+/// The type of the values in memory, and how they get into [`Lanes`] and are multiplied.
 ///
 /// # Safety
-/// As [`Lanes`]; pointers are to so many readable or writable elements as each function says, of any alignment.
+/// As [`Lanes`]; pointers point to as many readable or writable elements as each function says, of any alignment.
 pub(crate) trait Format: Sized {
-    /// What is computed with.
+    /// The registers that it computes in.
     type Lanes: Lanes;
-    /// What is kept in memory.
+    /// The type in memory.
     type Element: Element;
-    /// Neighbouring input channels that one instruction multiplies with their weights and adds up, as [`Isa::group`] says: the
-    /// length of what is called a VNNI block elsewhere.
+    /// Neighbouring input channels that one instruction multiplies with their weights and adds up, as [`Isa::group`] says; also
+    /// called a VNNI block.
     ///
     /// [`Isa::group`]: crate::engine::Isa::group
     const GROUP: usize;
@@ -36,7 +36,7 @@ pub(crate) trait Format: Sized {
     unsafe fn load(from: *const Self::Element) -> Self::Lanes;
     /// `N` elements.
     unsafe fn store(value: Self::Lanes, to: *mut Self::Element);
-    /// Run a part of a kernel in a function of its own, compiled for the same instruction set.
+    /// Runs a part of a kernel in a function of its own, compiled for the same instruction set.
     unsafe fn apart<K: Kernel<Self::Element>>(kernel: K);
 
     /// Sums that start with these, for every row; only [`accumulate`](Self::accumulate) and [`finish`](Self::finish) know their
@@ -46,8 +46,8 @@ pub(crate) trait Format: Sized {
         first.map(|first| [first; ROWS])
     }
 
-    /// To the sum of each row and each of its columns add the sum of their products. Rows hold `GROUP` elements for each of
-    /// their groups, columns `N * GROUP`, those of one lane beside each other.
+    /// Adds the sum of the products of each row and each of its columns to their sum. Rows hold `GROUP` elements for each of their
+    /// groups, columns `N * GROUP`, those of one lane beside each other.
     unsafe fn accumulate<const PAIR: usize, const ROWS: usize>(
         sums: &mut Sums<Self, PAIR, ROWS>,
         rows: Rows<Self::Element>,
@@ -66,7 +66,7 @@ pub(crate) trait Format: Sized {
 /// A register of sums for each row and block of columns.
 pub(crate) type Sums<F, const PAIR: usize, const ROWS: usize> = [[<F as Format>::Lanes; ROWS]; PAIR];
 
-/// Rows of a product, pixels for example, so many elements apart, each of so many groups.
+/// Rows of a product, pixels for example: `step` elements apart, each of `groups` groups.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<E> {
     pub(crate) first: *const E,
@@ -74,14 +74,15 @@ pub(crate) struct Rows<E> {
     pub(crate) groups: usize,
 }
 
-/// Blocks of columns of a product, output channels for example: a register's for each group, so many elements apart.
+/// Blocks of columns of a product, output channels for example: for each group as many as a register holds, `step` elements
+/// apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<E, const PAIR: usize> {
     pub(crate) first: [*const E; PAIR],
     pub(crate) step: usize,
 }
 
-/// A format whose instructions multiply a group of one row, in every lane, with a group of columns.
+/// A format with an instruction that multiplies a group of one row, in every lane, with a group of columns.
 ///
 /// # Safety
 /// As [`Format`].
@@ -97,7 +98,7 @@ trait Dot: Format {
     unsafe fn dot(values: Self::Group, factors: Self::Group, sum: Self::Lanes) -> Self::Lanes;
 }
 
-/// [`Format::accumulate`], from a group on.
+/// [`Format::accumulate`], from the group `first` on.
 ///
 /// # Safety
 /// As [`Format::accumulate`].
@@ -136,10 +137,42 @@ macro_rules! accumulate_by_dot {
     };
 }
 
+/// Registers that [`F32`] computes in.
+///
+/// # Safety
+/// As [`Lanes`].
+trait F32Lanes: Lanes {
+    /// [`Format::apart`] of [`F32`].
+    unsafe fn apart<K: Kernel<f32>>(kernel: K);
+}
+
+impl<const COUNT: usize> F32Lanes for Array<COUNT> {
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { super::portable::<F32<Self>, K>(kernel) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl F32Lanes for Avx2 {
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { super::avx2::<F32<Self>, K>(kernel) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl F32Lanes for Avx512 {
+    #[inline(always)]
+    unsafe fn apart<K: Kernel<f32>>(kernel: K) {
+        unsafe { super::avx512::<F32<Self>, K>(kernel) }
+    }
+}
+
 /// `f32` as they are.
 pub(crate) struct F32<L>(PhantomData<L>);
 
-impl<L: Lanes> Format for F32<L> {
+impl<L: F32Lanes> Format for F32<L> {
     type Lanes = L;
     type Element = f32;
     const GROUP: usize = 1;
@@ -154,12 +187,12 @@ impl<L: Lanes> Format for F32<L> {
     }
     #[inline(always)]
     unsafe fn apart<K: Kernel<f32>>(kernel: K) {
-        unsafe { L::apart::<Self, K>(kernel) }
+        unsafe { L::apart(kernel) }
     }
     accumulate_by_dot!();
 }
 
-impl<L: Lanes> Dot for F32<L> {
+impl<L: F32Lanes> Dot for F32<L> {
     type Group = L;
 
     #[inline(always)]
@@ -228,7 +261,7 @@ impl Dot for Bf16Avx512 {
 /// bf16 in plain Rust: for tests of all but the instructions, on any machine.
 pub(crate) struct Bf16Portable;
 
-/// As many as AVX-512 has, so that the blocks are the same.
+/// As many lanes as AVX-512 has, so that the blocks are the same.
 const COUNT: usize = 16;
 
 // SAFETY (of every block): the caller vouches for the pointers; arrays of `u16` are as aligned as their pointers.

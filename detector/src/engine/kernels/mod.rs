@@ -1,4 +1,4 @@
-//! The inner loops: safe functions that check the sizes of what they are given, around loops that do not.
+//! The inner loops: safe functions that check the sizes of their arguments, around loops that do not.
 #![expect(unsafe_code, reason = "vector instructions and unchecked loops are what this folder is for")]
 // Bodies repeat `unsafe` in functions whose contract their trait or caller already states.
 #![allow(clippy::undocumented_unsafe_blocks)]
@@ -27,13 +27,13 @@ use lanes::Array;
 #[cfg(target_arch = "x86_64")]
 use lanes::{Avx2, Avx512};
 
-/// An inner loop and what it works on.
+/// An inner loop and its arguments.
 pub(crate) trait Kernel<E> {
-    /// Run it with the instructions of a format. Has to be `#[inline(always)]`: it is compiled for the instruction set
-    /// that the function has which it is inlined into.
+    /// Runs the loop with the instructions of a format. Has to be `#[inline(always)]`: it is compiled for the instruction set of
+    /// the function that it is inlined into.
     ///
     /// # Safety
-    /// As [`Lanes`](lanes::Lanes); the sizes are as the function that made this has checked.
+    /// As [`Lanes`](lanes::Lanes); the function that made this value has checked the sizes.
     unsafe fn run<F: Format<Element = E>>(self);
 }
 
@@ -79,8 +79,7 @@ unsafe fn on_bf16<K: Kernel<u16>>(isa: Isa, kernel: K) {
     }
 }
 
-// Never inlined: each is a function of its own, which the compiler's passes, that take more than twice the time for a function
-// of twice the size, get through quickly.
+// Never inlined: the compiler's passes take more than twice the time for a function of twice the size.
 
 /// # Safety
 /// As [`Kernel::run`].

@@ -6,7 +6,7 @@ use super::lanes::Lanes;
 use super::window::Window;
 use crate::engine::{Element, Isa};
 
-/// What becomes of the values in a window.
+/// How the values in a window become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PoolKind {
     /// The greatest.
@@ -19,7 +19,7 @@ pub(crate) enum PoolKind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pool<'a, E> {
     pub(crate) kind: PoolKind,
-    /// Which values meet. What lies outside the input takes no part.
+    /// Which input pixels each output pixel reads. What lies outside the input takes no part.
     pub(crate) window: Window,
     /// Height and width of each plane.
     pub(crate) input: [usize; 2],
@@ -27,7 +27,7 @@ pub(crate) struct Pool<'a, E> {
     pub(crate) planes: &'a [&'a [E]],
 }
 
-/// Pool into `output`: `[planes, output height, output width, lanes]`.
+/// Pools into `output`: `[planes, output height, output width, lanes]`.
 ///
 /// # Panics
 /// If a slice is shorter than the shapes say.

@@ -1,4 +1,4 @@
-//! Which values of its input a convolution or a pool looks at.
+//! Which values of its input a convolution or a pool reads.
 
 /// Height and width of a kernel, its strides, dilations and padding; one number for the height, one for the width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,9 +48,9 @@ impl Window {
 
 /// The most pixels that any kernel computes at once.
 pub(super) const MAX_PIXELS: usize = 10;
-/// The most input pixels in a row that so many output pixels may need.
+/// The most input pixels in a row that [`MAX_PIXELS`] output pixels may need.
 pub(super) const MAX_SPAN: usize = 64;
-/// Values in the scratch row of a tile at the border: so many pixels, and one that is read with a weight of 0.
+/// Values in the scratch row of a tile at the border: [`MAX_SPAN`] pixels, and one that is read with a weight of 0.
 pub(super) const SCRATCH: usize = (MAX_SPAN + 1) * 16;
 
 /// The `span` pixels of a row from `first_x` on, some of which lie outside it: in `scratch`, those that lie inside copied

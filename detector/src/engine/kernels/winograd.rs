@@ -30,7 +30,7 @@ const POINTS: [f32; 2] = [std::f32::consts::FRAC_1_SQRT_2, std::f32::consts::SQR
 /// Bytes of transformed input and output that are worked on at once: about what stays in the second-level cache beside the weights of a place.
 const BATCH: usize = 384 << 10;
 
-/// Whether a window is one that this file is for.
+/// Whether the algorithm can compute convolutions of this window.
 pub(crate) fn is_supported(window: &Window) -> bool {
     window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1]
 }
@@ -119,7 +119,7 @@ impl Kernel<f32> for TransformingKernels<'_> {
     }
 }
 
-/// What a convolution works with, kept from one to the next.
+/// Memory that one convolution leaves for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     /// `[places, input planes, tiles, lanes]`.

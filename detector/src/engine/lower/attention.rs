@@ -1,4 +1,4 @@
-//! Softmax attention, however its exporter spelled it.
+//! Softmax attention, in every spelling that exporters use.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;

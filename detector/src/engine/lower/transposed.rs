@@ -40,7 +40,7 @@ impl Axis {
         axis
     }
 
-    /// What output pixels at this place within their group of `stride` look at: taps of the kernel, each with the input pixel's
+    /// What output pixels at this place within their group of `stride` read: taps of the kernel, each with the input pixel's
     /// distance from the group. Output pixel `stride * group + phase` is `tap` pixels from where input pixel `group + distance`
     /// was put: `stride * group + phase + before = stride * (group + distance) + tap`.
     fn taps(self, phase: usize) -> impl Iterator<Item = (usize, isize)> {
@@ -59,7 +59,7 @@ impl Axis {
 }
 
 impl Lowering<'_> {
-    /// As a convolution of as many maps as pixels come from one, whose pixels are then put between each other.
+    /// Computes it as a convolution of as many maps as pixels come from one, whose pixels are then put between each other.
     pub(super) fn transposed_convolution(&mut self, node: &TypedNode, conv: &Deconv) -> TractResult<Value> {
         let spec = &conv.pool_spec;
         ensure!(conv.kernel_format == KernelFormat::OIHW && spec.data_format == DataFormat::NCHW, "another layout");
@@ -83,7 +83,7 @@ impl Lowering<'_> {
         ensure!(!matches!(self.values.get(&node.inputs[0]), Some(Value::Padded { .. })), "zeros around its input");
         let input = self.read(node.inputs[0])?;
         let strides = spec.strides();
-        // A wide stride on a map of one pixel is no large result, so nothing else stops it.
+        // A wide stride on a map of one pixel does not make a large result, so nothing else stops it.
         ensure!(strides.iter().all(|stride| (1..=MOST_STRIDE).contains(stride)), "strides so wide");
         let axes = [0, 1].map(|axis| {
             Axis::new(spec.kernel_shape[axis], strides[axis], before[axis], input.size[axis], output[2 + axis])

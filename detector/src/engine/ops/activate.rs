@@ -8,7 +8,7 @@ use super::{BlockedOp, Map, PlaneId, blocked_op, shape_of};
 use crate::engine::kernels::epilogue::{Activation, activate};
 use crate::engine::{Element, Isa, buffers};
 
-/// The operator.
+/// Applies an activation to a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Activate {
     pub(in crate::engine) isa: Isa,

@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 use super::{BlockedOp, Map, PlaneId, blocked_op, shape_of};
 use crate::engine::{Element, Isa, buffers};
 
-/// The operator.
+/// Adds two maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Add {
     pub(in crate::engine) isa: Isa,

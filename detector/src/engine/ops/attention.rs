@@ -19,18 +19,18 @@ pub(in crate::engine) struct HeadPlanes {
     pub(in crate::engine) values: Vec<PlaneId>,
 }
 
-/// The operator. Its output has the heads' values behind each other.
+/// Softmax attention. The output has the heads' values behind each other.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::engine) struct Attention {
     pub(in crate::engine) isa: Isa,
-    /// The pixels, row by row, are cut into so many areas of equal length; each attends to itself only.
+    /// The pixels, row by row, are cut into this many areas of equal length; each attends to itself only.
     pub(in crate::engine) areas: usize,
-    /// What the products of queries and keys are multiplied by; above 0.
+    /// The factor of the products of queries and keys; above 0.
     pub(in crate::engine) scale: f32,
     pub(in crate::engine) heads: Vec<HeadPlanes>,
 }
 
-// The scale is a number: it is checked to be above 0.
+// The scale is not NaN: it is checked to be above 0.
 impl Eq for Attention {}
 
 blocked_op!(Attention, "PolybotAttention");

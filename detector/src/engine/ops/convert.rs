@@ -1,4 +1,4 @@
-//! The image to the type that the network computes in, and what leaves the network back to `f32`.
+//! Conversion of the image to the type that the network computes in, and of the outputs back to `f32`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{BlockedOp, Map, blocked_op};
 use crate::engine::kernels::convert::{to_bf16, to_f32};
 use crate::engine::{Element, Isa, Precision, buffers};
 
-/// `f32` to bf16; any shape.
+/// Converts `f32` of any shape to bf16.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct ToBf16 {
     pub(in crate::engine) isa: Isa,
@@ -43,7 +43,7 @@ impl TypedOp for ToBf16 {
     }
 }
 
-/// A blocked map to `f32`.
+/// Converts a blocked map to `f32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct ToF32 {
     pub(in crate::engine) isa: Isa,

@@ -22,26 +22,26 @@ pub(in crate::engine) enum InputLayout {
 }
 
 thread_local! {
-    /// Of the convolutions by Winograd's algorithm that this thread runs, one after the other.
+    /// For the convolutions by Winograd's algorithm that this thread runs, one after the other.
     static SCRATCH: RefCell<winograd::Scratch> = RefCell::default();
 }
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Algorithm {
-    /// As it is written.
+    /// Directly.
     Direct,
     /// By [`convolve_winograd`].
     Winograd,
 }
 
-/// The operator.
+/// A convolution, its bias, activation and residual included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Convolve {
     pub(in crate::engine) isa: Isa,
     pub(in crate::engine) window: Window,
     pub(in crate::engine) layout: InputLayout,
-    /// What it reads, in the order of its weights.
+    /// The input planes, in the order of the weights.
     pub(in crate::engine) planes: Vec<PlaneId>,
     pub(in crate::engine) algorithm: Algorithm,
     /// Packed by [`Convolve::pack`] or [`Convolve::pack_winograd`].
@@ -49,7 +49,7 @@ pub(in crate::engine) struct Convolve {
     /// In whole blocks.
     pub(in crate::engine) bias: Shared,
     pub(in crate::engine) activation: Activation,
-    /// Added at the end; empty for none.
+    /// Planes added at the end; empty if there is no residual.
     pub(in crate::engine) residual: Vec<PlaneId>,
     /// Whether the output is `f32` whatever the inputs are.
     pub(in crate::engine) wide: bool,
@@ -160,7 +160,7 @@ impl BlockedOp for Convolve {
 }
 
 impl Convolve {
-    /// Convolve each image into its part of the output.
+    /// Convolves each image into its part of the output.
     fn fill<E: Element, O: Element>(
         &self,
         inputs: &[Map<'_, E>],

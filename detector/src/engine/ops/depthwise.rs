@@ -10,19 +10,19 @@ use crate::engine::kernels::epilogue::Activation;
 use crate::engine::kernels::window::Window;
 use crate::engine::{Element, Isa, buffers};
 
-/// The operator.
+/// A depthwise convolution, its bias, activation and residual included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct ConvolveDepthwise {
     pub(in crate::engine) isa: Isa,
     pub(in crate::engine) window: Window,
-    /// What it reads, in the order of its weights.
+    /// The input planes, in the order of the weights.
     pub(in crate::engine) planes: Vec<PlaneId>,
     /// `[planes, kernel height, kernel width, lanes]`, see [`ConvolveDepthwise::pack`].
     pub(in crate::engine) weights: Shared,
     /// In whole blocks.
     pub(in crate::engine) bias: Shared,
     pub(in crate::engine) activation: Activation,
-    /// Added at the end; empty for none.
+    /// Planes added at the end; empty if there is no residual.
     pub(in crate::engine) residual: Vec<PlaneId>,
 }
 

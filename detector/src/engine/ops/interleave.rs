@@ -7,8 +7,8 @@ use tract_onnx::prelude::*;
 use super::{BlockedOp, Map, blocked_op};
 use crate::engine::{Element, Isa, buffers};
 
-/// The operator. Its one input has `factors[0] * factors[1]` maps behind each other: first the one whose pixels go to the upper
-/// left of each group of so many.
+/// Puts the pixels of `factors[0] * factors[1]` maps between each other. The maps are one input, behind each other: first the one
+/// whose pixels go to the upper left of each group of pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Interleave {
     pub(in crate::engine) isa: Isa,

@@ -1,6 +1,6 @@
-//! Operators of our own for tract's graphs, on blocked maps.
+//! Our own operators for tract's graphs, on blocked maps.
 //!
-//! A blocked map is a tensor `[images, blocks, height, width, lanes]` of one [`Element`] type: channel `c` is lane `c % lanes` of block
+//! A blocked map (NCHWc) is a tensor `[images, blocks, height, width, lanes]` of one [`Element`] type: channel `c` is lane `c % lanes` of block
 //! `c / lanes`; lanes beyond the last channel are 0. One block of one image is a *plane*. Operators read planes, named by
 //! [`PlaneId`], from any of their inputs in any order: so neither a concatenation nor a split of channels exists as work,
 //! only as a list of planes.
@@ -93,9 +93,9 @@ impl PartialEq for Shared {
 
 impl Eq for Shared {}
 
-/// What an operator on blocked maps is, beside what tract asks of every operator.
+/// An operator on blocked maps, beside what tract asks of every operator.
 pub(super) trait BlockedOp {
-    /// What runs it, and so what its inputs' values are.
+    /// The instruction set that runs it, and so the type of its inputs' values.
     fn isa(&self) -> Isa;
 
     /// The output's shape for inputs of these shapes.
@@ -135,20 +135,20 @@ pub(super) fn planes<'a, E>(inputs: &[Map<'a, E>], image: usize, ids: &[PlaneId]
     ids.iter().map(|id| inputs[id.input].plane(image, id.block)).collect()
 }
 
-/// The shape of so many planes of a map's size.
+/// The shape of `planes` planes of a map's size.
 pub(super) fn shape_of(planes: usize, map: &[usize]) -> TVec<usize> {
     let mut shape: TVec<usize> = map.into();
     shape[1] = planes;
     shape
 }
 
-/// The shape of so many planes that this window makes of an image or a map of this shape.
+/// The shape of `planes` planes that this window makes of an image or a map of this shape.
 fn shape_behind(window: &Window, input: &[usize], planes: usize, lanes: usize) -> TVec<usize> {
     let [height, width] = window.output([input[2], input[3]]);
     tvec![input[0], planes, height, width, lanes]
 }
 
-/// [`BlockedOp`] as tract wants it.
+/// tract's traits for a [`BlockedOp`].
 macro_rules! blocked_op {
     ($Op:ty, $name:literal) => {
         const _: () = {

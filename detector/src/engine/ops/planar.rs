@@ -1,4 +1,4 @@
-//! Between blocked maps and the tensors that tract's own operators work on: `[images, channels, height, width]` of `f32`.
+//! Conversions between blocked maps and the tensors that tract's own operators take: `[images, channels, height, width]` of `f32`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::engine::{Element, Isa, Precision, buffers};
 /// Pixels whose lanes are moved before those of the next: what stays in the first-level cache.
 const TILE: usize = 64;
 
-/// Channels of blocked maps to a planar tensor.
+/// Copies channels of blocked maps into a planar tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Unblock {
     pub(in crate::engine) isa: Isa,
@@ -51,7 +51,7 @@ impl BlockedOp for Unblock {
     }
 }
 
-/// Channels of blocked maps to a blocked map of their own, in whole blocks: for what reads blocks only.
+/// Copies channels of blocked maps into a blocked map of their own, in whole blocks: for operators that read blocks only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Gather {
     pub(in crate::engine) isa: Isa,
@@ -99,7 +99,7 @@ impl BlockedOp for Gather {
     }
 }
 
-/// A planar tensor to a blocked map.
+/// Copies a planar tensor into a blocked map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Block {
     pub(in crate::engine) isa: Isa,

@@ -10,7 +10,7 @@ use crate::engine::kernels::pool::{self, pool};
 use crate::engine::kernels::window::Window;
 use crate::engine::{Element, Isa, buffers};
 
-/// The operator.
+/// Makes one value of each window of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Pool {
     pub(in crate::engine) isa: Isa,

@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 use super::{BlockedOp, Map, PlaneId, blocked_op};
 use crate::engine::{Element, Isa, buffers};
 
-/// The operator.
+/// Repeats each pixel of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Upsample {
     pub(in crate::engine) isa: Isa,

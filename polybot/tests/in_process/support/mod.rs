@@ -6,6 +6,7 @@
 
 pub(crate) mod aws_calls;
 mod instance;
+pub(crate) mod log_ids;
 mod metadata;
 pub(crate) mod resources;
 
@@ -101,9 +102,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(setup: Setup) -> Self {
-        if std::env::var_os("RUST_LOG").is_some() {
-            fleet::telemetry::log_to_stderr("pretty");
-        }
+        log_ids::watch();
         let aws = EmbeddedAws::start().await.expect("AWS");
         let telegram = Sandbox::start(SandboxOptions::default()).await.expect("Telegram");
         let resources = Resources::create(&aws).await;
@@ -318,6 +317,7 @@ impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             aws_calls::are_listed(&self.aws);
+            log_ids::are_logged();
         }
     }
 }

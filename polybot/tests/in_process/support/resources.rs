@@ -1,7 +1,7 @@
 //! What the services find in AWS, made as `infra/` makes it.
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use embedded_aws::{ACCOUNT, EmbeddedAws, REGION};
+use embedded_aws::{EmbeddedAws, redrive_policy};
 
 pub(crate) const BUCKET: &str = "images";
 /// The workers' Auto Scaling group, and the hook that holds an instance until it is drained.
@@ -37,13 +37,11 @@ impl Resources {
             call.send().await.expect("a queue").queue_url.expect("its address")
         };
         let dead_letter_queue_url = queue("dead-letters", &[]).await;
-        let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letters");
-        let redrive = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{RECEIVES}}}"#);
         let queue_url = queue(
             "jobs",
             &[
                 (QueueAttributeName::VisibilityTimeout, VISIBILITY.to_string()),
-                (QueueAttributeName::RedrivePolicy, redrive),
+                (QueueAttributeName::RedrivePolicy, redrive_policy("dead-letters", RECEIVES)),
             ],
         )
         .await;

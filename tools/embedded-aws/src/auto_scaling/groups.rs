@@ -16,7 +16,7 @@ use super::state::State;
 #[derive(Debug, Clone)]
 pub struct AutoScaling {
     state: Arc<Mutex<State>>,
-    /// Counts changes; whoever waits for one watches it.
+    /// Counts changes; those that wait for one watch it.
     changes: Arc<watch::Sender<u64>>,
     /// Where the timers of lifecycle hooks run.
     tasks: TaskTracker,
@@ -26,10 +26,10 @@ pub struct AutoScaling {
 /// Why a step of an instance's life can't be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AutoScalingError {
-    /// There is no such group.
+    /// The group does not exist.
     #[error("there is no Auto Scaling group {0:?}")]
     NoSuchGroup(String),
-    /// There is no such instance.
+    /// The instance does not exist.
     #[error("there is no instance {0:?} in any Auto Scaling group")]
     NoSuchInstance(String),
 }

@@ -1,4 +1,4 @@
-//! The operations: each reads its form, changes the state or looks at it, and returns what is in its result.
+//! The operations: each reads its form, reads or changes the state, and returns the content of its result.
 
 use super::groups::AutoScaling;
 use crate::call::Call;
@@ -12,8 +12,8 @@ mod hooks;
 mod instances;
 mod policies;
 
-/// A header in which a caller of `SetDesiredCapacity` says why. In AWS nobody can: there, what changes the capacity for an
-/// alarm is part of the service. Here it is a client like any other, and this is how its reason reaches the activities.
+/// A header in which a caller of `SetDesiredCapacity` says why. In AWS no client can: there, the service itself changes the
+/// capacity for an alarm. Here a client does, and this is how its reason reaches the activities.
 pub const CAUSE_HEADER: &str = "x-embedded-aws-cause";
 
 impl AutoScaling {

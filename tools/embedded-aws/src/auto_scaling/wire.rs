@@ -1,5 +1,4 @@
-//! What Auto Scaling is asked and what it answers, as it goes over the wire: the fields of a form, the nodes of an answer,
-//! and what it says to a request that it can't serve.
+//! Auto Scaling's wire format: the fields of a form, the nodes of a reply, and the errors for a request that it can't serve.
 
 use super::group::{Activity, Group, Instance, shown_time};
 use super::state::State;

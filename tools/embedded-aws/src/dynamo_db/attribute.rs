@@ -111,7 +111,7 @@ impl FromStr for Number {
     }
 }
 
-/// All its digits, without an exponent, as DynamoDB answers it.
+/// All its digits, without an exponent, as DynamoDB returns it.
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.to_plain_string())

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 const MOST_READS: usize = 100;
 const MOST_WRITES: usize = 25;
 
-/// What conditions see where there is no item.
+/// What conditions see if the item does not exist.
 static NOTHING: Item = Item::new();
 
 #[derive(Debug, Deserialize)]

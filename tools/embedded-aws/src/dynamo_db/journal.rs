@@ -174,7 +174,7 @@ mod tests {
         read_writes(&path).expect("whole").into_iter().map(|write| write.operation).collect()
     }
 
-    /// A disk with room for so many bytes.
+    /// A disk with room for this many bytes.
     struct Disk {
         bytes: Vec<u8>,
         room: usize,

@@ -77,11 +77,11 @@ impl Index {
     }
 }
 
-/// A change of one item, which was checked and can be made.
+/// A change of one item, already checked.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) place: Place,
-    /// Nothing, if the item is to go.
+    /// `None` removes the item.
     pub(super) new: Option<Item>,
 }
 
@@ -89,12 +89,12 @@ pub(super) struct Change {
 #[derive(Debug)]
 pub(super) struct Range<'a> {
     pub(super) index: Option<&'a Index>,
-    /// All partitions, if there is none.
+    /// `None` is all partitions.
     pub(super) condition: Option<&'a KeyCondition>,
     pub(super) is_backward: bool,
     /// Go on after the item with these keys.
     pub(super) start: Option<&'a Item>,
-    /// Look at so many.
+    /// The most items to look at.
     pub(super) limit: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 const FILE: &str = "sqs.json";
 
-/// Tells the writer of changes, and who made them when they are on disk.
+/// Tells the writer of changes, and tells those who made them when they are on disk.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     /// Counts changes.
@@ -24,7 +24,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Fill the queues with what the folder keeps.
+    /// Fills the queues with what the folder keeps.
     pub(crate) fn open(folder: &Path, sqs: &Sqs) -> io::Result<Self> {
         let file = folder.join(FILE);
         match std::fs::read(&file) {
@@ -59,7 +59,7 @@ impl Keeper {
         Err(Failure::new(500, "InternalFailure", format!("The message can't be kept on disk: {error}")))
     }
 
-    /// Write until `stopping`, and once more then.
+    /// Writes until `stopping`, and once more after that.
     pub(crate) async fn run(self: Arc<Self>, sqs: Arc<Sqs>, stopping: CancellationToken) {
         let mut changes = self.changes.subscribe();
         let mut written = Vec::new();
@@ -90,7 +90,7 @@ impl Keeper {
     }
 }
 
-/// Write the queues, unless that is what was written `before`. Answers what is on disk now, if that is known.
+/// Writes the queues, unless they equal what was written `before`. Returns what is on disk now; `None` if that is not known.
 fn write(file: &Path, sqs: &Sqs, before: Vec<u8>) -> (Vec<u8>, io::Result<()>) {
     let bytes = match serde_json::to_vec(&sqs.snapshot()) {
         Ok(bytes) => bytes,

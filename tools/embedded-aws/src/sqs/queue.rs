@@ -1,6 +1,6 @@
-//! One standard queue: what is on it, what is in flight, and when that changes. Pure: time is handed in, so every
-//! answer is right to the millisecond whoever asks and whenever. Nothing here looks at more than it must: each message
-//! is in one of two ordered maps besides its own, so that every call costs O(log n).
+//! One standard queue: what is on it, what is in flight, and when that changes. Pure: the caller passes the time, so the state
+//! is right to the millisecond. Besides the map of all messages there are two ordered ones, and each message is in one of
+//! them, so every call costs O(log n).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -136,7 +136,7 @@ impl Queue {
         (deliveries, given_up)
     }
 
-    /// Deletes the message, if the receipt is of its newest receive. Like SQS, says nothing if there was nothing to do.
+    /// Deletes the message, if the receipt is of its newest receive. As in SQS, deleting a message that is gone succeeds.
     pub(crate) fn delete(&mut self, receipt: Receipt, now: Millis) {
         self.advance(now);
         if self.entries.get(&receipt.sequence).is_some_and(|entry| entry.receive == receipt.receive) {
@@ -144,7 +144,7 @@ impl Queue {
         }
     }
 
-    /// Hides a message in flight for `timeout` from now; 0 gives it back.
+    /// Sets the visibility timeout of a message in flight to `timeout` from now; 0 makes it visible.
     pub(crate) fn change_visibility(&mut self, receipt: Receipt, timeout: Millis, now: Millis) -> Result<(), Refusal> {
         self.advance(now);
         let entry = self.entries.get(&receipt.sequence).ok_or(Refusal::Gone)?;

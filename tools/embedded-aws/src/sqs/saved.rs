@@ -1,4 +1,4 @@
-//! Queues as they are written down. What was in flight or delayed is simply there again: who had received it is gone.
+//! Queues as they are kept on disk. After a start, messages that were in flight or delayed are visible: their receivers are gone.
 
 use std::collections::BTreeMap;
 

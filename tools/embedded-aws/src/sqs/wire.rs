@@ -1,4 +1,4 @@
-//! What SQS is asked and what it answers, as it goes over the wire: awsJson1.0, receipt handles, checksums of attributes.
+//! SQS's wire format: awsJson1.0, receipt handles, checksums of attributes.
 
 use std::collections::BTreeMap;
 

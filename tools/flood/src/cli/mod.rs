@@ -45,7 +45,7 @@ pub struct Args {
     )]
     rate: Option<f64>,
     /// How long to send with --rate: 60s, 2m, 500ms
-    #[arg(long = "for", value_name = "TIME", value_parser = fleet::settings::duration, requires = "rate",
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, requires = "rate",
           help_heading = "What arrives when")]
     duration: Option<Duration>,
     /// From one rate to another within a time: 0:100:120s
@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1, help_heading = "What arrives when")]
     seed: u64,
     /// The longest to wait for answers after the last arrival
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = fleet::settings::duration,
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration::parse,
           help_heading = "What arrives when")]
     drain: Duration,
     /// Photos to send in turn, or folders of them [default: three small photos that come with the program]
@@ -259,6 +259,6 @@ mod tests {
     fn a_negative_rate_is_refused_in_words() {
         let args = args("--rate -5 --for 5s").expect("a number all the same");
         let error = args.plan().expect("a plan").arrivals().expect_err("refused").to_string();
-        assert!(error.contains("-5 jobs a second is no rate"), "{error}");
+        assert!(error.contains("-5 jobs a second is not a rate"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{Phase, Progress};
 
-/// Where there is no terminal, a line so often.
+/// How often a line is printed if the output is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Show progress until the flood has ended: a bar on a terminal, else a line now and then.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use fleet::settings::duration;
-
 use crate::Shape;
 
 pub(super) fn ramp(text: &str) -> Result<Shape, String> {
@@ -20,5 +18,5 @@ fn rates_and_time(text: &str, expected: &str) -> Result<(f64, f64, Duration), St
     let parts: Vec<&str> = text.split(':').collect();
     let [first, second, time] = parts[..] else { return Err(format!("expected {expected}")) };
     let rate = |text: &str| text.parse::<f64>().map_err(|_| format!("{text:?} is not a number; expected {expected}"));
-    Ok((rate(first)?, rate(second)?, duration(time)?))
+    Ok((rate(first)?, rate(second)?, duration::parse(time)?))
 }

@@ -142,7 +142,7 @@ impl OpenDoor {
         }
     }
 
-    /// See answers, for as long as this is polled.
+    /// Sees answers, for as long as this is polled.
     pub(crate) async fn watch(&self, books: &Books) {
         match self {
             Self::Queue(door) => door.records().watch(books).await,

@@ -66,7 +66,7 @@ impl Open {
         posts.insert((person.chat_id(), message_id), job);
     }
 
-    /// See answers, for as long as this is polled.
+    /// Sees answers, for as long as this is polled.
     pub(crate) async fn watch(&self, books: &Books) {
         let mut events = self.events.lock().await;
         while let Some(event) = events.next().await {

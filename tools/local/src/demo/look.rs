@@ -9,7 +9,7 @@ use fleet::queue::Depth;
 use crate::LocalFleet;
 use crate::scaling::LocalGroup;
 
-/// The clients of who looks.
+/// The clients that read the fleet's state.
 pub(super) struct Observer<'a> {
     queue: JobQueue,
     cloud_watch: aws_sdk_cloudwatch::Client,

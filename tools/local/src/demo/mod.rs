@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use flood::{Door, FleetStores, Flood, Photo, Report};
 
-use crate::scaling::Scaling;
+use crate::scaling::ScalingSettings;
 use crate::{LocalFleet, Options, up};
 
 mod look;
-mod pace;
 mod timeline;
+mod worker_rate;
 
 use look::{Look, Observer};
-use pace::Pace;
 use timeline::Timeline;
+use worker_rate::WorkerRate;
 
 /// All of it takes less than three minutes, or it fails.
 const LIMIT: Duration = Duration::from_secs(170);
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     up::located(&args.model).await?;
     let began = Instant::now();
     let stopped = fleet::shutdown::on_signal()?;
-    let scaling = Scaling { max_size: args.max, boot: Duration::from_secs(30), ..Scaling::default() };
+    let scaling = ScalingSettings { max_size: args.max, boot: Duration::from_secs(30), ..ScalingSettings::default() };
     let period = scaling.period_here();
     let options = Options { scaling: Some(scaling), ..Options::here(&args.model)? };
     let stack = tokio::select! {
@@ -112,7 +112,7 @@ async fn show(
     if detector::StandIn::from_setting(&args.model).is_none() && args.max as usize > cores {
         timeline.line(format!("(more than {cores} workers share the {cores} cores: the fleet gets no faster by them)"));
     }
-    let pace = Pace::measure(fleet(stack)).await?;
+    let pace = WorkerRate::measure(fleet(stack)).await?;
     timeline.line(pace.in_words());
     // Scaling begins with the flood, from one worker.
     at_rest(&observer, timeline).await?;

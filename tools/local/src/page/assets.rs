@@ -22,7 +22,7 @@ const ASSETS: [(&str, &str, &[u8]); 15] = [
     ("composer.js", JAVASCRIPT, include_bytes!("assets/composer.js")),
     ("fleet.js", JAVASCRIPT, include_bytes!("assets/fleet.js")),
     ("chart.js", JAVASCRIPT, include_bytes!("assets/chart.js")),
-    // For those who have no photo at hand.
+    // For people without a photo at hand.
     ("cat.png", "image/png", include_bytes!("../../../../tests/photos/chelsea.png")),
     ("coffee.png", "image/png", include_bytes!("../../../../tests/photos/coffee.png")),
     ("motorcycle.png", "image/png", include_bytes!("../../../../tests/photos/motorcycle_left.png")),

@@ -1,4 +1,4 @@
-//! Who may ask. The page has no password, so a site that the user has open in another tab must not reach it: not by a
+//! Which requests are served. The page has no password, so a site that the user has open in another tab must not reach it: not by a
 //! name of its own that it points to loopback (DNS rebinding: the Host is checked), and not by a form or a script that
 //! calls here (the Origin is checked).
 
@@ -55,7 +55,7 @@ fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Problem
         return Err(foreign());
     }
     let changes = method != Method::GET && method != Method::HEAD;
-    // A browser names the origin of whatever may change something; a program that names none is no browser.
+    // A browser names the origin of every request that may change something; a program that names none is not a browser.
     if changes && text(&ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != Some(host)) {
         return Err(foreign());
     }

@@ -1,7 +1,7 @@
 //! What a browser is told, as server-sent events over one connection (a browser opens only six to one address, so the
 //! chats and the fleet share it):
 //!
-//! - `hello` once: which run this is, who speaks, what captions there are
+//! - `hello` once: which run this is, the people, the captions
 //! - `people` whenever there are more
 //! - `chat` for each event in a chat of theirs, from the first on or from where the browser left off; `caught-up` when
 //!   all of the past was told
@@ -86,7 +86,7 @@ impl Viewer {
         let mut chats = people.app().subscribe_from(first);
         // What happened before is told first, so that the browser knows when it may speak up about what is new.
         let past = people.app().events_length();
-        // Looked at before the people are: who comes in between is told twice rather than never.
+        // Subscribed before the people are listed: a person who comes in between is told twice rather than never.
         let mut count = people.count();
         self.tell("people", &people.all()).await?;
         for _ in first..past {

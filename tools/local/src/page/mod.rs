@@ -37,13 +37,13 @@ use people::People;
 /// What the page shows and steers.
 #[derive(Debug)]
 pub struct Page {
-    /// The Telegram sandbox; none where the fleet serves the real Telegram, and then the page has no chat.
+    /// The Telegram sandbox; `None` if the fleet serves the real Telegram: then the page has no chat.
     pub telegram: Option<App>,
     /// For clients of AWS.
     pub config: SdkConfig,
     /// What there is in AWS.
     pub resources: Resources,
-    /// Who can kill a worker; none where the workers' number stays.
+    /// The launcher, which can kill a worker; `None` if their number is fixed.
     pub launcher: Option<Launcher>,
 }
 
@@ -75,7 +75,7 @@ struct Shared {
 /// Serve the page on `listener` until `stop`.
 ///
 /// # Errors
-/// If the listener fails, or it is not on loopback: whoever reaches the page may steer the fleet.
+/// If the listener fails, or it is not on loopback: everyone who reaches the page can control the fleet.
 pub async fn serve(listener: TcpListener, page: Page, stop: CancellationToken) -> anyhow::Result<()> {
     let address = listener.local_addr().context("can't read the page's own address")?;
     anyhow::ensure!(address.ip().is_loopback(), "the page asks nobody who they are: it can be on loopback only");

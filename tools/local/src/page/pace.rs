@@ -8,11 +8,11 @@ use telegram_sandbox::{AttachmentKind, ChatMessage, Event, EventKind};
 
 use super::flooding::FloodState;
 
-/// Latencies are of the answers of this last time.
+/// The time before now whose answers the latencies are of.
 const LATENCY_WINDOW_MS: u64 = 60_000;
-/// Rates are of this last time.
+/// The time before now that rates are of.
 const RATE_WINDOW_MS: u64 = 5_000;
-/// A photo without an answer for this long is no longer waited for here.
+/// How long the page waits for a photo's answer.
 const FORGET_MS: u64 = 600_000;
 
 /// How fast it goes.
@@ -20,9 +20,9 @@ const FORGET_MS: u64 = 600_000;
 pub(super) struct Pace {
     /// Photos answered a second, over the last few seconds.
     pub(super) photos_per_second: f64,
-    /// Half of the answers took at most this long.
+    /// The median latency of the answers.
     pub(super) p50_ms: Option<u64>,
-    /// 95 of 100 answers took at most this long.
+    /// The 95th percentile of the answers' latency.
     pub(super) p95_ms: Option<u64>,
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::problem::Problem;
 
-/// Who is there from the start.
+/// The people who are there from the start.
 const FIRST: [&str; 3] = ["Ada", "Ben", "Chen"];
 /// As many as fit into the page.
 const MOST: usize = 12;
@@ -27,7 +27,7 @@ pub(super) struct Person {
 pub(super) struct People {
     app: App,
     known: Mutex<Vec<(Person, User)>>,
-    /// How many there are, for those who wait for more.
+    /// How many people there are, for tasks that wait for more.
     count: watch::Sender<usize>,
 }
 
@@ -80,7 +80,7 @@ impl People {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Person, User)>> {
-        // Nothing in here leaves it half changed.
+        // No code in here can leave it half changed.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Why a request was not served, as a sentence for whoever sits before the page.
+//! Why a request was not served, as a sentence for the page's user.
 
 use axum::Json;
 use axum::http::StatusCode;

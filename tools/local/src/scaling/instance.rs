@@ -12,7 +12,7 @@ use crate::Child;
 /// How long a worker may take to stop when everything stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Live until the process has ended, whoever ended it.
+/// Live until the process has ended, for whatever reason.
 pub(super) async fn live(machines: Machines, id: String, boot: Duration) {
     let instance = Instance { plug: machines.plug(&id), machines: &machines, id: &id };
     instance.boot_and_serve(boot).await;
@@ -49,7 +49,7 @@ impl Instance<'_> {
             Err(error) => return self.wait_after(&error).await,
         };
         self.machines.set_process(self.id, child.id());
-        // In service is who takes jobs, and not who merely runs.
+        // In service is an instance that takes jobs, not one that merely runs.
         let takes_jobs = async {
             let address = child.ready().await?;
             child.takes_jobs().await?;

@@ -30,7 +30,7 @@ impl Launcher {
     /// finds it gone and replaces it.
     ///
     /// # Errors
-    /// If there is no such instance (any more).
+    /// If the instance does not exist (any more).
     pub fn kill(&self, instance_id: &str) -> Result<(), NoSuchMachine> {
         self.machines.kill(instance_id)
     }

@@ -42,13 +42,13 @@ pub(super) struct Parts {
 pub struct Machine {
     /// The instance.
     pub instance_id: String,
-    /// Its worker's process; none while it boots.
+    /// Its worker's process; `None` while it boots.
     pub process: Option<u32>,
     /// Where its worker serves /healthz and /metrics, once it is ready.
     pub address: Option<SocketAddr>,
 }
 
-/// There is no such instance, or it is gone.
+/// The instance does not exist, or it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no instance {0:?} here: it may have ended")]
 pub struct NoSuchMachine(pub String);
@@ -128,7 +128,7 @@ impl Machines {
         self.lock().remove(id);
     }
 
-    /// Tell that a worker did not start; answers how long to wait before another is tried.
+    /// Reports that a worker did not start; returns how long to wait before the next try.
     pub(super) fn failed(&self, id: &str, error: &anyhow::Error) -> Duration {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         let wait = Duration::from_secs(1 << before.min(5));

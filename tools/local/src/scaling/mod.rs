@@ -59,7 +59,7 @@ impl ScalingPolicy {
 
 /// How the group is to scale. All durations are AWS's; the time scale shortens them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scaling {
+pub struct ScalingSettings {
     /// Never fewer workers than this.
     pub min_size: u32,
     /// Never more than this.
@@ -83,7 +83,7 @@ pub struct Scaling {
     pub drain: Duration,
 }
 
-impl Default for Scaling {
+impl Default for ScalingSettings {
     fn default() -> Self {
         Self {
             min_size: 1,
@@ -101,7 +101,7 @@ impl Default for Scaling {
     }
 }
 
-impl Scaling {
+impl ScalingSettings {
     /// What it scales by, in words.
     #[must_use]
     pub fn in_words(&self) -> String {
@@ -135,7 +135,7 @@ pub struct LocalGroup {
     launcher: Launcher,
     group: String,
     queue_url: String,
-    scaling: Scaling,
+    scaling: ScalingSettings,
     troubles: Troubles,
     tasks: TaskTracker,
     stopping: DropGuard,
@@ -151,7 +151,7 @@ impl LocalGroup {
         auto_scaling: AutoScaling,
         group: &str,
         queue_url: &str,
-        scaling: &Scaling,
+        scaling: &ScalingSettings,
         start: impl Fn(&str) -> anyhow::Result<Child> + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let stopping = CancellationToken::new();
@@ -192,11 +192,11 @@ impl LocalGroup {
 
     /// How it scales.
     #[must_use]
-    pub fn scaling(&self) -> &Scaling {
+    pub fn scaling(&self) -> &ScalingSettings {
         &self.scaling
     }
 
-    /// Who starts and ends the workers.
+    /// The launcher, which starts and ends the workers.
     #[must_use]
     pub fn launcher(&self) -> &Launcher {
         &self.launcher

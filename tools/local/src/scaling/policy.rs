@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarms::{self, KeptAlarm};
 use super::metric::PeriodEnd;
-use super::{Metric, Scaling, TimeScale, Troubles, cause};
+use super::{Metric, ScalingSettings, TimeScale, Troubles, cause};
 
 /// What is promised: metric-streamer's default, which is not shortened, as a photo takes the time that it takes.
 const PROMISE: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ impl PolicyLoop {
         config: &SdkConfig,
         group: &str,
         queue_url: &str,
-        scaling: &Scaling,
+        scaling: &ScalingSettings,
         troubles: Troubles,
     ) -> anyhow::Result<Self> {
         let auto_scaling = aws_sdk_autoscaling::Client::new(config);
@@ -122,7 +122,7 @@ impl PolicyLoop {
     }
 
     async fn evaluate(&mut self, end: PeriodEnd) -> anyhow::Result<()> {
-        // Whoever deletes the policies or the group wants no scaling.
+        // A user who deletes the policies or the group wants no scaling.
         let policies = self.policies().await?;
         let Some(group) = self.described_group().await? else { return Ok(()) };
         let mut all = Vec::with_capacity(policies.len());
@@ -133,7 +133,7 @@ impl PolicyLoop {
             all.push(self.ask(found, end, &capacity).await?);
         }
         let Some(scaling) = combined(all.iter().map(|asked| asked.vote)) else { return Ok(()) };
-        let is_out = matches!(scaling, target_tracking::Scaling::Out(_));
+        let is_out = matches!(scaling, target_tracking::CapacityChange::Out(_));
         let is_invoked = |asked: &Asked| if is_out { asked.is_out_invoked } else { asked.is_in_invoked };
         if !all.iter().any(is_invoked) {
             return Ok(());
@@ -168,7 +168,7 @@ impl PolicyLoop {
         Ok(Asked { found, vote, is_out_invoked, is_in_invoked })
     }
 
-    /// What metric-streamer last saw, for people; nothing where it published nothing lately.
+    /// What metric-streamer last saw, for people; `None` if it has not published anything lately.
     async fn why(&self, from: u32, to: u32) -> Option<Why> {
         let latest = async |name: &str| {
             let metric = Metric::published(name, &self.queue_url, &self.group);
@@ -234,7 +234,7 @@ impl PolicyLoop {
         let phase = |instance: &aws_sdk_autoscaling::types::Instance| match instance.lifecycle_state() {
             Some(LifecycleState::InService) => {
                 let since = launched.get(instance.instance_id()?).and_then(|at| SystemTime::try_from(*at).ok());
-                // One whose launch is no longer remembered is old.
+                // An instance whose launch is forgotten is old.
                 Some(Phase::InService(since.map_or(Duration::MAX, |at| now.duration_since(at).unwrap_or_default())))
             }
             Some(LifecycleState::Pending | LifecycleState::PendingWait | LifecycleState::PendingProceed) => {
@@ -277,7 +277,7 @@ async fn put(
     name: &str,
     metric: &Metric,
     target_value: f64,
-    scaling: &Scaling,
+    scaling: &ScalingSettings,
 ) -> anyhow::Result<()> {
     let dimension = |(name, value): &(String, String)| MetricDimension::builder().name(name).value(value).build();
     let followed = aws_sdk_autoscaling::types::Metric::builder()
@@ -311,8 +311,7 @@ async fn put(
 }
 
 fn read(described: &ScalingPolicy, time_scale: TimeScale) -> anyhow::Result<Found> {
-    let tracking =
-        described.target_tracking_configuration().context("the scaling policy is none that tracks a target")?;
+    let tracking = described.target_tracking_configuration().context("the scaling policy does not track a target")?;
     let target_value = tracking.target_value().context("the scaling policy has no target")?;
     let policy = Policy { target_value, disable_scale_in: tracking.disable_scale_in().unwrap_or(false) };
     let name = described.policy_name().unwrap_or_default();

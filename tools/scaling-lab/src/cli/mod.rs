@@ -17,7 +17,7 @@ pub use setting_args::SettingArgs;
 use crate::fetched::Past;
 use crate::recommend::Machine;
 use crate::report_page::{LIMITS, Report, front, sweep_html, table};
-use crate::{Candidate, Distribution, Load, Priced, Run, Setting, parse_duration, prices, recommend, simulate, sweep};
+use crate::{Candidate, Distribution, Load, Priced, Run, Setting, prices, recommend, simulate, sweep};
 
 /// The most settings of one sweep: more is a slip of the finger.
 const MOST_CANDIDATES: usize = 100_000;
@@ -62,7 +62,7 @@ struct WithinLoadArgs {
     #[arg(long, default_value_t = 1, help_heading = LOAD)]
     seed: u64,
     /// Count only photos that are sent, and hours that are worked, after this moment
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = LOAD)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse, help_heading = LOAD)]
     from: Duration,
 }
 
@@ -282,8 +282,9 @@ fn run_sweep(args: &SweepArgs) -> anyhow::Result<()> {
 
 /// `flag=value,value`.
 fn axis(text: &str) -> anyhow::Result<(String, Vec<String>)> {
-    let (name, values) =
-        text.split_once('=').with_context(|| format!("{text:?} is no axis: expected for example target=5,10,20"))?;
+    let (name, values) = text
+        .split_once('=')
+        .with_context(|| format!("{text:?} is not an axis: expected for example target=5,10,20"))?;
     let values: Vec<String> = values.split(',').map(|value| value.trim().to_owned()).collect();
     Ok((name.trim_start_matches("--").to_owned(), values))
 }
@@ -294,7 +295,7 @@ fn words(choices: &[(String, String)]) -> String {
 
 /// The flags of a point of the grid, on those of the command line.
 fn chosen(choices: &[(String, String)], given: &SettingArgs) -> anyhow::Result<Setting> {
-    /// Nothing but a setting.
+    /// Only a setting.
     #[derive(Parser)]
     #[command(no_binary_name = true)]
     struct Point {
@@ -432,7 +433,7 @@ fn told_where(out: &OutArgs) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}") {
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
@@ -508,7 +509,7 @@ mod tests {
     fn what_makes_no_sense_is_one_sentence() {
         for (line, expected) in [
             ("run", "--load"),
-            ("run --load steady:-5:60s", "-5 jobs a second is no rate"),
+            ("run --load steady:-5:60s", "-5 jobs a second is not a rate"),
             ("run --load steady:5:60s --target 0", "a target of 0 for BacklogPerInstance"),
             ("run --load steady:5:60s --target -1", "a target of -1"),
             ("run --load steady:5:60s --min 5 --max 2", "above the maximum"),
@@ -516,10 +517,10 @@ mod tests {
             ("run --load steady:5:60s --price a=1 --price b=2", "2 prices and one fleet"),
             ("run --load steady:5:60s --scale 0", "greater than 0"),
             ("run --load steady:5:60s --from 60s", "when the load of 60 s is over"),
-            ("run --load steady:5:60s --policy Luck=3", "is no metric"),
+            ("run --load steady:5:60s --policy Luck=3", "is not a metric"),
             ("recommend --load steady:5:60s --late 100%", "below 100"),
             ("recommend --load steady:5:60s --price a=1 --price b=2", "how fast each type is"),
-            ("sweep --load steady:5:60s --grid target", "is no axis"),
+            ("sweep --load steady:5:60s --grid target", "is not an axis"),
             ("sweep --load steady:5:60s --grid colour=red,blue", "the grid: unexpected argument '--colour'"),
             ("sweep --load steady:5:60s --grid target=5,0", "a target of 0"),
             ("replay nowhere", "can't read nowhere/load.csv"),

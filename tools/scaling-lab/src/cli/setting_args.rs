@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::setting::{Outage, Scaling, ScheduledMin, TargetTracking};
-use crate::{Distribution, LabError, Metric, Setting, parse_duration};
+use crate::{Distribution, LabError, Metric, Setting};
 
 /// A fleet. What is not given is as `infra/polybot.yaml` has it, but for one worker on demand.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -24,10 +24,10 @@ pub struct SettingArgs {
     #[arg(long, value_name = "MESSAGES", help_heading = WORKER)]
     held: Option<u32>,
     /// From receiving a job until a thread can start: fetching the photo [default: 0s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = WORKER)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = WORKER)]
     fetch: Option<Duration>,
     /// From the end of the detection until the answer: storing the result [default: 0s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = WORKER)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = WORKER)]
     store: Option<Duration>,
 
     /// The fewest workers (WorkerMin) [default: 1]
@@ -60,19 +60,19 @@ pub struct SettingArgs {
     #[arg(long, value_name = "TIME", help_heading = SCALING)]
     in_service_after: Option<InServiceAfter>,
     /// How long an instance in service counts as warming up (WorkerWarmup) [default: 40s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = SCALING)]
     warmup: Option<Duration>,
     /// The longest that a worker may take to drain (WorkerDrainSeconds) [default: 100s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = SCALING)]
     drain: Option<Duration>,
     /// From one published metric to the next (INTERVAL) [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = SCALING)]
     interval: Option<Duration>,
     /// The period of the alarms [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = SCALING)]
     period: Option<Duration>,
     /// From a period's end until its alarms are evaluated [default: 15s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = SCALING)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = SCALING)]
     delay: Option<Duration>,
     /// How much faster than in AWS the group scales, as `up --time-scale`; detection takes as long as ever
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=60), help_heading = SCALING)]
@@ -94,14 +94,14 @@ pub struct SettingArgs {
     #[arg(long, value_name = "AN HOUR", help_heading = LOSSES)]
     crashes: Option<f64>,
     /// The queue's visibility timeout [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LOSSES)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = LOSSES)]
     visibility_timeout: Option<Duration>,
     /// The receives after which a message becomes a dead letter [default: 5]
     #[arg(long, value_name = "RECEIVES", help_heading = LOSSES)]
     max_receives: Option<u32>,
 
     /// The longest that a photo may take, from sending to the answer [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     promise: Option<Duration>,
 }
 
@@ -248,7 +248,7 @@ impl FromStr for InServiceAfter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self(if text == "ready" { None } else { Some(parse_duration(text)?) }))
+        Ok(Self(if text == "ready" { None } else { Some(duration::parse(text)?) }))
     }
 }
 
@@ -259,11 +259,11 @@ impl FromStr for Schedule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text:?} is no scheduled minimum: expected for example 8h-18h:5");
+        let expected = || format!("{text:?} is not a scheduled minimum: expected for example 8h-18h:5");
         let (times, min) = text.rsplit_once(':').ok_or_else(expected)?;
         let (from, to) = times.split_once('-').ok_or_else(expected)?;
         let min = min.parse().map_err(|_| expected())?;
-        Ok(Self(ScheduledMin { from: parse_duration(from)?, to: parse_duration(to)?, min }))
+        Ok(Self(ScheduledMin { from: duration::parse(from)?, to: duration::parse(to)?, min }))
     }
 }
 
@@ -275,7 +275,7 @@ impl FromStr for OutageArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (at, length) =
-            text.split_once(':').ok_or_else(|| format!("{text:?} is no outage: expected for example 2h:10m"))?;
-        Ok(Self(Outage { at: parse_duration(at)?, length: parse_duration(length)? }))
+            text.split_once(':').ok_or_else(|| format!("{text:?} is not an outage: expected for example 2h:10m"))?;
+        Ok(Self(Outage { at: duration::parse(at)?, length: duration::parse(length)? }))
     }
 }

@@ -78,7 +78,7 @@ impl Agenda {
         self.next_number += 1;
     }
 
-    /// When the next one happens; at the end of time if there is none.
+    /// When the next event happens; the end of time if there is none.
     #[inline]
     pub(super) fn next_at(&self) -> Nanos {
         self.entries.peek().map_or(Nanos::MAX, |Reverse(entry)| entry.at)

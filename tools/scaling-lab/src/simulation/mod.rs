@@ -14,7 +14,7 @@ use load::{Arrivals, Rate};
 use target_tracking::{Capacity, Phase};
 
 use crate::distribution::exponential;
-use crate::metric::Look;
+use crate::metric::Observation;
 use crate::setting::{Scaling, Setting};
 use crate::time::{Nanos, SECOND, in_seconds, nanos};
 use crate::{LabError, Load, Outcome};
@@ -327,8 +327,8 @@ impl<'a> Simulation<'a> {
         self.books.received();
         self.books.level.in_flight += 1;
         let worker = self.workers.at_mut(place);
-        worker.in_hand += 1;
-        if worker.in_hand == self.capacity {
+        worker.in_flight += 1;
+        if worker.in_flight == self.capacity {
             self.workers.no_room(place);
         }
         match self.workers.resting_thread(place) {
@@ -396,10 +396,10 @@ impl<'a> Simulation<'a> {
     fn let_go(&mut self, place: u32) {
         self.books.level.in_flight -= 1;
         let worker = self.workers.at_mut(place);
-        worker.in_hand -= 1;
+        worker.in_flight -= 1;
         match worker.state {
             State::Working => self.receive(place),
-            State::Draining if worker.in_hand == 0 => self.end(place),
+            State::Draining if worker.in_flight == 0 => self.end(place),
             State::Draining | State::Booting | State::Gone => {}
         }
     }
@@ -407,7 +407,7 @@ impl<'a> Simulation<'a> {
     /// A worker takes from the queue what it has room for, and waits for more if it has room for that.
     #[inline]
     fn receive(&mut self, place: u32) {
-        while self.workers.at(place).in_hand < self.capacity {
+        while self.workers.at(place).in_flight < self.capacity {
             let Some(photo) = self.queue.pop_front() else {
                 self.workers.has_room(place);
                 return;
@@ -452,7 +452,7 @@ impl<'a> Simulation<'a> {
                     let mut places = self.places(staying);
                     places.sort_by_key(|place| {
                         let worker = self.workers.at(*place);
-                        (worker.state != State::Booting, worker.in_hand > 0)
+                        (worker.state != State::Booting, worker.in_flight > 0)
                     });
                     places
                 }
@@ -463,7 +463,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// One more instance, unless there is none to be had.
+    /// Starts one more instance, unless there is no capacity.
     fn launch(&mut self) -> Option<WorkerId> {
         let losses = &self.setting.losses;
         let above = self.desired.saturating_sub(losses.on_demand_base);
@@ -527,11 +527,11 @@ impl<'a> Simulation<'a> {
                 self.workers.at_mut(place).state = State::Draining;
                 // What waits for a thread is given back at once.
                 while let Some(held) = self.workers.at_mut(place).held.pop_back() {
-                    self.workers.at_mut(place).in_hand -= 1;
+                    self.workers.at_mut(place).in_flight -= 1;
                     self.books.level.in_flight -= 1;
                     self.visible_again(held.photo);
                 }
-                if self.workers.at(place).in_hand == 0 {
+                if self.workers.at(place).in_flight == 0 {
                     self.end(place);
                 } else {
                     self.agenda.put(self.now + limit, Event::DrainTimeout(self.workers.id(place)));
@@ -611,7 +611,7 @@ impl<'a> Simulation<'a> {
         self.books.level.busy_threads -= photos.len() as u32;
         let worker = self.workers.at_mut(place);
         photos.extend(worker.held.drain(..).map(|held| (held.photo, held.received)));
-        worker.in_hand = 0;
+        worker.in_flight = 0;
         worker.busy = 0;
         photos
     }
@@ -621,7 +621,7 @@ impl<'a> Simulation<'a> {
     fn look(&mut self) {
         let since = std::mem::take(&mut self.books.since_look);
         let demand = self.estimate(since);
-        let look = Look {
+        let look = Observation {
             visible: self.books.level.visible,
             in_flight: self.books.level.in_flight,
             in_service: self.in_service,
@@ -663,8 +663,8 @@ impl<'a> Simulation<'a> {
         let capacity = Capacity::of(self.min, self.setting.group.max, self.desired, self.setting.warmup, instances);
         if let Some(decision) = self.policies.evaluate(period, &capacity, Duration::from_nanos(self.now)) {
             let alarm = match decision.scaling {
-                target_tracking::Scaling::Out(_) => "AlarmHigh",
-                target_tracking::Scaling::In(_) => "AlarmLow",
+                target_tracking::CapacityChange::Out(_) => "AlarmHigh",
+                target_tracking::CapacityChange::In(_) => "AlarmLow",
             };
             let cause = format!("{alarm} of {}", self.policies.name(decision.tracker));
             self.set_desired(decision.scaling.desired(), || cause);

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use target_tracking::{AlarmAction, AlarmState, Capacity, Policy, Scaling, Vote, combined};
+use target_tracking::{AlarmAction, AlarmState, Capacity, CapacityChange, Policy, Vote, combined};
 
-use crate::metric::{Look, Metric};
+use crate::metric::{Metric, Observation};
 use crate::setting::TargetTracking;
 
 /// One policy and what it knows.
@@ -38,7 +38,7 @@ pub(super) struct Policies {
 
 /// What policies decided, and by which number.
 pub(super) struct Decision {
-    pub(super) scaling: Scaling,
+    pub(super) scaling: CapacityChange,
     /// Which policy.
     pub(super) tracker: usize,
 }
@@ -73,8 +73,8 @@ impl Policies {
         self.trackers[tracker].metric.name
     }
 
-    /// Publish what was seen; answers each policy's value.
-    pub(super) fn publish(&mut self, look: &Look) -> impl Iterator<Item = f64> {
+    /// Publishes what was seen; returns each policy's value.
+    pub(super) fn publish(&mut self, look: &Observation) -> impl Iterator<Item = f64> {
         self.trackers.iter_mut().map(move |tracker| {
             let value = (tracker.metric.value)(look);
             tracker.sum += value;
@@ -83,7 +83,7 @@ impl Policies {
         })
     }
 
-    /// A period ends; answers its number.
+    /// Ends a period; returns its number.
     pub(super) fn end_period(&mut self) -> u64 {
         for tracker in &mut self.trackers {
             let point = (tracker.count > 0).then(|| tracker.sum / f64::from(tracker.count));
@@ -112,8 +112,8 @@ impl Policies {
         }
         let scaling = combined(votes.iter().copied())?;
         let is_invoked = match scaling {
-            Scaling::Out(_) => is_out_invoked,
-            Scaling::In(_) => is_in_invoked,
+            CapacityChange::Out(_) => is_out_invoked,
+            CapacityChange::In(_) => is_in_invoked,
         };
         if !is_invoked {
             return None;

@@ -48,7 +48,7 @@ pub(super) struct Worker {
     /// Since when the group counts it as in service; it may boot all the same.
     pub(super) in_service_since: Option<Nanos>,
     /// Messages that it has: waiting for a thread, in one, being stored.
-    pub(super) in_hand: u32,
+    pub(super) in_flight: u32,
     /// Its threads that work.
     pub(super) busy: u32,
     pub(super) held: VecDeque<Held>,
@@ -99,7 +99,7 @@ impl Workers {
                 spot: false,
                 launched: 0,
                 in_service_since: None,
-                in_hand: 0,
+                in_flight: 0,
                 busy: 0,
                 held: VecDeque::new(),
             });
@@ -123,7 +123,7 @@ impl Workers {
         self.threads[first..first + self.threads_each as usize].fill(AT_REST);
         let worker = &mut self.workers[place as usize];
         worker.state = State::Gone;
-        worker.in_hand = 0;
+        worker.in_flight = 0;
         worker.busy = 0;
         worker.held.clear();
         self.free_places.push(place);

@@ -26,7 +26,7 @@ impl Format for F32Neon {
     }
     #[inline(always)]
     unsafe fn apart<K: Kernel<f32>>(kernel: K) {
-        unsafe { Neon::apart::<Self, K>(kernel) }
+        unsafe { super::super::portable::<Self, K>(kernel) }
     }
     #[inline(always)]
     unsafe fn accumulate<const PAIR: usize, const ROWS: usize>(
@@ -50,7 +50,7 @@ impl Format for F32Neon {
     }
 }
 
-/// To the sum of each row add the product of this lane of its values and these columns.
+/// Adds the product of this lane of each row's values and these columns to the row's sum.
 ///
 /// # Safety
 /// The columns hold `N` values each.
@@ -251,7 +251,7 @@ unsafe fn bfmmla(mut sums: float32x4_t, rows: uint16x8_t, columns: uint16x8_t) -
     sums
 }
 
-/// The nearest bf16, the even one of two.
+/// The nearest bf16; of two equally near ones the even one.
 ///
 /// # Safety
 /// As [`bfmmla`].

@@ -1,6 +1,6 @@
 //! In plain Rust.
 
-use super::{Format, Kernel, Lanes};
+use super::Lanes;
 
 /// `N` lanes in plain Rust.
 #[derive(Clone, Copy)]
@@ -22,10 +22,6 @@ impl<const COUNT: usize> Lanes for Array<COUNT> {
     // The wide ones are for tests only: as few instances as can be.
     const PIXELS: usize = if COUNT > 8 { 2 } else { 4 };
 
-    #[inline(always)]
-    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K) {
-        unsafe { crate::engine::kernels::portable::<F, K>(kernel) }
-    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; COUNT])

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Format, Kernel, Lanes};
+use super::Lanes;
 
 /// AVX2 with FMA.
 #[derive(Clone, Copy)]
@@ -13,10 +13,6 @@ impl Lanes for Avx2 {
     const N: usize = 8;
     const PIXELS: usize = 6;
 
-    #[inline(always)]
-    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K) {
-        unsafe { crate::engine::kernels::avx2::<F, K>(kernel) }
-    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         unsafe { Self(_mm256_set1_ps(value)) }

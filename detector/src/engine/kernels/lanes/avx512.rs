@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Format, Kernel, Lanes};
+use super::Lanes;
 
 /// AVX-512F.
 #[derive(Clone, Copy)]
@@ -14,10 +14,6 @@ impl Lanes for Avx512 {
     // 20 sums of 32 registers; it divides the widths 20, 40, 80 that YOLO's maps have.
     const PIXELS: usize = 10;
 
-    #[inline(always)]
-    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K) {
-        unsafe { crate::engine::kernels::avx512::<F, K>(kernel) }
-    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         unsafe { Self(_mm512_set1_ps(value)) }

@@ -1,4 +1,4 @@
-//! One register of `f32`, in as many widths as there are instruction sets.
+//! A register of `f32`, one for each instruction set.
 
 mod array;
 #[cfg(target_arch = "x86_64")]
@@ -16,23 +16,18 @@ pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 
-use super::Kernel;
-use super::format::Format;
-
 /// A register of [`N`](Self::N) `f32`.
 ///
 /// # Safety
 /// Every function requires that the processor has the instruction set of the implementing type, and that it is inlined
-/// into a function compiled for it. `load` and `store` require `N` readable or writable `f32` at the pointer; no
-/// alignment is asked for.
+/// into a function compiled for it. `load` and `store` require `N` readable or writable `f32` at the pointer, of any
+/// alignment.
 pub(crate) trait Lanes: Copy {
-    /// How many values.
+    /// Number of values.
     const N: usize;
-    /// How many pixels a convolution computes at once: as many as leave registers for the weights and one value.
+    /// Pixels that a convolution computes at once: as many as leave registers for the weights and one value.
     const PIXELS: usize;
 
-    /// [`Format::apart`], where the format's registers are these.
-    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K);
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Format, Kernel, Lanes};
+use super::Lanes;
 
 /// NEON: two registers, so that blocks are as wide as with AVX2, and rows of them read in pairs.
 #[derive(Clone, Copy)]
@@ -21,10 +21,6 @@ impl Lanes for Neon {
     // 20 sums of 32 registers, beside 5 of values and 4 of weights; it divides the widths 20, 40, 80 that YOLO's maps have.
     const PIXELS: usize = 5;
 
-    #[inline(always)]
-    unsafe fn apart<F: Format<Lanes = Self>, K: Kernel<F::Element>>(kernel: K) {
-        unsafe { crate::engine::kernels::portable::<F, K>(kernel) }
-    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         unsafe { Self([vdupq_n_f32(value); 2]) }

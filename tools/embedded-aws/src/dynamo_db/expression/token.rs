@@ -23,7 +23,7 @@ impl<'a> Token<'a> {
 
 const SIGNS: [&str; 14] = ["<=", ">=", "<>", "=", "<", ">", "(", ")", "[", "]", ",", ".", "+", "-"];
 
-/// All tokens of an expression, or where there is none.
+/// All tokens of an expression, or its rest from the first character on that does not begin one.
 pub(super) fn tokens(mut text: &str) -> Result<Vec<Token<'_>>, &str> {
     let mut tokens = Vec::new();
     loop {

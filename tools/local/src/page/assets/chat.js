@@ -1,4 +1,4 @@
-// The chats: who is who, what was said, and what is being written.
+// The chats: their people, their messages, and what is being typed.
 
 import { api } from "./api.js";
 import { Composer } from "./composer.js";

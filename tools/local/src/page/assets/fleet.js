@@ -126,7 +126,7 @@ export class Fleet {
         const rule = threshold === null ? "" : ` (${sign[comparison] ?? comparison} ${number(threshold)})`;
         const badge = element.querySelector(".badge");
         badge.textContent = state === "INSUFFICIENT_DATA" ? "NO DATA" : state;
-        // The low alarm is no trouble: it stands wherever there is little to do.
+        // The low alarm is not a problem: it is on whenever there is little to do.
         badge.dataset.kind = state === "OK" ? "good" : state === "ALARM" && kind !== "Low" ? "bad" : "coming";
         element.dataset.state = state;
         element.querySelector(".alarm-name").textContent = kind + rule;
@@ -146,7 +146,7 @@ export class Fleet {
         badge.dataset.kind = status === "Successful" ? "good" : status === "InProgress" ? "coming" : "bad";
       });
     isNone("activities", activities);
-    // What was there when the page was opened is no news.
+    // What was there when the page was opened is not new.
     byId("activity-log").setAttribute("aria-live", "polite");
   }
 

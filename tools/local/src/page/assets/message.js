@@ -24,7 +24,7 @@ function attachment(message) {
   if (kind === "photo") {
     const alt = words(message) ? `${who}: ${words(message)}` : who;
     const photo = h("img", { src: fileUrl(file_id), alt });
-    // What can't be shown is no image, which is the point of some photos.
+    // A browser can't show some photos, on purpose: they are not images.
     photo.addEventListener("error", () => photo.replaceWith(h("span", { class: "no-photo" }, "not an image")));
     return h("button", { type: "button", class: "photo", "aria-label": `${alt}. Enlarge`, onclick: () => view(message) }, photo);
   }

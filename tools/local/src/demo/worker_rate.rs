@@ -13,17 +13,17 @@ const TOO_MUCH: f64 = 3.0;
 const MOST: f64 = 60.0;
 /// How long they come.
 const FLOOD: Duration = Duration::from_secs(20);
-/// How long their answers are waited for after that.
+/// How long the demo waits for their answers after that.
 const DRAIN: Duration = Duration::from_secs(100);
 
 /// What one worker does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Pace {
+pub(super) struct WorkerRate {
     /// Photos a second.
     pub(super) rate: f64,
 }
 
-impl Pace {
+impl WorkerRate {
     /// Send a few photos to the only worker that there is.
     pub(super) async fn measure(fleet: FleetStores) -> anyhow::Result<Self> {
         let plan = Plan { drain: DRAIN, ..Plan::new(Shape::Count { jobs: JOBS }) };
@@ -64,17 +64,17 @@ mod tests {
 
     #[test]
     fn the_flood_is_more_than_one_worker_can_do() {
-        let pace = Pace { rate: 6.0 };
+        let pace = WorkerRate { rate: 6.0 };
         let Shape::Constant { rate, .. } = pace.flood().expect("a flood").shape else { panic!("constant") };
         assert_eq!(rate, 18.0);
     }
 
     #[test]
     fn a_worker_that_is_too_fast_is_told() {
-        let Shape::Constant { rate, .. } = Pace { rate: 30.0 }.flood().expect("a flood").shape else {
+        let Shape::Constant { rate, .. } = WorkerRate { rate: 30.0 }.flood().expect("a flood").shape else {
             panic!("constant")
         };
         assert_eq!(rate, MOST);
-        assert!(Pace { rate: 50.0 }.flood().expect_err("too fast").to_string().contains("stand-in"));
+        assert!(WorkerRate { rate: 50.0 }.flood().expect_err("too fast").to_string().contains("stand-in"));
     }
 }
