@@ -44,7 +44,7 @@ pub fn menu() -> Buttons {
         .collect()
 }
 
-/// What a button's press means; nothing for a button that this version does not know.
+/// What a button's press means; `None` for a button that this version does not know.
 #[must_use]
 pub fn press(data: &str) -> Option<Press> {
     match data {

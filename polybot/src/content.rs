@@ -1,6 +1,6 @@
 //! What a file is, by its content.
 
-/// What it is in words, if it is no image that can be read.
+/// What it is in words, if it is not an image that can be read.
 #[must_use]
 pub(crate) fn not_an_image(bytes: &[u8]) -> Option<&'static str> {
     use image::ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};

@@ -1,4 +1,4 @@
-//! An update of Telegram's, as far as this bot cares: who, where, which photo, which words, and whether it is for us.
+//! What this bot reads of an update: sender, chat, photo, words, and whether it is for the bot.
 //!
 //! Read from the JSON, field by field and leniently: what a Bot API to come adds or changes elsewhere breaks nothing. What is
 //! left is all that is kept of an update while it waits to be handled.
@@ -11,7 +11,7 @@ use crate::command;
 use crate::me::Me;
 use crate::place::Place;
 
-/// Until when people can edit what they wrote, in seconds; what Telegram calls an edit later is none.
+/// How long people can edit what they wrote, in seconds; what Telegram reports as an edit later is something else.
 const EDITABLE: i64 = 49 * 3600;
 
 /// Beyond all of Telegram's ids.
@@ -33,7 +33,7 @@ pub enum Asked {
 pub enum Attached {
     /// A photo, or a file that may be one.
     Photo(File),
-    /// Something that is no image we can read; what it is, in words.
+    /// Something that is not an image we can read; what it is, in words.
     Other(String),
 }
 
@@ -53,11 +53,11 @@ pub struct File {
 pub struct Incoming {
     /// The chat.
     pub chat_id: i64,
-    /// The message, which answers reply to.
+    /// The message that answers reply to.
     pub message_id: i32,
     /// The forum topic it is in.
     pub thread: Option<i32>,
-    /// Who sent it: a person, or the group or channel that somebody writes as.
+    /// The sender: a person, or the group or channel that somebody writes as.
     pub sender: i64,
     /// Its text or caption.
     pub words: Option<String>,
@@ -79,7 +79,7 @@ pub struct Incoming {
 pub struct Pressed {
     /// The press, to be answered.
     pub id: String,
-    /// Who pressed it.
+    /// The person who pressed it.
     pub presser: i64,
     /// What the button brings back.
     pub data: String,
@@ -131,7 +131,7 @@ impl Asked {
         }
     }
 
-    /// Who asks.
+    /// The person who asks.
     #[must_use]
     pub fn sender(&self) -> i64 {
         match self {

@@ -28,17 +28,17 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Wait for room for a file of so many bytes.
+    /// Waits for room for a file of this many bytes.
     pub(crate) async fn for_file(&self, bytes: u64) -> Room {
         self.files.room(bytes).await
     }
 
-    /// Wait to be the only one who holds several files: two at once could each wait for what the other holds.
+    /// Waits to be the only holder of several files: two of them could each wait for what the other holds.
     pub(crate) async fn for_an_album(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.albums).lock_owned().await
     }
 
-    /// Wait for room for so many bytes of pixels. More than there is at all is a mistake of who asks: it gets all there is.
+    /// Waits for room for this many bytes of pixels. A caller that asks for more than the whole budget gets the whole budget.
     pub(crate) async fn for_pixels(&self, bytes: u64) -> Room {
         self.pixels.room(bytes).await
     }

@@ -1,4 +1,4 @@
-//! Long polling: asks Telegram for updates, where there is no webhook.
+//! Long polling: asks Telegram for updates, if there is no webhook.
 
 use std::time::Duration;
 

@@ -70,7 +70,7 @@ pub const PICTURE_REFUSED: &str = "Telegram does not let me send this file here.
 pub const ALBUM_IS_CLOSED: &str =
     "An album is done once, with the caption it was sent with. To have it done with another one, please send it again.";
 
-/// Why there is no result when trying again and again did not help, as part of a sentence.
+/// Why there is no result although the job was retried, as part of a sentence.
 pub const KEPT_FAILING: &str = "something on my side kept failing; please try again later";
 
 /// While the photo waits for a worker.
@@ -300,7 +300,7 @@ pub fn caption_without_photo(caption: &str) -> String {
     format!("Send me a photo with \"{}\" as its caption, and I will.", short(caption))
 }
 
-/// A text that is no command.
+/// A text that is not a command.
 #[must_use]
 pub fn unknown_text(text: &str) -> String {
     format!("You wrote: \"{}\". Send me a photo and I find the objects in it; /help says more.", short(text))

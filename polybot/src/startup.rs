@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// So long after an update was not taken the webhook counts as failing.
 const FAILING: Duration = Duration::from_secs(300);
 
-/// Ask Telegram until it answers. Nothing, if `shutdown` comes first.
+/// Asks Telegram until it responds. `None` if `shutdown` comes first.
 ///
 /// # Errors
 /// What Telegram refuses: another try would be refused, too.

@@ -21,7 +21,7 @@ pub(crate) struct Sweep {
     /// Queued predictions.
     pub(crate) lost_jobs: LostJobs,
     pub(crate) clock: Clock,
-    /// How often it looks; what is younger than this is left to whoever is at it.
+    /// How often it looks; what is younger than this is left to the instance that is handling it.
     pub(crate) interval: Duration,
 }
 

@@ -59,7 +59,7 @@ impl DeadLetters {
         }
     }
 
-    /// One dead letter: acknowledged after its failure is recorded. One that is no job stays for a person to look at.
+    /// Handles one dead letter: acknowledges it after its failure is recorded. A message that is not a job stays for an operator.
     async fn dead_letter(&self, message: &Received, foreign: &mut HashSet<String>) {
         let job = match Job::from_json(&message.body) {
             Ok(job) => job,
@@ -111,7 +111,7 @@ impl DeadLetters {
             Ok(Delivered::Now | Delivered::Before | Delivered::ToNobody | Delivered::Unreachable) => Ok(()),
             // It was redriven since; its new message decides.
             Err(DeliverError::NotFinished(_)) => Ok(()),
-            // Whoever is telling may die; the sweep looks after that.
+            // The instance that is telling may die; the sweep covers that.
             Ok(Delivered::InProgress | Delivered::WithItsAlbum | Delivered::Later) => Ok(()),
             Err(error @ (DeliverError::Telegram(_) | DeliverError::TooSlow)) => {
                 tracing::warn!(prediction_id = %job.prediction_id, %error, "the user was not told; the sweep tries again");

@@ -33,7 +33,7 @@ pub(crate) struct Answers {
     pub(crate) images: ImageStore,
     /// What pictures take while they are sent.
     pub(crate) memory: Memory,
-    /// Those who remove messages that say to wait; finished before the service ends.
+    /// The tasks that remove "being processed" messages; finished before the service ends.
     pub(crate) working: TaskTracker,
 }
 
@@ -42,7 +42,7 @@ impl Answers {
     /// never lose it.
     ///
     /// # Errors
-    /// [`DeliverError`]; nothing is lost, the sweep tries again for as long as the retry policy says.
+    /// [`DeliverError`]; nothing is lost, the sweep retries for as long as the retry policy says.
     #[tracing::instrument(name = "delivery", skip_all, fields(%prediction_id, chat_id = Empty))]
     pub(crate) async fn deliver(&self, prediction_id: Uuid) -> Result<Delivered, DeliverError> {
         let mut pending = match self.outbox.find(prediction_id).await? {

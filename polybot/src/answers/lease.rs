@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{ConstantBuilder, Retryable as _};
 use fleet::{AwsError, Clock};
 
-/// A write that work hangs on is tried again five times after the SDK's own tries, a second after each.
+/// A write that work depends on is retried five times after the SDK's own retries, a second after each.
 const BACKOFF: ConstantBuilder = ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(5);
 
 /// How long the holder of a lease may work: not until it ends, as then another may begin. Records have whole seconds.
@@ -13,8 +13,8 @@ pub(crate) fn working_time(lease: Duration) -> Duration {
     Duration::from_secs(lease.as_secs()).mul_f64(0.9)
 }
 
-/// Write that the work begins or is done, and try longer than the SDK does: while it is not written, it waits or may be done again.
-/// `failed` hears of each failure after which it is tried again.
+/// Writes that the work begins or is done, and tries longer than the SDK does: while it is not written, the work waits or may be done
+/// again. `failed` hears of each failure after which the write is retried.
 ///
 /// # Errors
 /// The last try's.

@@ -16,7 +16,7 @@ pub(crate) enum Delivered {
     Before,
     /// Another call is telling the user right now.
     InProgress,
-    /// Telling the user failed a while ago and has to wait; the sweep tries again.
+    /// Telling the user failed a while ago and has to wait; the sweep retries.
     Later,
     /// Its album is answered when the other photos of it are finished.
     WithItsAlbum,
@@ -29,7 +29,7 @@ pub(crate) enum Delivered {
 /// Why the user was not told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeliverError {
-    /// There is no such prediction.
+    /// The prediction does not exist.
     #[error("there is no prediction {0}")]
     Unknown(Uuid),
     /// It is not finished.
@@ -38,16 +38,16 @@ pub(crate) enum DeliverError {
     /// It took almost as long as the lease.
     #[error("fetching and sending the answer took too long")]
     TooSlow,
-    /// Telegram failed; the sweep tries again.
+    /// Telegram failed; the sweep retries.
     #[error(transparent)]
     Telegram(#[from] TelegramError),
-    /// AWS failed; the sweep tries again.
+    /// AWS failed; the sweep retries.
     #[error(transparent)]
     Aws(#[from] AwsError),
 }
 
 impl DeliverError {
-    /// What Telegram, or the chat's queue, says of when to try again.
+    /// When Telegram, or the chat's queue, allows a retry.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         if let Self::Telegram(error) = self { error.retry_after() } else { None }
     }

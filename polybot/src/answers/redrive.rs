@@ -1,4 +1,4 @@
-//! `polybot redrive`: dead letters back onto the queue, and answers that were given up back to the sweep, when what made them fail
+//! `polybot redrive`: moves dead letters back onto the queue, and answers that were given up back to the sweep, when what made them fail
 //! was mended.
 
 use clap::Args;
@@ -46,7 +46,7 @@ impl Redrive {
 }
 
 /// Put back all that was given up, and say so line by line; in a dry run only say it. Safe to run twice, and beside polybots that
-/// run: each dead letter is revived by a conditional write, and only whoever revives it sends its job.
+/// run: a conditional write redrives each dead letter, and only the process whose write it was sends its job.
 ///
 /// # Errors
 /// [`AwsError`] after the SDK's retries; what is left is put back by another run.

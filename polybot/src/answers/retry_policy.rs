@@ -1,4 +1,4 @@
-//! When an answer that could not be sent is tried again, and when no more.
+//! The retry policy: when an answer that could not be sent is retried, and when it is given up.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ const LOOKS_FOR_A_FILE: u32 = 8;
 /// The longest wait between two tries: so late comes the last answer after an outage of Telegram.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// Waits before what failed for a passing reason is tried again at once, before it is deferred.
+/// The waits before the immediate retries of what failed for a passing reason; after them it is deferred.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
-/// Do it, and try again a little where the failure may pass soon.
+/// Does it, and retries a few times at once if the failure may pass soon.
 ///
 /// # Errors
 /// The last try's.
@@ -29,12 +29,12 @@ pub(crate) async fn soon_again<F: Future<Output = Result<(), HandleError>>>(
     retried.notify(|error, _| tracing::debug!(%error, "it failed and is tried again")).await
 }
 
-/// How long an answer is tried to be sent. What is known of it lies with its record, so it is the same for all instances.
+/// When an answer is retried, and for how long. The state is in its record, so it is the same for all instances.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
-    /// Between two looks of the sweep.
+    /// The time between two looks of the sweep.
     pub(crate) interval: Duration,
-    /// What fails so long after its first failure is given up.
+    /// The time after the first failure after which an answer is given up.
     pub(crate) give_up_after: Duration,
 }
 
@@ -48,7 +48,7 @@ impl RetryPolicy {
     }
 
     /// The same where something says how long it will fail at least, as Telegram does with 429: that wait, and no other. It
-    /// is known to end, so it is no reason to wait longer each time.
+    /// is known to end, so there is no need to wait longer each time.
     pub(crate) fn next_attempt_after(
         &self,
         first_failed_at: Timestamp,

@@ -1,4 +1,4 @@
-//! One look for answers that nobody called back for, and for those that were deferred and are due again.
+//! One look for answers without a callback, and for those that were deferred and are due again.
 
 use fleet::Status;
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ use super::{Answers, Delivered};
 
 /// The most that one look delivers.
 const BATCH: i32 = 1000;
-/// So many answers are sent side by side by one look: a chat that has to wait holds its own.
+/// The most answers that one look sends at the same time: a chat that has to wait holds up only its own.
 const SIDE_BY_SIDE: usize = 32;
 
 impl Answers {

@@ -39,7 +39,7 @@ pub enum Kind {
     },
     /// Names of things that the detector knows, as many as there are.
     Classes,
-    /// Its name, or nothing.
+    /// Its name, or left out.
     Flag {
         /// Other words for it.
         aliases: &'static [&'static str],
@@ -56,7 +56,7 @@ pub struct Word {
 }
 
 impl Kind {
-    /// Whether any number may be it.
+    /// Whether any number may be its value.
     pub(super) fn is_number(self) -> bool {
         matches!(self, Self::Whole { .. } | Self::Fraction { .. })
     }

@@ -1,8 +1,8 @@
-//! Why a caption is no command.
+//! Why a caption is not a command.
 
 use super::argument::Argument;
 
-/// Why a caption is no command. What a person reads of it is [`reply`](crate::reply)'s.
+/// Why a caption is not a command. [`reply`](crate::reply) makes the sentence of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CaptionError {
     /// No command is named, but one has a similar name.

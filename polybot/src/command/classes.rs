@@ -71,7 +71,7 @@ impl Classes {
     /// None of them.
     pub(super) const NONE: Self = Self(0);
 
-    /// The class that words joined without anything between them name, be it one or several of it.
+    /// The class that words joined without anything between them name, in the singular or the plural.
     pub(super) fn named(joined: &str) -> Option<Self> {
         let is_meant = |name: &str| is_name(joined, name) || is_name(joined, &fleet::plural(name));
         let alias = ALIASES.iter().find(|(alias, _)| is_meant(alias)).map(|(_, name)| *name);
@@ -103,7 +103,7 @@ impl Classes {
         Self(self.0 | others.0)
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0

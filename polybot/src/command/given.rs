@@ -50,7 +50,7 @@ impl Given {
             return Ok(());
         }
         match &self.values[place] {
-            // To ask twice for the same thing is no contradiction where there is only one thing to ask for.
+            // To ask twice for the same thing is not a contradiction if there is only one thing to ask for.
             Some(first) if !matches!(meaning, Meaning::Flag) => Err(CaptionError::Twice {
                 command,
                 argument: self.arguments[place].name,

@@ -100,7 +100,7 @@ pub const FORGET: &str = "forget";
 /// hyphens and the order of words do not matter, nor does a slash before or `@somebot` after the first.
 ///
 /// # Errors
-/// [`CaptionError`] if it is no command or its arguments are not.
+/// [`CaptionError`] if it is not a command or its arguments are invalid.
 pub fn caption(caption: Option<&str>) -> Result<Command, CaptionError> {
     let text = caption.unwrap_or_default();
     let only_addresses = || text.contains('@') && !words::without_names(text).contains(char::is_alphanumeric);

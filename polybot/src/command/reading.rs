@@ -82,7 +82,7 @@ fn ranged(entry: &Entry, argument: &Argument, word: &str) -> Result<f64, Caption
     }
 }
 
-/// For a word that is no argument of the command.
+/// For a word that is not an argument of the command.
 fn not_understood(entry: &Entry, word: &str) -> CaptionError {
     let (command, given) = (entry.name, word.to_owned());
     if entry.arguments.is_empty() {

@@ -48,7 +48,7 @@ struct State {
     arrivals: u64,
 }
 
-/// Its order is that in which those who wait pass.
+/// Ordered as those that wait pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     is_loud: bool,
@@ -72,7 +72,7 @@ impl Chat {
     }
 }
 
-/// Whoever waits; gone from the queue when dropped.
+/// A place in the queue; given up when dropped.
 struct Waiter<'gate> {
     gate: &'gate Gate,
     key: Key,

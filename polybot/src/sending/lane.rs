@@ -12,7 +12,7 @@ const MINUTE: Duration = Duration::from_millis(60_500);
 /// What Telegram takes in one group in a minute.
 const GROUP_MINUTE: usize = 20;
 
-/// One chat. Who sends holds `turn`, which is handed on in the order of asking.
+/// One chat. The sender holds `turn`, which is handed on in the order of asking.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) turn: tokio::sync::Mutex<()>,
@@ -28,7 +28,7 @@ struct Pace {
     held_until: Option<Instant>,
     /// What could not wait here was told to come back at times up to this one.
     promised: Option<Instant>,
-    /// How many stand in the queue, whoever is sending included.
+    /// How many stand in the queue, the one that is sending included.
     waiting: u32,
 }
 
@@ -55,13 +55,13 @@ impl Lane {
         Place(self)
     }
 
-    /// When whoever is first in the queue may send.
+    /// When the first in the queue may send.
     pub(super) fn free_at(&self, now: Instant) -> Instant {
         let is_group = self.is_group;
         self.pace().free_at(is_group, now)
     }
 
-    /// When whoever enters the queue now will be the first in it, as far as that can be told.
+    /// When a sender that enters the queue now will be the first in it, as far as that can be told.
     pub(super) fn expected(&self, now: Instant) -> Instant {
         let is_group = self.is_group;
         let mut pace = self.pace();

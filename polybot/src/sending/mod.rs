@@ -26,7 +26,7 @@ const MANY_CHATS: usize = 4096;
 pub(crate) struct Sending {
     shared: Arc<Shared>,
     patience: Duration,
-    /// What can't wait here is tried again later.
+    /// What can't wait here is retried later.
     comes_back: bool,
 }
 
@@ -40,20 +40,20 @@ struct Shared {
 /// Why a message was not sent.
 #[derive(Debug)]
 pub(crate) enum NotSent {
-    /// It would have to wait too long; it may be tried again after this.
+    /// It would have to wait too long; it may be retried after this.
     Later(Duration),
     /// The call failed.
     Failed(RequestError),
 }
 
 impl Sending {
-    /// Whoever sends waits no longer than `patience` for the chat's turn, by this clock.
+    /// A sender waits no longer than `patience` for the chat's turn, by this clock.
     pub(crate) fn new(patience: Duration, clock: Clock) -> Self {
         let shared = Shared { lanes: Mutex::default(), gate: Gate::new(clock.clone()), clock };
         Self { shared: Arc::new(shared), patience, comes_back: true }
     }
 
-    /// The same queues, for what is worth no long wait, and is not tried again: no later turn is kept for it.
+    /// The same queues, for calls that are not worth a long wait and are not retried: no later turn is kept for them.
     pub(crate) fn with_patience(&self, patience: Duration) -> Self {
         Self { shared: Arc::clone(&self.shared), patience: patience.min(self.patience), comes_back: false }
     }
@@ -74,7 +74,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Do the call, of so many messages, when it is the chat's turn; again after a 429, if that is soon enough.
+    /// Does the call, of `messages` messages, when it is the chat's turn; retries after a 429, if that is soon enough.
     ///
     /// # Errors
     /// [`NotSent`].
@@ -100,7 +100,7 @@ impl Sending {
             drop(place);
             return Err(later());
         };
-        // As it was before: who is refused through no fault of its own keeps its place among the chats.
+        // As it was before: a chat that is refused through no fault of its own keeps its place among the chats.
         let chat = Chat { is_group: lane.is_group(), last: lane.last() };
         // No backoff of a library's: what a 429 names holds the whole lane, the next try passes the gate like any other message,
         // and one whose turn comes after the deadline is told when to come back instead.
