@@ -180,7 +180,7 @@ fn numbers_that_are_no_probabilities_or_no_pixels_are_refused() {
     let mut random = Random(5);
     let mut logits = random.values(10 * PLACES, 6.0);
     logits[..4 * PLACES].fill(30.0);
-    assert_refused(constant(logits, &[1, 10, PLACES], 0.0), &["no probabilities"]);
+    assert_refused(constant(logits, &[1, 10, PLACES], 0.0), &["not probabilities"]);
     // YOLOX as it is exported unless told otherwise.
     let raw: Vec<f32> = random.values(PLACES * 11, 2.0).iter().map(|value| value.abs().min(1.0)).collect();
     let yolox = saying(constant(raw, &[1, PLACES, 11], 0.0), &[("names", SIX_NAMES)]);
@@ -192,7 +192,7 @@ fn numbers_that_are_no_probabilities_or_no_pixels_are_refused() {
     let detector = load(constant(values, &[1, 10, PLACES], 1.6)).expect("load");
     let image = RgbImage::from_pixel(SIDE as u32, SIDE as u32, Rgb([255; 3]));
     let said = detector.detect(&image).expect_err("no probability").to_string();
-    assert!(said.contains("no probability"), "{said}");
+    assert!(said.contains("not a probability"), "{said}");
 }
 
 #[test]
