@@ -76,8 +76,10 @@ pub(crate) fn ensure_it_ends(graph: &TypedModel, brought: Brought) -> TractResul
         let node = graph.node(id);
         products += products_of(graph, node)?;
         if node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<EinSum>() {
-            let constants =
-                node.inputs.iter().filter_map(|&input| graph.outlet_fact(input).ok().filter(|fact| fact.konst.is_some()));
+            let constants = node
+                .inputs
+                .iter()
+                .filter_map(|&input| graph.outlet_fact(input).ok().filter(|fact| fact.konst.is_some()));
             packed = constants.map(typed_bytes).fold(packed, u64::saturating_add);
         }
     }
@@ -354,7 +356,8 @@ mod tests {
     fn a_graph_has_so_many_products() {
         let mut model = TypedModel::default();
         let image = model.add_source("image", f32::fact([1, 4, 10, 20])).expect("a source");
-        let weights = model.add_const("weights", Tensor::zero::<f32>(&[6, 2, 3, 5]).expect("weights")).expect("weights");
+        let weights =
+            model.add_const("weights", Tensor::zero::<f32>(&[6, 2, 3, 5]).expect("weights")).expect("weights");
         let bias = model.add_const("bias", tensor1(&[0.0_f32; 6])).expect("a bias");
         let conv = Conv {
             pool_spec: tract_onnx::tract_core::ops::cnn::PoolSpec {

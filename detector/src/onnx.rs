@@ -103,11 +103,9 @@ pub(crate) fn normalise(proto: &mut ModelProto, folder: &Path, metadata: &Metada
     read.extend(graph.output.iter().map(|output| output.name.clone()));
     graph.initializer.retain(|tensor| read.contains(&tensor.name));
     constants += graph.initializer.len();
-    for (count, most, what) in [
-        (nodes, MOST_KEPT, "nodes"),
-        (constants, MOST_KEPT, "constants"),
-        (inputs, MOST_INPUTS, "inputs of one node"),
-    ] {
+    for (count, most, what) in
+        [(nodes, MOST_KEPT, "nodes"), (constants, MOST_KEPT, "constants"), (inputs, MOST_INPUTS, "inputs of one node")]
+    {
         if count > most {
             return Err(Unknown::new(format!("it has {count} {what}, more than {most}"), EXPORT_A_DETECTOR));
         }
@@ -233,9 +231,7 @@ fn has_a_possible_window(node: &NodeProto) -> bool {
     let taps = |sides: &[i64]| sides.iter().try_fold(1_i64, |taps, &side| taps.checked_mul(side));
     node.attribute.iter().all(|attribute| match &*attribute.name {
         "kernel_shape" => taps(&attribute.ints).is_some_and(|taps| (0..=MOST_TAPS).contains(&taps)),
-        "strides" | "dilations" | "output_padding" => {
-            attribute.ints.iter().all(|side| (0..=MOST_TAPS).contains(side))
-        }
+        "strides" | "dilations" | "output_padding" => attribute.ints.iter().all(|side| (0..=MOST_TAPS).contains(side)),
         "pads" => attribute.ints.iter().all(|side| (-MOST_TAPS..=MOST_TAPS).contains(side)),
         _ => true,
     })
@@ -382,7 +378,10 @@ mod tests {
     fn every_half_is_widened_to_its_value() {
         for bits in 0..=u16::MAX {
             let (found, expected) = (wide_half(bits), tract_onnx::prelude::f16::from_bits(bits).to_f32());
-            assert!(found == expected || found.is_nan() && expected.is_nan(), "{bits:#x}: {found} instead of {expected}");
+            assert!(
+                found == expected || found.is_nan() && expected.is_nan(),
+                "{bits:#x}: {found} instead of {expected}"
+            );
             assert_eq!(found.is_sign_negative(), expected.is_sign_negative(), "{bits:#x}");
         }
     }

@@ -622,7 +622,8 @@ impl Lowering<'_> {
         let lanes = self.isa.lanes();
         let algorithm = self.algorithm(input, &window, shape);
         if algorithm == Algorithm::Direct {
-            let values = window.kernel.iter().product::<usize>() * self.lanes_read(input) * shape[0].next_multiple_of(lanes);
+            let values =
+                window.kernel.iter().product::<usize>() * self.lanes_read(input) * shape[0].next_multiple_of(lanes);
             let packed = self.packed.get().saturating_add(values);
             ensure!(packed <= MOST_PACKED + 2 * self.weights.get(), "weights that take too much memory when packed");
             self.packed.set(packed);
@@ -800,12 +801,14 @@ impl Lowering<'_> {
         let from = concrete(self.model.outlet_fact(node.inputs[0])?)?;
         let to = concrete(&node.outputs[0].fact)?;
         let to: [usize; 4] = to.try_into().map_err(|to| TractError::msg(format!("{from:?} to {to:?}")))?;
-        ensure!(from[..2] == to[..2] && to[2] % height == 0 && to[3] % width == 0, "{from:?} to {to:?}");
+        let is_whole = to[2].is_multiple_of(height) && to[3].is_multiple_of(width);
+        ensure!(from[..2] == to[..2] && is_whole, "{from:?} to {to:?}");
         let factors = [to[2] / height, to[3] / width];
         // All channels are alike: two tell, unless they can't be tried by themselves.
         let few = from[1].min(2);
-        let is_nearest =
-            self.is_nearest(node, few, [height, width], &to).or_else(|_| self.is_nearest(node, from[1], [height, width], &to))?;
+        let is_nearest = self
+            .is_nearest(node, few, [height, width], &to)
+            .or_else(|_| self.is_nearest(node, from[1], [height, width], &to))?;
         ensure!(is_nearest, "a resize that is not nearest-neighbour");
         let mut inputs = Vec::new();
         let op = Upsample { isa: self.isa, planes: self.planes(node, &pieces, &mut inputs), factors };

@@ -299,9 +299,7 @@ fn weights_that_are_shared_do_not_take_any_memory() {
 /// tract's time for these grows with the square of their number.
 #[test]
 fn more_of_anything_than_tract_gets_through_is_refused() {
-    let said = |make: &dyn Fn(&mut Graph)| {
-        Model::load(with(make).file().path()).expect_err("refused").to_string()
-    };
+    let said = |make: &dyn Fn(&mut Graph)| Model::load(with(make).file().path()).expect_err("refused").to_string();
     let nodes = said(&|graph| {
         let mut last = String::from("images");
         for layer in 0..4001 {
