@@ -158,6 +158,7 @@ async fn an_album_with_much_to_say_of_is_answered_whole() {
     let bad = (0..8).map(|number| Post::document(b"no photo at all".to_vec(), format!("{number}.jpg")));
     let album =
         ann.post_album([Post::document(jpeg(), "good.jpg"), Post::document(jpeg(), "good.jpg")].into_iter().chain(bad));
+    has(&world, "status_message_id").await;
     world.answer(&ann, album[0]).await;
     has(&world, "delivered_at").await;
     let answers = world.answers(&ann);
