@@ -22,6 +22,8 @@ use crate::updates::Updates;
 
 /// So many updates may be under way here; more are left to Telegram, which brings them again.
 const MOST: usize = 2000;
+/// So many of one chat may wait here; more stay in the table until their lease is over, and the sweep brings them.
+const MOST_OF_ONE: usize = 200;
 /// The most that one look of the sweep takes over.
 const BATCH: usize = 200;
 /// After so many instances died under it, an update is not tried any more.
@@ -259,17 +261,21 @@ impl Queues {
         self.state().held.contains(&update_id)
     }
 
-    /// Put it behind the others of its chat; given back at once, if there are none: somebody has to begin.
+    /// Put it behind the others of its chat, unless there are too many: one chat must not fill what all share. Given back at once, if
+    /// there are none: somebody has to begin.
     fn push(&self, lane: i64, entry: Entry) -> Option<Entry> {
         let mut state = self.state();
-        state.held.insert(entry.update_id);
-        match state.by_lane.get_mut(&lane) {
+        let State { by_lane, held } = &mut *state;
+        match by_lane.get_mut(&lane) {
+            Some(waiting) if waiting.len() >= MOST_OF_ONE => None,
             Some(waiting) => {
+                held.insert(entry.update_id);
                 waiting.push_back(entry);
                 None
             }
             None => {
-                state.by_lane.insert(lane, VecDeque::new());
+                held.insert(entry.update_id);
+                by_lane.insert(lane, VecDeque::new());
                 Some(entry)
             }
         }
@@ -284,5 +290,38 @@ impl Queues {
             state.by_lane.remove(&lane);
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::incoming::{Asked, Pressed};
+
+    fn entry(update_id: i64) -> Entry {
+        let press = Pressed { id: "5".into(), presser: 6, data: "menu".into(), message: None, photo: None };
+        Entry {
+            update_id,
+            work_id: Uuid::nil(),
+            asked: Asked::Press(press),
+            held_until: fleet::Timestamp::from_secs(0),
+            first_failed_at: None,
+            gone_since: None,
+            deaths: 0,
+        }
+    }
+
+    #[test]
+    fn one_chat_can_not_fill_what_all_share() {
+        let queues = Queues::default();
+        let begun = (0..).take(MOST).filter_map(|id| queues.push(7, entry(id)));
+        assert_eq!(begun.map(|entry| entry.update_id).collect::<Vec<_>>(), [0]);
+        assert_eq!((queues.len(), queues.are_full()), (1 + MOST_OF_ONE, false));
+        assert!(queues.has(0) && queues.has(MOST_OF_ONE as i64) && !queues.has(1 + MOST_OF_ONE as i64));
+        assert!(queues.push(8, entry(-1)).is_some());
+        assert_eq!(queues.next(7, 0).map(|entry| entry.update_id), Some(1));
+        assert!(!queues.has(0) && queues.push(7, entry(-2)).is_none() && queues.has(-2));
     }
 }
