@@ -11,6 +11,11 @@ use crate::incoming::File;
 use crate::place::Place;
 use crate::{Telegram, TelegramError, content, reply};
 
+/// The extensions under which photos are stored: those of the formats that are read.
+pub(crate) const EXTENSIONS: [&str; 6] = ["jpg", "png", "webp", "gif", "bmp", UNKNOWN];
+/// For what may be a photo all the same; a worker will say.
+const UNKNOWN: &str = "img";
+
 /// What the way onto the queue needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Detection {
@@ -161,7 +166,8 @@ impl Detection {
             return Err(NotStored::Refused(FailureReason::OtherThanAnImage { what: what.into() }));
         }
         let format = image::guess_format(&photo.bytes).ok();
-        let extension = format.and_then(|format| format.extensions_str().first()).unwrap_or(&"img");
+        let extension = format.and_then(|format| format.extensions_str().first());
+        let extension = extension.filter(|extension| EXTENSIONS.contains(extension)).unwrap_or(&UNKNOWN);
         let content_type = format.as_ref().map_or("application/octet-stream", ImageFormat::to_mime_type);
         let key = images::original_key(request.prediction_id, extension);
         self.images.put(&key, photo.bytes, content_type).await?;

@@ -79,8 +79,7 @@ impl Updates {
     /// [`HandleError`] if it has to be tried again.
     pub(crate) async fn message(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         if let Some(Attached::Photo(_)) = incoming.attached {
-            let message = (incoming.chat_id, incoming.message_id);
-            self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?;
+            self.ledger.asks(incoming, work_id, self.clock.now()).await?;
         }
         if let (Some(media_group), Some(attached)) = (&incoming.media_group, &incoming.attached) {
             match self.albums.add(incoming, media_group, attached).await? {
@@ -123,10 +122,7 @@ impl Updates {
     /// edited, too, if somebody only reacts to it.
     async fn edited(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         let Some(Attached::Photo(file)) = &incoming.attached else { return Ok(()) };
-        let message = (incoming.chat_id, incoming.message_id);
-        if !self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?
-            || !incoming.is_addressed
-        {
+        if !self.ledger.asks(incoming, work_id, self.clock.now()).await? || !incoming.is_addressed {
             return Ok(());
         }
         if incoming.media_group.is_some() {

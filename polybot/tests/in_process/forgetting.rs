@@ -5,7 +5,7 @@ use embedded_aws::{Action, Fault, Service};
 use polybot::reply;
 use telegram_sandbox::Fault as TelegramFault;
 
-use crate::support::{LEASE_IS_OVER, SWEEP, Setup, World, jpeg};
+use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
 
 async fn nothing_is_left(world: &World) {
     world.all_settled().await;
@@ -153,4 +153,43 @@ async fn a_look_through_a_large_table_goes_on_where_the_last_polybot_came_to() {
     let again = world.aws.calls().count(Service::DynamoDb, "Scan") - killed_at;
     assert!(pages > 3 && again <= 2 * pages - 2, "{again} looks at {pages} pages");
     assert_eq!(world.objects().await, 0);
+}
+
+/// Whoever took it died between the photo and its record, and nobody will come that far any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_has_no_record_yet_leaves_nothing() {
+    let mut world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let stuck = Fault::new(Action::Delay(PATIENCE)).on(Service::DynamoDb).operation("PutItem").times(1);
+    let stuck = world.aws.faults().add(stuck);
+    ann.post_photo(jpeg(), None);
+    world.soon(stuck.fired_at_least(1)).await;
+    assert_eq!(world.objects().await, 1);
+    world.kill_polybot(0).await;
+    stuck.remove();
+    world.add_polybot().await;
+    assert_eq!(forget(&world, &ann).await, reply::forgotten(false));
+    nothing_is_left(&world).await;
+}
+
+/// A fingerprint of its caption is kept, so that a reaction is not taken for a corrected one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_photo_asked_is_forgotten_and_a_reaction_brings_nothing_back() {
+    let world = Setup::default().start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), Some("predict"));
+    world.answer(&ann, photo).await;
+    world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
+    assert!(world.items_of("message#").await[0].contains_key("fingerprint"));
+    assert_eq!(forget(&world, &ann).await, reply::forgotten(false));
+    let message = world.items_of("message#").await.remove(0);
+    let mut left: Vec<_> = message.keys().map(String::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["expires_at", "forgotten", "prediction_id"]);
+    let jobs = world.aws.calls().count(Service::Sqs, "SendMessage");
+    ann.react(photo).expect("her message");
+    let text = ann.post_text("/help");
+    world.answer(&ann, text).await;
+    nothing_is_left(&world).await;
+    assert_eq!(world.aws.calls().count(Service::Sqs, "SendMessage"), jobs);
 }
