@@ -891,7 +891,9 @@ fn messages(text: &str) -> Vec<String> {
     let mut messages: Vec<String> = pieces(text, MAX_TEXT - length(MORE)).into_iter().map(str::to_owned).collect();
     if messages.len() > MOST_TEXTS {
         messages.truncate(MOST_TEXTS);
-        messages.extend(messages.pop().map(|last| last + MORE));
+        if let Some(last) = messages.last_mut() {
+            last.push_str(MORE);
+        }
     }
     messages
 }

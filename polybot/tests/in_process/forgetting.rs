@@ -105,11 +105,14 @@ async fn what_is_said_of_it_is_true_also_if_it_is_done_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_can_not_be_forgotten_for_a_week_hears_it() {
     let world = Setup::of(1, 0).start().await;
-    world.aws.faults().add(Fault::internal_error(Service::DynamoDb).operation("Scan"));
     let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.record(&ann, photo, |record| record.status_message_id.is_some()).await;
+    world.aws.faults().add(Fault::internal_error(Service::S3).operation("DeleteObject"));
     let asked = ann.post_text("/forget");
-    let is_deferred = async || world.aws.calls().count(Service::DynamoDb, "Scan") >= 12;
-    world.until(async || is_deferred().await.then_some(())).await;
+    let updates = async || world.items_of("update#").await.into_iter();
+    let is_deferred = async || updates().await.any(|update| update.contains_key("failing_since")).then_some(());
+    world.until(is_deferred).await;
     world.pass(LEASE_IS_OVER * 5100);
     assert_eq!(world.answer(&ann, asked).await.words(), reply::NOT_FORGOTTEN);
 }

@@ -35,6 +35,7 @@ async fn an_update_is_kept_and_then_handled_and_what_it_asked_is_forgotten() {
     assert!(kept.contains_key("asked") && kept.contains_key("lease_until"), "{kept:?}");
     assert_eq!(kept["undelivered"].as_s().map(String::as_str), Ok("update"));
     update(&world, |item| number(item, "deaths") == Some(1)).await;
+    world.until(async || (world.telegram.calls("sendMessage") == 1).then_some(())).await;
     // Telegram is told "ok" meanwhile.
     world.soon(world.telegram.wait_for_webhook(|webhook| webhook.pending == 0, PATIENCE)).await.expect("it is told");
     world.pass(LEASE_IS_OVER);
