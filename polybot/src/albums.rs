@@ -63,17 +63,30 @@ pub(crate) struct Albums {
 impl Albums {
     /// Put a part into its album. When it returns, it is durable there, and somebody will act on the album.
     ///
+    /// What came too late for its album is to be done by itself, as the album asks, and returned as it is then.
+    ///
     /// # Errors
-    /// [`AwsError`] if it has to be tried again.
-    pub(crate) async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
-        let album = AlbumId::new(part.chat_id, media_group);
+    /// [`HandleError`] if it has to be tried again.
+    pub(crate) async fn add(
+        &self,
+        part: &Incoming,
+        media_group: &str,
+        attached: &Attached,
+    ) -> Result<Option<Incoming>, HandleError> {
+        let id = AlbumId::new(part.chat_id, media_group);
         let arrival = self.clock.now_millis();
-        let added = self.store.add(&album, part, attached, arrival).await?;
-        if added == Added::InTime {
-            let albums = self.clone();
-            self.waiting.spawn(async move { albums.when_quiet(album, arrival).await });
+        match self.store.add(&id, part, attached, arrival).await? {
+            Added::InTime => {
+                let albums = self.clone();
+                self.waiting.spawn(async move { albums.when_quiet(id, arrival).await });
+                Ok(None)
+            }
+            Added::TooLate(Some(album)) if album.delivered || is_asked(&album) => {
+                tracing::info!(album = id.as_str(), message_id = part.message_id, "a part came too late for its album");
+                Ok(Some(as_its_album_asks(part, &album)))
+            }
+            Added::TooLate(_) => Err(HandleError::AlbumBusy),
         }
-        Ok(added)
     }
 
     async fn when_quiet(&self, album: AlbumId, arrival: TimestampMillis) {
@@ -117,7 +130,9 @@ impl Albums {
 
     #[tracing::instrument(name = "album", skip_all, fields(album = id.as_str(), chat_id = album.chat_id))]
     async fn act(&self, id: &AlbumId, album: &Album) {
-        let outcome = if album.tries > MOST_TRIES {
+        let outcome = if !is_asked(album) {
+            self.store.pass_over(id, album.held_until).await.map_err(HandleError::from)
+        } else if album.tries > MOST_TRIES {
             fleet::log!(
                 ALBUM_KILLED_INSTANCES,
                 album = id.as_str(),
@@ -169,9 +184,6 @@ impl Albums {
     }
 
     async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        if !is_asked(album) {
-            return Ok(self.store.delivered(id, self.clock.now()).await?);
-        }
         let place = place_of(album);
         self.detection.telegram.ready(place.chat_id).await?;
         if album.photos.is_empty() {
@@ -307,7 +319,7 @@ impl Albums {
 
     /// Say once what in it can't be read.
     async fn tell_of_others(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        if album.others.is_empty() || album.told_others || !is_asked(album) {
+        if album.others.is_empty() || album.told_others {
             return Ok(());
         }
         self.detection.telegram.ready(album.chat_id).await?;
@@ -337,6 +349,14 @@ impl Albums {
 /// Whether it is for the bot; what is not is passed over in silence. Groups and channels have negative ids.
 fn is_asked(album: &Album) -> bool {
     album.chat_id >= 0 || album.is_addressed
+}
+
+/// A part that is done by itself, with what was said in the others.
+fn as_its_album_asks(part: &Incoming, album: &Album) -> Incoming {
+    let captions = || part.words.iter().chain(&album.captions);
+    let is_command = |caption: &&String| command::caption(Some(caption)).is_ok();
+    let words = captions().find(is_command).or_else(|| captions().next()).cloned();
+    Incoming { words, is_addressed: part.is_addressed || is_asked(album), ..part.clone() }
 }
 
 /// Where it is answered: its first part.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use embedded_aws::{Action, Fault, Service};
 use polybot::reply;
-use telegram_sandbox::{Fault as TelegramFault, Post, User};
+use serde_json::{Value, json};
+use telegram_sandbox::{ChatMessage, Fault as TelegramFault, Post, User};
 
 use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
 
@@ -34,6 +35,100 @@ async fn gathered(world: &World) {
 async fn has(world: &World, attribute: &str) {
     let is_there = async || world.items_of("album#").await.first().is_some_and(|album| album.contains_key(attribute));
     world.until(async || is_there().await.then_some(())).await;
+}
+
+/// One more photo of the one album, brought by Telegram only now. Its message's number.
+fn bring_late(world: &World, user: &User, media_group: &str, more: Value) -> i32 {
+    const MESSAGE_ID: i32 = 900;
+    let file = world.telegram.keep_file(jpeg());
+    let mut message = json!({
+        "message_id": MESSAGE_ID, "date": 1_795_633_268, "media_group_id": media_group,
+        "chat": {"id": user.chat_id(), "type": if user.chat_id() < 0 { "supergroup" } else { "private" }},
+        "from": {"id": user.id(), "is_bot": false, "first_name": "Ann"},
+        "photo": [{"file_id": file, "file_unique_id": "u", "width": 40, "height": 30}],
+    });
+    for (field, value) in more.as_object().expect("fields") {
+        message[field] = value.clone();
+    }
+    world.telegram.bring(json!({"message": message}));
+    MESSAGE_ID
+}
+
+/// Telegram's name for the one album.
+async fn media_group(world: &World) -> String {
+    let album = world.items_of("album#").await.remove(0);
+    let key = album["prediction_id"].as_s().expect("a key");
+    key.rsplit_once('#').expect("album#chat#group").1.to_owned()
+}
+
+fn size(answer: &ChatMessage) -> (u32, u32) {
+    let photo = image::load_from_memory(answer.photo().expect("a photo")).expect("it can be read");
+    (photo.width(), photo.height())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_waits_for_nothing_else_in_its_chat() {
+    let world = Setup::of(2, 0).start().await;
+    world.telegram.fail_next("download", 1, TelegramFault::Hold);
+    let ann = world.telegram.user("Ann");
+    let held = ann.post_photo(jpeg(), Some("invert"));
+    world.until(async || (world.telegram.calls("download") > 0).then_some(())).await;
+    let captions = [Some("concat"), None, None, None];
+    let album = ann.post_album(captions.map(|caption| match caption {
+        Some(caption) => Post::photo(jpeg()).caption(caption),
+        None => Post::photo(jpeg()),
+    }));
+    assert_eq!(size(&world.answer(&ann, album[0]).await), (4 * 40, 30));
+    has(&world, "delivered_at").await;
+    world.pass(LEASE_IS_OVER);
+    world.answer(&ann, held).await;
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_comes_too_late_for_its_album_is_done_as_the_album_asks() {
+    let world = Setup::of(1, 0).start().await;
+    let group = world.telegram.supergroup("G");
+    let ann = world.telegram.user("Ann").in_chat(group);
+    let album = post(&ann, Some("@polybot_sandbox_bot invert"));
+    has(&world, "delivered_at").await;
+    world.answer(&ann, album[0]).await;
+    let late = bring_late(&world, &ann, &media_group(&world).await, json!({}));
+    let answer = world.answer(&ann, late).await;
+    assert_eq!((answer.words(), size(&answer)), ("invert", (40, 30)));
+    world.all_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_comes_too_late_to_be_joined_is_told_so() {
+    let world = Setup::of(1, 0).start().await;
+    let group = world.telegram.supergroup("G");
+    let ann = world.telegram.user("Ann").in_chat(group);
+    let album = post(&ann, Some("@polybot_sandbox_bot concat"));
+    has(&world, "delivered_at").await;
+    assert_eq!(size(&world.answer(&ann, album[0]).await), (2 * 40, 30));
+    let media_group = media_group(&world).await;
+    let late = bring_late(&world, &ann, &media_group, json!({}));
+    assert_eq!(world.answer(&ann, late).await.words(), reply::TOO_LATE_TO_BE_JOINED);
+    world.all_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_for_others_becomes_the_bots_when_a_part_of_it_speaks_to_the_bot() {
+    let world = Setup::of(2, 0).start().await;
+    let group = world.telegram.supergroup("G");
+    let ann = world.telegram.user("Ann").in_chat(group);
+    let album = post(&ann, None);
+    gathered(&world).await;
+    // It is passed over.
+    world.all_settled().await;
+    assert!(world.answers(&ann).is_empty());
+    let media_group = media_group(&world).await;
+    bring_late(&world, &ann, &media_group, json!({"caption": "@polybot_sandbox_bot concat"}));
+    assert_eq!(size(&world.answer(&ann, album[0]).await), (3 * 40, 30));
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
