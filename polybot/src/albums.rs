@@ -17,13 +17,13 @@ use crate::answers::{self, Answers, RetryPolicy};
 use crate::command::{self, CaptionError, Command, Wanted};
 use crate::detection::{Detection, HandleError, Request};
 use crate::filter_error::FilterError;
-use crate::filter_runner::{FilterRunner, Filtered};
+use crate::filter_runner::{FilterRunner, Joined};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
 use crate::place::Place;
 use crate::telegram::{Picture, Sent};
 use crate::{TelegramError, reply};
-use photo::filters::Filter;
+use photo::filters::{Concat, Filter};
 
 /// What is silent for this long was left behind by an instance that died.
 const ABANDONED: Duration = Duration::from_secs(20);
@@ -189,74 +189,80 @@ impl Albums {
         if album.photos.is_empty() {
             return Ok(self.store.delivered(id, self.clock.now()).await?);
         }
-        let (pictures, caption) = match command_of(album) {
+        match command_of(album) {
             Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
             Ok(command @ Command::Concat(order)) => {
                 self.detection.telegram.show_uploading(&place).await;
-                (self.filter_runner.join(&files(album), order).await, command.to_string())
+                self.join(id, album, order, &command.to_string()).await?;
             }
             Ok(command @ Command::Filter(filter)) => {
                 self.detection.telegram.show_uploading(&place).await;
-                return self.filter(id, album, filter, &command.to_string()).await;
+                self.filter(id, album, filter, &command.to_string()).await?;
             }
-            Err(error) => {
-                self.tell(album, &reply::caption_error(&error)).await?;
-                return Ok(self.store.delivered(id, self.clock.now()).await?);
-            }
-        };
-        match self.told_if_gone(id, album, pictures)? {
-            Ok(jpeg) => {
-                let picture = Picture { jpeg, spoiler: album.spoiler };
-                let words = reply::without_picture(&caption);
-                self.detection.telegram.send_picture(&place, &picture, "", Vec::new(), &words).await?;
-            }
-            Err(error) => self.tell(album, &reply::filter_failed(&error)).await?,
+            Err(error) => self.tell(album, &reply::caption_error(&error)).await?,
         }
         Ok(self.store.delivered(id, self.clock.now()).await?)
+    }
+
+    /// All photos as one.
+    async fn join(&self, id: &AlbumId, album: &Album, order: Concat, caption: &str) -> Result<(), HandleError> {
+        let refuse = |error| self.refuse_if_gone(id, album, error);
+        let Joined { picture, failed } = self.filter_runner.join(&files(album), order, refuse).await?;
+        let pictures = match picture {
+            Ok(jpeg) => vec![Picture { jpeg, spoiler: album.spoiler }],
+            // What is wrong with the others says why.
+            Err(FilterError::Concat(_)) if !failed.is_empty() => Vec::new(),
+            Err(error) => return self.tell(album, &reply::filter_failed(&error)).await,
+        };
+        self.send(album, &pictures, &failed, caption).await
     }
 
     /// The same filter on each photo. What comes of them lies in memory until it is sent.
     async fn filter(&self, id: &AlbumId, album: &Album, filter: Filter, caption: &str) -> Result<(), HandleError> {
         let _alone = self.memory.for_an_album().await;
         let _room = self.memory.for_file(MAX_PICTURES).await;
-        let mut pictures = Vec::with_capacity(album.photos.len());
-        let mut left = MAX_PICTURES;
-        for file in files(album) {
-            let filtered = self.filter_runner.apply(&file, filter).await;
-            match self.told_if_gone(id, album, filtered)? {
-                Ok(jpeg) => {
-                    let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
-                        self.tell(album, &reply::filter_failed(&FilterError::ResultsTooLarge)).await?;
-                        return Ok(self.store.delivered(id, self.clock.now()).await?);
-                    };
-                    left = rest;
-                    pictures.push(Picture { jpeg, spoiler: album.spoiler });
-                }
-                Err(error) => {
-                    self.tell(album, &reply::filter_failed(&error)).await?;
-                    return Ok(self.store.delivered(id, self.clock.now()).await?);
-                }
+        let (mut pictures, mut failed, mut left) = (Vec::new(), Vec::new(), MAX_PICTURES);
+        for (number, file) in files(album).iter().enumerate() {
+            let filtered = self.filter_runner.apply(file, filter).await;
+            match filtered.or_else(|error| self.refuse_if_gone(id, album, error).map(Err))? {
+                Ok(jpeg) => match left.checked_sub(jpeg.len() as u64) {
+                    Some(rest) => {
+                        left = rest;
+                        pictures.push(Picture { jpeg, spoiler: album.spoiler });
+                    }
+                    None => failed.push((number, FilterError::ResultsTooLarge)),
+                },
+                Err(error) => failed.push((number, error)),
             }
         }
-        let words = reply::without_picture(caption);
-        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", Vec::new(), &words).await?;
-        Ok(self.store.delivered(id, self.clock.now()).await?)
+        self.send(album, &pictures, &failed, caption).await
+    }
+
+    /// Send what was made, and with it what is wrong with the photos of which nothing could be made.
+    async fn send(
+        &self,
+        album: &Album,
+        pictures: &[Picture],
+        failed: &[(usize, FilterError)],
+        caption: &str,
+    ) -> Result<(), HandleError> {
+        let failures = reply::album_failures(failed, album.photos.len());
+        let words = match (pictures, failed) {
+            ([], _) => failures.clone(),
+            (_, []) => reply::without_picture(caption),
+            _ => format!("{}\n{failures}", reply::without_picture(caption)),
+        };
+        self.detection.telegram.send_pictures(&place_of(album), pictures, &failures, Vec::new(), &words).await?;
+        Ok(())
     }
 
     /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
-    fn told_if_gone(
-        &self,
-        id: &AlbumId,
-        album: &Album,
-        made: Result<Filtered, HandleError>,
-    ) -> Result<Filtered, HandleError> {
-        match made {
-            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_gone_for_long(album) => {
-                tracing::warn!(album = id.as_str(), %error, "a photo was not given");
-                Ok(Err(FailureReason::NotGivenByTelegram.into()))
-            }
-            made => made,
+    fn refuse_if_gone(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<FilterError, HandleError> {
+        if !error.telegram().is_some_and(TelegramError::is_gone) || !self.is_gone_for_long(album) {
+            return Err(error);
         }
+        tracing::warn!(album = id.as_str(), %error, "a photo was not given");
+        Ok(FailureReason::NotGivenByTelegram.into())
     }
 
     fn is_gone_for_long(&self, album: &Album) -> bool {

@@ -248,6 +248,17 @@ pub(crate) fn filter_failed(error: &FilterError) -> String {
     }
 }
 
+/// What is wrong with those photos of an album of `count` that no filter could be applied to: a line for each, numbered as they
+/// were sent, as in [`album_answer`].
+#[must_use]
+pub(crate) fn album_failures(failed: &[(usize, FilterError)], count: usize) -> String {
+    let line = |(number, error): &(usize, FilterError)| match count {
+        1 => filter_failed(error),
+        _ => format!("{}. {}", number + 1, filter_failed(error)),
+    };
+    failed.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Why there is no result.
 #[must_use]
 pub fn failed(reason: &str) -> String {

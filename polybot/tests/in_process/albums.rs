@@ -131,6 +131,66 @@ async fn an_album_for_others_becomes_the_bots_when_a_part_of_it_speaks_to_the_bo
     assert_eq!(world.answers(&ann).len(), 1);
 }
 
+/// An album of three files, of which the second can't be read.
+fn post_with(user: &User, unreadable: Vec<u8>, caption: &str) -> Vec<i32> {
+    let file = |bytes: Vec<u8>| Post::document(bytes, "photo.jpg");
+    user.post_album([file(jpeg()).caption(caption), file(unreadable), file(jpeg())])
+}
+
+const A_HEIC_IMAGE: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0";
+
+fn second_failed(reason: &str) -> String {
+    format!("2. {}", reply::failed(reason))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_can_not_be_read_costs_a_filtered_album_no_other() {
+    let world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let album = post_with(&ann, A_HEIC_IMAGE.to_vec(), "invert");
+    let answer = world.answer(&ann, album[0]).await;
+    assert_eq!(answer.words(), second_failed(&reply::no_image_reason("a HEIC image")));
+    world.all_settled().await;
+    let answers = world.answers(&ann);
+    assert_eq!(answers.iter().filter(|answer| answer.photo().is_some()).count(), 2, "{answers:?}");
+    assert_eq!(answers.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_can_not_be_read_is_left_out_where_an_album_is_joined() {
+    let world = Setup::of(1, 0).start().await;
+    // Its header can be read.
+    let mut damaged = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(40, 30).write_to(&mut damaged, image::ImageFormat::Png).expect("encode");
+    let mut damaged = damaged.into_inner();
+    damaged.truncate(60);
+    let reasons = [
+        (A_HEIC_IMAGE.to_vec(), reply::no_image_reason("a HEIC image")),
+        (damaged, reply::reason(&fleet::FailureReason::Damaged)),
+    ];
+    for (unreadable, reason) in reasons {
+        let ann = world.telegram.user("Ann");
+        let album = post_with(&ann, unreadable, "concat");
+        let answer = world.answer(&ann, album[0]).await;
+        assert_eq!((answer.words(), size(&answer)), (second_failed(&reason).as_str(), (2 * 40, 30)));
+        world.all_settled().await;
+        assert_eq!(world.answers(&ann).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_photo_of_an_album_can_be_read_each_is_told() {
+    let world = Setup::of(1, 0).start().await;
+    let reason = reply::failed(&reply::no_image_reason("a HEIC image"));
+    for caption in ["invert", "concat"] {
+        let ann = world.telegram.user("Ann");
+        let file = || Post::document(A_HEIC_IMAGE.to_vec(), "photo.jpg");
+        let album = ann.post_album([file().caption(caption), file()]);
+        assert_eq!(world.answer(&ann, album[0]).await.words(), format!("1. {reason}\n2. {reason}"), "{caption}");
+    }
+    world.all_settled().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_album_whose_photos_come_to_two_polybots_is_answered_as_one() {
     let world = Setup::of(2, 2).start().await;
