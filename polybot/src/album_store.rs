@@ -180,19 +180,21 @@ impl AlbumStore {
     }
 
     /// Acting on it failed for a reason that will pass, first at `failing_since`, and since `gone_since` because Telegram does not give
-    /// one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no try of which an instance died.
+    /// one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no try of which an instance died. Not
+    /// done, if it is not held until `held_until` any more: another instance acts on it.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub(crate) async fn rest(
         &self,
         album: &AlbumId,
+        held_until: Timestamp,
         failing_since: Timestamp,
         gone_since: Option<Timestamp>,
         next_attempt_at: Timestamp,
         index_time: Timestamp,
     ) -> Result<(), AwsError> {
-        let rested = AlbumTransition::Rest { failing_since, gone_since, next_attempt_at, index_time };
+        let rested = AlbumTransition::Rest { held_until, failing_since, gone_since, next_attempt_at, index_time };
         self.apply(album, &rested).await?;
         Ok(())
     }

@@ -156,7 +156,7 @@ impl Albums {
     async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), HandleError> {
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
-            return Ok(self.store.delivered(id, self.clock.now()).await?);
+            return Ok(self.delivered(id).await?);
         }
         let now = self.clock.now();
         let failing_since = album.failing_since.unwrap_or(now);
@@ -171,7 +171,10 @@ impl Albums {
         if let Some(next) = next {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
-            return Ok(self.store.rest(id, failing_since, gone_since, next, next - ABANDONED).await?);
+            return Ok(self
+                .store
+                .rest(id, album.held_until, failing_since, gone_since, next, next - ABANDONED)
+                .await?);
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
         self.give_up(id, album, &FailureReason::RetriesExhausted).await
@@ -180,14 +183,22 @@ impl Albums {
     async fn give_up(&self, id: &AlbumId, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
         metrics::counter!("polybot_updates_given_up_total").increment(1);
         self.tell(album, &reply::refused(reason)).await?;
-        Ok(self.store.delivered(id, self.clock.now()).await?)
+        Ok(self.delivered(id).await?)
+    }
+
+    /// Its user was told. While that is not written, it may be done again.
+    async fn delivered(&self, id: &AlbumId) -> Result<(), AwsError> {
+        let now = self.clock.now();
+        let write = || self.store.delivered(id, now);
+        let failed = |error: &AwsError| tracing::warn!(album = id.as_str(), %error, "not marked as delivered yet");
+        answers::insist(&self.clock, write, failed).await
     }
 
     async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
         let place = place_of(album);
         self.detection.telegram.ready(place.chat_id).await?;
         if album.photos.is_empty() {
-            return Ok(self.store.delivered(id, self.clock.now()).await?);
+            return Ok(self.delivered(id).await?);
         }
         match command_of(album) {
             Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
@@ -201,7 +212,7 @@ impl Albums {
             }
             Err(error) => self.tell(album, &reply::caption_error(&error)).await?,
         }
-        Ok(self.store.delivered(id, self.clock.now()).await?)
+        Ok(self.delivered(id).await?)
     }
 
     /// All photos as one.

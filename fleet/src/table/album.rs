@@ -128,6 +128,8 @@ pub enum AlbumTransition<'a> {
     },
     /// Acting failed for a reason that may pass. That was no try of which an instance died.
     Rest {
+        /// The end of the right to act on it.
+        held_until: Timestamp,
         /// When acting failed first.
         failing_since: Timestamp,
         /// Since when Telegram does not give one of its files, if that is why.
@@ -216,9 +218,9 @@ impl Transition for AlbumTransition<'_> {
             Self::TakeOver { now, until } => {
                 update.set(CLOSED, until).add(TRIES, 1).when(is_to_be_acted_on()).lease(now, until)
             }
-            Self::Rest { failing_since, gone_since, next_attempt_at, index_time } => update
+            Self::Rest { held_until, failing_since, gone_since, next_attempt_at, index_time } => update
                 // Free at that very second.
-                .set(LEASE_UNTIL, next_attempt_at - std::time::Duration::from_secs(1))
+                .extend_lease(held_until, next_attempt_at - std::time::Duration::from_secs(1))
                 .set(FAILING_SINCE, failing_since)
                 .set_or_remove(GONE_SINCE, gone_since)
                 .set(TRIES, 0)
@@ -286,7 +288,7 @@ impl Transition for AlbumTransition<'_> {
             Self::Add { .. } => each(&[Absent, Open, PassedOver], Open),
             Self::Close { .. } => each(&[Open], Acting),
             Self::TakeOver { .. } => each(&[Open, Abandoned], Acting),
-            Self::Rest { .. } => each(&[Acting, Abandoned], Acting),
+            Self::Rest { .. } => each(&[Acting], Acting),
             Self::PassOver { .. } => each(&[Acting], PassedOver),
             Self::NoteToldOthers | Self::NameParts(_) | Self::AnnounceStatus => {
                 let there = AlbumState::ALL.iter().filter(|state| **state != Absent);

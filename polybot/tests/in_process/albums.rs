@@ -344,6 +344,33 @@ async fn an_album_that_telegram_says_to_try_later_is_tried_when_that_is_and_not_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_joined_album_is_sent_once_where_dynamodb_throttles_what_says_that_it_was_sent() {
+    let world = Setup::of(1, 0).polybot("--album-quiet=60").start().await;
+    let ann = world.telegram.user("Ann");
+    world.telegram.fail_next("sendPhoto", 1, TelegramFault::Drop);
+    let album = post(&ann, Some("concat"));
+    gathered(&world).await;
+    world.all_handled().await;
+    world.pass(Duration::from_secs(61));
+    // The clock stands still from here, and with it whoever waits to send it again.
+    let is_tried = async {
+        while world.telegram.calls("sendPhoto") == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_tried).await.expect("it is sent");
+    // As often as the SDK tries.
+    let throttled = Fault::throttled(Service::DynamoDb).operation("UpdateItem").times(4);
+    let throttled = world.aws.faults().add(throttled);
+    world.answer(&ann, album[0]).await;
+    world.soon(throttled.fired_at_least(4)).await;
+    world.pass(2 * SWEEP);
+    world.all_looked().await;
+    world.all_settled().await;
+    assert_eq!(world.answers(&ann).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_albums_answer_that_telegram_does_not_take_is_deferred_and_sent_later() {
     let world = Setup::of(1, 1).start().await;
     world.telegram.fail_next("sendMediaGroup", 1000, TelegramFault::Drop);
