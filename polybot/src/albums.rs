@@ -138,7 +138,10 @@ impl Albums {
                 album = id.as_str(),
                 "an album was given up: each instance that acted on it died"
             );
-            self.give_up(id, album, &FailureReason::RetriesExhausted).await
+            match self.give_up(album, &FailureReason::RetriesExhausted).await {
+                Ok(()) => self.delivered(id).await.map_err(HandleError::from),
+                Err(error) => Err(error),
+            }
         } else {
             self.act_in_time(id, album).await
         };
@@ -153,10 +156,10 @@ impl Albums {
     }
 
     /// Defer it, or give it up and say so.
-    async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), HandleError> {
+    async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), AwsError> {
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
-            return Ok(self.delivered(id).await?);
+            return self.delivered(id).await;
         }
         let now = self.clock.now();
         let failing_since = album.failing_since.unwrap_or(now);
@@ -171,19 +174,19 @@ impl Albums {
         if let Some(next) = next {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
-            return Ok(self
-                .store
-                .rest(id, album.held_until, failing_since, gone_since, next, next - ABANDONED)
-                .await?);
+            let index_time = next - ABANDONED;
+            return self.store.rest(id, album.held_until, failing_since, gone_since, next, index_time).await;
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
-        self.give_up(id, album, &FailureReason::RetriesExhausted).await
+        if let Err(error) = self.give_up(album, &FailureReason::RetriesExhausted).await {
+            tracing::warn!(album = id.as_str(), %error, "the sender was not told");
+        }
+        self.delivered(id).await
     }
 
-    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
+    async fn give_up(&self, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        self.tell(album, &reply::refused(reason)).await?;
-        Ok(self.delivered(id).await?)
+        self.tell(album, &reply::refused(reason)).await
     }
 
     /// Its user was told. While that is not written, it may be done again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use embedded_aws::{Action, Fault, Service};
 use polybot::reply;
 use serde_json::{Value, json};
-use telegram_sandbox::{ChatMessage, Fault as TelegramFault, Post, User};
+use telegram_sandbox::{ChatMessage, Fault as TelegramFault, Forbidden, Post, User};
 
 use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
 
@@ -83,7 +83,8 @@ async fn an_album_waits_for_nothing_else_in_its_chat() {
     world.pass(LEASE_IS_OVER);
     world.answer(&ann, held).await;
     world.all_settled().await;
-    assert_eq!(world.answers(&ann).len(), 2);
+    let answers = world.answers(&ann);
+    assert_eq!(answers.len(), 2, "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,6 +271,21 @@ async fn an_album_that_kills_polybots_is_given_up() {
     assert_eq!(world.answer(&ann, album[0]).await.words(), reply::failed(reply::KEPT_FAILING));
     has(&world, "delivered_at").await;
     assert_eq!(world.telegram.calls("download"), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_whose_sender_can_not_be_told_is_given_up_after_a_week() {
+    let world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    world.telegram.forbid(ann.chat_id(), &[Forbidden::Texts, Forbidden::Photos, Forbidden::Documents]);
+    post(&ann, Some("levitate"));
+    has(&world, "failing_since").await;
+    world.pass(LEASE_IS_OVER * 5100);
+    has(&world, "delivered_at").await;
+    world.all_settled().await;
+    let measured = world.polybots[0].metrics.handle().render();
+    assert!(measured.lines().any(|line| line == "polybot_updates_given_up_total 1"), "{measured}");
+    assert!(world.answers(&ann).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
