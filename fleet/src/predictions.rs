@@ -326,8 +326,13 @@ impl PredictionStore {
             return Ok(forgotten.map(|_| found.clone()));
         }
         let Some(status) = found.status else {
-            self.table.delete(&key).await?;
-            return Ok(Some(found.clone()));
+            // An album may be acted on at this moment. When its photos have their ids, these are to be forgotten before they come.
+            let parts = match found.parts.as_slice() {
+                [] => PARTS.absent(),
+                parts => PARTS.is(parts.to_vec()),
+            };
+            let deleted = self.table.delete_if(&key, &parts).await?;
+            return Ok((deleted == Written::Now).then(|| found.clone()));
         };
         let before = self.table.apply(&key, &PredictionTransition::Forget { status, now }).await?;
         before.map(|item| self.belonging_of(&item)).transpose()

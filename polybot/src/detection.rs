@@ -59,6 +59,9 @@ pub(crate) enum HandleError {
     /// AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// The album of a photo is closed, and opens again if it is not for the bot.
+    #[error("its album is being passed over at this moment")]
+    AlbumBusy,
 }
 
 impl HandleError {
@@ -74,7 +77,7 @@ impl HandleError {
         match self {
             Self::TooSlow => false,
             Self::Telegram(error) => error.may_pass() && error.retry_after().is_none(),
-            Self::Aws(_) => true,
+            Self::Aws(_) | Self::AlbumBusy => true,
         }
     }
 }

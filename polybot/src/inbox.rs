@@ -16,6 +16,7 @@ use crate::TelegramError;
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
+use crate::lane::Lane;
 use crate::ledger::{Entry, Ledger, Taken};
 use crate::me::Me;
 use crate::updates::Updates;
@@ -55,8 +56,8 @@ pub(crate) struct Queues(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// A chat that has a queue, be it an empty one, has a task that works on it.
-    by_lane: HashMap<i64, VecDeque<Entry>>,
+    /// A lane that has a queue, be it an empty one, has a task that works on it.
+    by_lane: HashMap<Lane, VecDeque<Entry>>,
     /// The updates that wait or are being handled.
     held: HashSet<i64>,
 }
@@ -128,20 +129,20 @@ impl Inbox {
 
     fn enqueue(&self, entry: Entry) {
         let lane = entry.asked.lane();
-        if let Some(first) = self.queues.push(lane, entry) {
+        if let Some(first) = self.queues.push(&lane, entry) {
             let inbox = self.clone();
             self.working.spawn(async move { inbox.work_on(lane, first).await });
         }
     }
 
-    /// Handle a chat's updates until none is left.
-    async fn work_on(&self, lane: i64, first: Entry) {
+    /// Handle a lane's updates until none is left.
+    async fn work_on(&self, lane: Lane, first: Entry) {
         let mut next = Some(first);
         while let Some(entry) = next {
             let span = tracing::info_span!("update", update_id = entry.update_id, chat_id = entry.asked.chat_id());
             let update_id = entry.update_id;
             self.work(entry).instrument(span).await;
-            next = self.queues.next(lane, update_id);
+            next = self.queues.next(&lane, update_id);
         }
     }
 
@@ -261,12 +262,12 @@ impl Queues {
         self.state().held.contains(&update_id)
     }
 
-    /// Put it behind the others of its chat, unless there are too many: one chat must not fill what all share. Given back at once, if
+    /// Put it behind the others of its lane, unless there are too many: one chat must not fill what all share. Given back at once, if
     /// there are none: somebody has to begin.
-    fn push(&self, lane: i64, entry: Entry) -> Option<Entry> {
+    fn push(&self, lane: &Lane, entry: Entry) -> Option<Entry> {
         let mut state = self.state();
         let State { by_lane, held } = &mut *state;
-        match by_lane.get_mut(&lane) {
+        match by_lane.get_mut(lane) {
             Some(waiting) if waiting.len() >= MOST_OF_ONE => None,
             Some(waiting) => {
                 held.insert(entry.update_id);
@@ -275,19 +276,19 @@ impl Queues {
             }
             None => {
                 held.insert(entry.update_id);
-                by_lane.insert(lane, VecDeque::new());
+                by_lane.insert(lane.clone(), VecDeque::new());
                 Some(entry)
             }
         }
     }
 
-    /// One is done; the next of its chat.
-    fn next(&self, lane: i64, done: i64) -> Option<Entry> {
+    /// One is done; the next of its lane.
+    fn next(&self, lane: &Lane, done: i64) -> Option<Entry> {
         let mut state = self.state();
         state.held.remove(&done);
-        let next = state.by_lane.get_mut(&lane).and_then(VecDeque::pop_front);
+        let next = state.by_lane.get_mut(lane).and_then(VecDeque::pop_front);
         if next.is_none() {
-            state.by_lane.remove(&lane);
+            state.by_lane.remove(lane);
         }
         next
     }

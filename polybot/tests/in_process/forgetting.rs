@@ -1,6 +1,8 @@
 //! `/forget`: what is left of a photo is a tombstone, wherever the photo is at that moment.
 
 use aws_sdk_dynamodb::types::AttributeValue::S;
+use std::time::Duration;
+
 use embedded_aws::{Action, Fault, Service};
 use polybot::reply;
 use telegram_sandbox::Fault as TelegramFault;
@@ -61,6 +63,33 @@ async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
     nothing_is_left(&world).await;
     let left = world.records().await;
     assert_eq!(left.iter().map(|left| left.prediction_id).collect::<Vec<_>>(), [record.prediction_id]);
+    assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_is_acted_on_while_it_is_forgotten_leaves_nothing() {
+    let world = Setup::of(1, 0).polybot("--album-quiet=60").start().await;
+    let ann = world.telegram.user("Ann");
+    ann.post_album([0, 1].map(|_| telegram_sandbox::Post::photo(jpeg())));
+    let has_both = async || {
+        let album = world.items_of("album#").await.pop()?;
+        (album.keys().filter(|name| name.starts_with("photo_")).count() == 2).then_some(())
+    };
+    world.until(has_both).await;
+    world.all_handled().await;
+    let slow = |seconds, service, operation: &str| {
+        let fault = Fault::new(Action::Delay(Duration::from_secs(seconds))).on(service).operation(operation);
+        world.aws.faults().add(fault.times(1))
+    };
+    // The album was found before its photos have ids, is closed before it is deleted, and its photos are stored after that.
+    let deleting = slow(3, Service::DynamoDb, "DeleteItem");
+    let storing = slow(6, Service::S3, "PutObject");
+    let asked = ann.post_text("/forget");
+    world.soon(deleting.fired_at_least(1)).await;
+    world.pass(Duration::from_secs(61));
+    world.soon(storing.fired_at_least(1)).await;
+    world.answer(&ann, asked).await;
+    nothing_is_left(&world).await;
     assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
 }
 
