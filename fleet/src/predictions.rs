@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::job::NOBODY;
 use crate::prediction::RETENTION;
 use crate::table::attribute::{
-    ALBUM, ASKED, ASKER, CAME_TO, CHAT_ID, DELIVERED_AT, EXPIRES_AT, FOUND, KEY, LOOK, MESSAGE_ID, ORIGINAL, PARTS,
-    PREDICTED, STATUS, STATUS_MESSAGE_ID, WORK_ID,
+    ALBUM, ASKED, ASKER, CAME_TO, CHAT_ID, DELIVERED_AT, EXPIRES_AT, FINGERPRINT, FORGOTTEN, FOUND, KEY, LOOK,
+    MESSAGE_ID, ORIGINAL, PARTS, PREDICTED, STATUS, STATUS_MESSAGE_ID, WORK_ID,
 };
 use crate::table::prediction::{Deferral, PredictionTransition};
 use crate::table::{Item, Key, Partition, Table, UpdateExpression};
@@ -52,6 +52,8 @@ pub struct Belonging {
     pub parts: Vec<Uuid>,
     /// The work that an update asks for, while it is to be done: the id of the prediction that may come of it.
     pub work: Option<Uuid>,
+    /// The work that a message asked for last whose caption this is about.
+    pub caption_of: Option<Uuid>,
     /// The chat and the message of it, or of the first of an album.
     pub message: Option<(i64, i64)>,
     /// It is of an album, whose photos get their ids later than other work.
@@ -305,16 +307,32 @@ impl PredictionStore {
     }
 
     /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
-    /// be on the queue, or be at a worker. Returns what it was at last; `None` if it went on meanwhile
+    /// be on the queue, or be at a worker. So it is of a message: Telegram may say that it was edited. Returns what it was at last; `None` if it went on meanwhile
     /// and is not deleted: look at it again then.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub async fn forget(&self, found: &Belonging, now: Timestamp) -> Result<Option<Belonging>, AwsError> {
         let key = Key::Other(found.key.clone());
+        if found.caption_of.is_some() {
+            let forgotten = UpdateExpression::new()
+                .set(FORGOTTEN, true)
+                .remove(FINGERPRINT)
+                .remove(WORK_ID)
+                .remove(ASKER)
+                .remove(CHAT_ID)
+                .when(FINGERPRINT.exists());
+            let forgotten = self.table.update("forgetting", &key, &forgotten).await?;
+            return Ok(forgotten.map(|_| found.clone()));
+        }
         let Some(status) = found.status else {
-            self.table.delete(&key).await?;
-            return Ok(Some(found.clone()));
+            // An album may be acted on at this moment. When its photos have their ids, these are to be forgotten before they come.
+            let parts = match found.parts.as_slice() {
+                [] => PARTS.absent(),
+                parts => PARTS.is(parts.to_vec()),
+            };
+            let deleted = self.table.delete_if(&key, &parts).await?;
+            return Ok((deleted == Written::Now).then(|| found.clone()));
         };
         let before = self.table.apply(&key, &PredictionTransition::Forget { status, now }).await?;
         before.map(|item| self.belonging_of(&item)).transpose()
@@ -371,6 +389,7 @@ impl PredictionStore {
             status: STATUS.of(item),
             parts: PARTS.of(item).unwrap_or_default(),
             work: WORK_ID.of(item).filter(|_| ASKED.is_in(item)),
+            caption_of: WORK_ID.of(item).filter(|_| FINGERPRINT.is_in(item)),
             message: CHAT_ID.of(item).zip(message),
             is_part: ALBUM.is_in(item),
             album: ALBUM.of(item),

@@ -147,6 +147,25 @@ impl Table {
         Ok(())
     }
 
+    /// Delete an item, if it is like this.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub async fn delete_if(&self, key: &Key, condition: &Condition) -> Result<Written, AwsError> {
+        let rendered = condition.rendered();
+        let answer = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key(KEY.name(), key.value().into_attribute())
+            .set_condition_expression(rendered.condition)
+            .set_expression_attribute_names(some(rendered.names))
+            .set_expression_attribute_values(some(rendered.values))
+            .send()
+            .await;
+        Ok(AwsError::unless_condition_failed(answer, || self.tried("deleting", key))?.into())
+    }
+
     /// The item of this key. Read consistently: what was written before is seen.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use fleet::table::album::{AlbumTransition, CAPTION, Content, DOCUMENT, OTHER, PHOTO, Part};
 use fleet::table::attribute::{
     ADDRESSED, ASKER, CAPTION as ONE_CAPTION, CHAT_ID, DELIVERED_AT, FAILING_SINCE, FIRST_FAILED_AT, GONE_SINCE,
-    NEXT_ATTEMPT_AT, PARTS, SPOILER, STATUS_MESSAGE_ID, THREAD, TOLD_OTHERS, TRIES,
+    LEASE_UNTIL, NEXT_ATTEMPT_AT, PARTS, SPOILER, STATUS_MESSAGE_ID, THREAD, TOLD_OTHERS, TRIES,
 };
 use fleet::table::prediction::Deferral;
 use fleet::table::{Item, Key, Partition, Table, Written};
@@ -50,6 +50,8 @@ impl AlbumId {
 pub(crate) struct Album {
     /// The chat it is in.
     pub(crate) chat_id: i64,
+    /// The end of the right to act on it, or to tell its user.
+    pub(crate) held_until: Timestamp,
     /// Telegram's file of each photo, by message, in the order they were sent.
     pub(crate) photos: Vec<(i32, File)>,
     /// What else is in it, by message, in words.
@@ -92,12 +94,12 @@ impl Album {
 }
 
 /// Whether a photo came in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Added {
     /// It is in the album.
     InTime,
-    /// The album was acted on before.
-    TooLate,
+    /// The album is closed. Nothing is known of one that somebody forgot at this moment.
+    TooLate(Option<Box<Album>>),
 }
 
 /// The table.
@@ -145,8 +147,9 @@ impl AlbumStore {
             return Ok(Added::InTime);
         }
         // An update that Telegram brings again: the photo was in the album before it was closed.
-        let known = self.get(album).await?.is_some_and(|album| album.has(message_id));
-        Ok(if known { Added::InTime } else { Added::TooLate })
+        let found = self.get(album).await?;
+        let known = found.as_ref().is_some_and(|album| album.has(message_id));
+        Ok(if known { Added::InTime } else { Added::TooLate(found.map(Box::new)) })
     }
 
     /// Close the album and take the right to act on it until `until`, if nothing came after `arrival`.
@@ -177,20 +180,31 @@ impl AlbumStore {
     }
 
     /// Acting on it failed for a reason that will pass, first at `failing_since`, and since `gone_since` because Telegram does not give
-    /// one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no try of which an instance died.
+    /// one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no try of which an instance died. Not
+    /// done, if it is not held until `held_until` any more: another instance acts on it.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
     pub(crate) async fn rest(
         &self,
         album: &AlbumId,
+        held_until: Timestamp,
         failing_since: Timestamp,
         gone_since: Option<Timestamp>,
         next_attempt_at: Timestamp,
         index_time: Timestamp,
     ) -> Result<(), AwsError> {
-        let rested = AlbumTransition::Rest { failing_since, gone_since, next_attempt_at, index_time };
+        let rested = AlbumTransition::Rest { held_until, failing_since, gone_since, next_attempt_at, index_time };
         self.apply(album, &rested).await?;
+        Ok(())
+    }
+
+    /// It is not for the bot, as far as is known: open again, if it is still held until `held_until`.
+    ///
+    /// # Errors
+    /// [`AwsError`] after the SDK's retries.
+    pub(crate) async fn pass_over(&self, album: &AlbumId, held_until: Timestamp) -> Result<(), AwsError> {
+        self.apply(album, &AlbumTransition::PassOver { held_until }).await?;
         Ok(())
     }
 
@@ -309,6 +323,7 @@ fn from_item(item: &Item) -> Album {
     captions.extend(ONE_CAPTION.of(item));
     Album {
         chat_id: CHAT_ID.of(item).unwrap_or_default(),
+        held_until: LEASE_UNTIL.of(item).unwrap_or_default(),
         photos,
         others: by_message(OTHER),
         captions,

@@ -17,13 +17,13 @@ use crate::answers::{self, Answers, RetryPolicy};
 use crate::command::{self, CaptionError, Command, Wanted};
 use crate::detection::{Detection, HandleError, Request};
 use crate::filter_error::FilterError;
-use crate::filter_runner::{FilterRunner, Filtered};
+use crate::filter_runner::{FilterRunner, Joined};
 use crate::incoming::{Attached, File, Incoming};
 use crate::memory::Memory;
 use crate::place::Place;
 use crate::telegram::{Picture, Sent};
 use crate::{TelegramError, reply};
-use photo::filters::Filter;
+use photo::filters::{Concat, Filter};
 
 /// What is silent for this long was left behind by an instance that died.
 const ABANDONED: Duration = Duration::from_secs(20);
@@ -63,17 +63,30 @@ pub(crate) struct Albums {
 impl Albums {
     /// Put a part into its album. When it returns, it is durable there, and somebody will act on the album.
     ///
+    /// What came too late for its album is to be done by itself, as the album asks, and returned as it is then.
+    ///
     /// # Errors
-    /// [`AwsError`] if it has to be tried again.
-    pub(crate) async fn add(&self, part: &Incoming, media_group: &str, attached: &Attached) -> Result<Added, AwsError> {
-        let album = AlbumId::new(part.chat_id, media_group);
+    /// [`HandleError`] if it has to be tried again.
+    pub(crate) async fn add(
+        &self,
+        part: &Incoming,
+        media_group: &str,
+        attached: &Attached,
+    ) -> Result<Option<Incoming>, HandleError> {
+        let id = AlbumId::new(part.chat_id, media_group);
         let arrival = self.clock.now_millis();
-        let added = self.store.add(&album, part, attached, arrival).await?;
-        if added == Added::InTime {
-            let albums = self.clone();
-            self.waiting.spawn(async move { albums.when_quiet(album, arrival).await });
+        match self.store.add(&id, part, attached, arrival).await? {
+            Added::InTime => {
+                let albums = self.clone();
+                self.waiting.spawn(async move { albums.when_quiet(id, arrival).await });
+                Ok(None)
+            }
+            Added::TooLate(Some(album)) if album.delivered || is_asked(&album) => {
+                tracing::info!(album = id.as_str(), message_id = part.message_id, "a part came too late for its album");
+                Ok(Some(as_its_album_asks(part, &album)))
+            }
+            Added::TooLate(_) => Err(HandleError::AlbumBusy),
         }
-        Ok(added)
     }
 
     async fn when_quiet(&self, album: AlbumId, arrival: TimestampMillis) {
@@ -117,13 +130,18 @@ impl Albums {
 
     #[tracing::instrument(name = "album", skip_all, fields(album = id.as_str(), chat_id = album.chat_id))]
     async fn act(&self, id: &AlbumId, album: &Album) {
-        let outcome = if album.tries > MOST_TRIES {
+        let outcome = if !is_asked(album) {
+            self.store.pass_over(id, album.held_until).await.map_err(HandleError::from)
+        } else if album.tries > MOST_TRIES {
             fleet::log!(
                 ALBUM_KILLED_INSTANCES,
                 album = id.as_str(),
                 "an album was given up: each instance that acted on it died"
             );
-            self.give_up(id, album, &FailureReason::RetriesExhausted).await
+            match self.give_up(album, &FailureReason::RetriesExhausted).await {
+                Ok(()) => self.delivered(id).await.map_err(HandleError::from),
+                Err(error) => Err(error),
+            }
         } else {
             self.act_in_time(id, album).await
         };
@@ -138,10 +156,10 @@ impl Albums {
     }
 
     /// Defer it, or give it up and say so.
-    async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), HandleError> {
+    async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), AwsError> {
         if error.telegram().is_some_and(TelegramError::is_unreachable) {
             tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
-            return Ok(self.store.delivered(id, self.clock.now()).await?);
+            return self.delivered(id).await;
         }
         let now = self.clock.now();
         let failing_since = album.failing_since.unwrap_or(now);
@@ -156,95 +174,109 @@ impl Albums {
         if let Some(next) = next {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");
             // The sweep looks for what is silent for so long.
-            return Ok(self.store.rest(id, failing_since, gone_since, next, next - ABANDONED).await?);
+            let index_time = next - ABANDONED;
+            return self.store.rest(id, album.held_until, failing_since, gone_since, next, index_time).await;
         }
         fleet::log!(ALBUM_GIVEN_UP, album = id.as_str(), %error, "an album was given up");
-        self.give_up(id, album, &FailureReason::RetriesExhausted).await
+        if let Err(error) = self.give_up(album, &FailureReason::RetriesExhausted).await {
+            tracing::warn!(album = id.as_str(), %error, "the sender was not told");
+        }
+        self.delivered(id).await
     }
 
-    async fn give_up(&self, id: &AlbumId, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
+    async fn give_up(&self, album: &Album, reason: &FailureReason) -> Result<(), HandleError> {
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        self.tell(album, &reply::refused(reason)).await?;
-        Ok(self.store.delivered(id, self.clock.now()).await?)
+        self.tell(album, &reply::refused(reason)).await
+    }
+
+    /// Its user was told. While that is not written, it may be done again.
+    async fn delivered(&self, id: &AlbumId) -> Result<(), AwsError> {
+        let now = self.clock.now();
+        let write = || self.store.delivered(id, now);
+        let failed = |error: &AwsError| tracing::warn!(album = id.as_str(), %error, "not marked as delivered yet");
+        answers::insist(&self.clock, write, failed).await
     }
 
     async fn act_on(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        if !is_asked(album) {
-            return Ok(self.store.delivered(id, self.clock.now()).await?);
-        }
         let place = place_of(album);
         self.detection.telegram.ready(place.chat_id).await?;
         if album.photos.is_empty() {
-            return Ok(self.store.delivered(id, self.clock.now()).await?);
+            return Ok(self.delivered(id).await?);
         }
-        let (pictures, caption) = match command_of(album) {
+        match command_of(album) {
             Ok(Command::Detect(wanted)) => return self.detect(id, album, wanted).await,
             Ok(command @ Command::Concat(order)) => {
                 self.detection.telegram.show_uploading(&place).await;
-                (self.filter_runner.join(&files(album), order).await, command.to_string())
+                self.join(id, album, order, &command.to_string()).await?;
             }
             Ok(command @ Command::Filter(filter)) => {
                 self.detection.telegram.show_uploading(&place).await;
-                return self.filter(id, album, filter, &command.to_string()).await;
+                self.filter(id, album, filter, &command.to_string()).await?;
             }
-            Err(error) => {
-                self.tell(album, &reply::caption_error(&error)).await?;
-                return Ok(self.store.delivered(id, self.clock.now()).await?);
-            }
-        };
-        match self.told_if_gone(id, album, pictures)? {
-            Ok(jpeg) => {
-                let picture = Picture { jpeg, spoiler: album.spoiler };
-                let words = reply::without_picture(&caption);
-                self.detection.telegram.send_picture(&place, &picture, "", Vec::new(), &words).await?;
-            }
-            Err(error) => self.tell(album, &reply::filter_failed(&error)).await?,
+            Err(error) => self.tell(album, &reply::caption_error(&error)).await?,
         }
-        Ok(self.store.delivered(id, self.clock.now()).await?)
+        Ok(self.delivered(id).await?)
+    }
+
+    /// All photos as one.
+    async fn join(&self, id: &AlbumId, album: &Album, order: Concat, caption: &str) -> Result<(), HandleError> {
+        let refuse = |error| self.refuse_if_gone(id, album, error);
+        let Joined { picture, failed } = self.filter_runner.join(&files(album), order, refuse).await?;
+        let pictures = match picture {
+            Ok(jpeg) => vec![Picture { jpeg, spoiler: album.spoiler }],
+            // What is wrong with the others says why.
+            Err(FilterError::Concat(_)) if !failed.is_empty() => Vec::new(),
+            Err(error) => return self.tell(album, &reply::filter_failed(&error)).await,
+        };
+        self.send(album, &pictures, &failed, caption).await
     }
 
     /// The same filter on each photo. What comes of them lies in memory until it is sent.
     async fn filter(&self, id: &AlbumId, album: &Album, filter: Filter, caption: &str) -> Result<(), HandleError> {
         let _alone = self.memory.for_an_album().await;
         let _room = self.memory.for_file(MAX_PICTURES).await;
-        let mut pictures = Vec::with_capacity(album.photos.len());
-        let mut left = MAX_PICTURES;
-        for file in files(album) {
-            let filtered = self.filter_runner.apply(&file, filter).await;
-            match self.told_if_gone(id, album, filtered)? {
-                Ok(jpeg) => {
-                    let Some(rest) = left.checked_sub(jpeg.len() as u64) else {
-                        self.tell(album, &reply::filter_failed(&FilterError::ResultsTooLarge)).await?;
-                        return Ok(self.store.delivered(id, self.clock.now()).await?);
-                    };
-                    left = rest;
-                    pictures.push(Picture { jpeg, spoiler: album.spoiler });
-                }
-                Err(error) => {
-                    self.tell(album, &reply::filter_failed(&error)).await?;
-                    return Ok(self.store.delivered(id, self.clock.now()).await?);
-                }
+        let (mut pictures, mut failed, mut left) = (Vec::new(), Vec::new(), MAX_PICTURES);
+        for (number, file) in files(album).iter().enumerate() {
+            let filtered = self.filter_runner.apply(file, filter).await;
+            match filtered.or_else(|error| self.refuse_if_gone(id, album, error).map(Err))? {
+                Ok(jpeg) => match left.checked_sub(jpeg.len() as u64) {
+                    Some(rest) => {
+                        left = rest;
+                        pictures.push(Picture { jpeg, spoiler: album.spoiler });
+                    }
+                    None => failed.push((number, FilterError::ResultsTooLarge)),
+                },
+                Err(error) => failed.push((number, error)),
             }
         }
-        let words = reply::without_picture(caption);
-        self.detection.telegram.send_pictures(&place_of(album), &pictures, "", Vec::new(), &words).await?;
-        Ok(self.store.delivered(id, self.clock.now()).await?)
+        self.send(album, &pictures, &failed, caption).await
+    }
+
+    /// Send what was made, and with it what is wrong with the photos of which nothing could be made.
+    async fn send(
+        &self,
+        album: &Album,
+        pictures: &[Picture],
+        failed: &[(usize, FilterError)],
+        caption: &str,
+    ) -> Result<(), HandleError> {
+        let failures = reply::album_failures(failed, album.photos.len());
+        let words = match (pictures, failed) {
+            ([], _) => failures.clone(),
+            (_, []) => reply::without_picture(caption),
+            _ => format!("{}\n{failures}", reply::without_picture(caption)),
+        };
+        self.detection.telegram.send_pictures(&place_of(album), pictures, &failures, Vec::new(), &words).await?;
+        Ok(())
     }
 
     /// A file that Telegram does not give may come a little later; when it did not for long enough, that is the answer.
-    fn told_if_gone(
-        &self,
-        id: &AlbumId,
-        album: &Album,
-        made: Result<Filtered, HandleError>,
-    ) -> Result<Filtered, HandleError> {
-        match made {
-            Err(error) if error.telegram().is_some_and(TelegramError::is_gone) && self.is_gone_for_long(album) => {
-                tracing::warn!(album = id.as_str(), %error, "a photo was not given");
-                Ok(Err(FailureReason::NotGivenByTelegram.into()))
-            }
-            made => made,
+    fn refuse_if_gone(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<FilterError, HandleError> {
+        if !error.telegram().is_some_and(TelegramError::is_gone) || !self.is_gone_for_long(album) {
+            return Err(error);
         }
+        tracing::warn!(album = id.as_str(), %error, "a photo was not given");
+        Ok(FailureReason::NotGivenByTelegram.into())
     }
 
     fn is_gone_for_long(&self, album: &Album) -> bool {
@@ -307,7 +339,7 @@ impl Albums {
 
     /// Say once what in it can't be read.
     async fn tell_of_others(&self, id: &AlbumId, album: &Album) -> Result<(), HandleError> {
-        if album.others.is_empty() || album.told_others || !is_asked(album) {
+        if album.others.is_empty() || album.told_others {
             return Ok(());
         }
         self.detection.telegram.ready(album.chat_id).await?;
@@ -337,6 +369,14 @@ impl Albums {
 /// Whether it is for the bot; what is not is passed over in silence. Groups and channels have negative ids.
 fn is_asked(album: &Album) -> bool {
     album.chat_id >= 0 || album.is_addressed
+}
+
+/// A part that is done by itself, with what was said in the others.
+fn as_its_album_asks(part: &Incoming, album: &Album) -> Incoming {
+    let captions = || part.words.iter().chain(&album.captions);
+    let is_command = |caption: &&String| command::caption(Some(caption)).is_ok();
+    let words = captions().find(is_command).or_else(|| captions().next()).cloned();
+    Incoming { words, is_addressed: part.is_addressed || is_asked(album), ..part.clone() }
 }
 
 /// Where it is answered: its first part.

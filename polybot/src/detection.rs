@@ -11,6 +11,11 @@ use crate::incoming::File;
 use crate::place::Place;
 use crate::{Telegram, TelegramError, content, reply};
 
+/// The extensions under which photos are stored: those of the formats that are read.
+pub(crate) const EXTENSIONS: [&str; 6] = ["jpg", "png", "webp", "gif", "bmp", UNKNOWN];
+/// For what may be a photo all the same; a worker will say.
+const UNKNOWN: &str = "img";
+
 /// What the way onto the queue needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Detection {
@@ -54,6 +59,9 @@ pub(crate) enum HandleError {
     /// AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// The album of a photo is closed, and opens again if it is not for the bot.
+    #[error("its album is being passed over at this moment")]
+    AlbumBusy,
 }
 
 impl HandleError {
@@ -69,7 +77,7 @@ impl HandleError {
         match self {
             Self::TooSlow => false,
             Self::Telegram(error) => error.may_pass() && error.retry_after().is_none(),
-            Self::Aws(_) => true,
+            Self::Aws(_) | Self::AlbumBusy => true,
         }
     }
 }
@@ -161,7 +169,8 @@ impl Detection {
             return Err(NotStored::Refused(FailureReason::OtherThanAnImage { what: what.into() }));
         }
         let format = image::guess_format(&photo.bytes).ok();
-        let extension = format.and_then(|format| format.extensions_str().first()).unwrap_or(&"img");
+        let extension = format.and_then(|format| format.extensions_str().first());
+        let extension = extension.filter(|extension| EXTENSIONS.contains(extension)).unwrap_or(&UNKNOWN);
         let content_type = format.as_ref().map_or("application/octet-stream", ImageFormat::to_mime_type);
         let key = images::original_key(request.prediction_id, extension);
         self.images.put(&key, photo.bytes, content_type).await?;

@@ -22,6 +22,8 @@ const QUALITY: u8 = 90;
 pub(crate) const MAX_PIXELS: u64 = 16_000_000;
 /// What a filter takes at most, in sizes of its photo: the photo, the result, and marks.
 const FILTER_MEMORY: u64 = 4;
+/// What joining takes beside the photo that is being decoded: the whole picture, and that photo made smaller.
+const JOIN_MEMORY: u64 = 3 * (filters::MAX_PIXELS + MAX_PIXELS);
 /// Files of an album that is joined are kept between the look at their sizes and the work, up to so many bytes; others are
 /// downloaded again.
 const KEPT_FILES: u64 = 40 << 20;
@@ -36,6 +38,14 @@ pub(crate) struct FilterRunner {
 
 /// What came out: a JPEG.
 pub(crate) type Filtered = Result<Bytes, FilterError>;
+
+/// What came of the photos of an album.
+pub(crate) struct Joined {
+    /// Those that can be read, side by side.
+    pub(crate) picture: Filtered,
+    /// The others by number, counted from 0, and what is wrong with each.
+    pub(crate) failed: Vec<(usize, FilterError)>,
+}
 
 impl FilterRunner {
     /// With this bot.
@@ -86,47 +96,87 @@ impl FilterRunner {
         Ok(self.work(room, move || to_jpeg(filters::apply(&filter, decode(&file.bytes)?))).await)
     }
 
-    /// Download the photos and join them, one after another.
+    /// Download the photos and join those that can be read, one after another. `refuse` says why a photo that could not be
+    /// had is given up; or it has to be tried again.
     ///
     /// # Errors
     /// [`HandleError`] if it has to be tried again.
-    pub(crate) async fn join(&self, files: &[File], order: Concat) -> Result<Filtered, HandleError> {
+    pub(crate) async fn join(
+        &self,
+        files: &[File],
+        order: Concat,
+        refuse: impl Fn(HandleError) -> Result<FilterError, HandleError>,
+    ) -> Result<Joined, HandleError> {
         let _alone = self.memory.for_an_album().await;
+        let mut failed = Vec::new();
+        loop {
+            let is_left = |(number, _): &(usize, &File)| failed.iter().all(|(other, _)| other != number);
+            let left: Vec<_> = files.iter().enumerate().filter(is_left).collect();
+            if let Some(picture) = self.join_these(&left, order, &refuse, &mut failed).await? {
+                failed.sort_unstable_by_key(|(number, _)| *number);
+                return Ok(Joined { picture, failed });
+            }
+        }
+    }
+
+    /// Join these, each with its number. Those that can't be read go to `failed`. Nothing comes of it if one of them already had a
+    /// place in the picture: its header could be read, and its pixels could not.
+    async fn join_these(
+        &self,
+        files: &[(usize, &File)],
+        order: Concat,
+        refuse: impl Fn(HandleError) -> Result<FilterError, HandleError>,
+        failed: &mut Vec<(usize, FilterError)>,
+    ) -> Result<Option<Filtered>, HandleError> {
         let (mut sizes, mut kept, mut bytes, mut most) = (Vec::new(), Vec::new(), 0, 0);
-        for file in files {
-            let (fetched, header) = match self.download(file).await? {
+        for &(number, file) in files {
+            let (fetched, header) = match self.download(file).await.or_else(|error| refuse(error).map(Err))? {
+                Ok((_, header)) if header.memory + JOIN_MEMORY > PIXELS => {
+                    failed.push((number, FailureReason::TooMuchMemory.into()));
+                    continue;
+                }
                 Ok(file) => file,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => {
+                    failed.push((number, error));
+                    continue;
+                }
             };
             sizes.push((header.width, header.height));
             most = header.memory.max(most);
             bytes += fetched.bytes.len() as u64;
-            kept.push((bytes <= KEPT_FILES).then_some(fetched));
+            kept.push((number, file, (bytes <= KEPT_FILES).then_some(fetched)));
         }
         let mut join = match Join::new(&sizes, order) {
             Ok(join) => join,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Some(Err(error.into()))),
         };
-        let needed = most + 3 * (filters::MAX_PIXELS + MAX_PIXELS);
-        if needed > PIXELS {
-            return Ok(Err(FailureReason::TooMuchMemory.into()));
-        }
-        let room = self.memory.for_pixels(needed).await;
-        for (number, (file, kept)) in files.iter().zip(kept).enumerate() {
+        let room = self.memory.for_pixels(most + JOIN_MEMORY).await;
+        let mut is_whole = true;
+        for (place, (number, file, kept)) in kept.into_iter().enumerate() {
             let fetched = match kept {
                 Some(fetched) => fetched,
                 None => self.telegram.download(&file.id).await?,
             };
             let put = self.on_a_thread(move || {
-                join.put(number, &decode(&fetched.bytes)?);
-                Ok(join)
+                let put = decode(&fetched.bytes).map(|photo| join.put(place, &photo));
+                Ok((join, put))
             });
-            join = match put.await {
-                Ok(join) => join,
-                Err(error) => return Ok(Err(error)),
+            let put = match put.await {
+                Ok((joining, put)) => {
+                    join = joining;
+                    put
+                }
+                Err(error) => return Ok(Some(Err(error))),
             };
+            if let Err(error) = put {
+                failed.push((number, error));
+                is_whole = false;
+            }
         }
-        Ok(self.work(room, move || to_jpeg(join.joined())).await)
+        if !is_whole {
+            return Ok(None);
+        }
+        Ok(Some(self.work(room, move || to_jpeg(join.joined())).await))
     }
 
     async fn download(&self, file: &File) -> Result<Result<(Fetched, Header), FilterError>, HandleError> {

@@ -8,7 +8,7 @@ use fleet::{AwsError, Clock, ImageStore, PredictionStore, images};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::Telegram;
+use crate::{Telegram, detection};
 
 /// Deletes.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl Asking {
         let own_work = Uuid::parse_str(&belonging.key).ok().filter(|_| !belonging.is_part);
         let (chat_id, message_id) = self.message;
         let is_later = |&(chat, message): &(i64, i64)| chat == chat_id && message > i64::from(message_id);
-        belonging.work.or(own_work).is_some_and(|work| work >= self.work_id)
+        belonging.work.or(own_work).or(belonging.caption_of).is_some_and(|work| work >= self.work_id)
             || belonging.message.as_ref().is_some_and(is_later)
     }
 }
@@ -116,8 +116,14 @@ impl Forgetting {
                 continue;
             }
             for id in belonging.parts.iter().chain(&belonging.work) {
-                if self.predictions.forget_before(*id, self.clock.now()).await? == Written::NotAsExpected {
-                    left.extend(self.predictions.belonging(&id.to_string()).await?);
+                match self.predictions.forget_before(*id, self.clock.now()).await? {
+                    Written::NotAsExpected => left.extend(self.predictions.belonging(&id.to_string()).await?),
+                    // Its photo may be there already, as who stored it did not come as far as its record, and never will.
+                    Written::Now => {
+                        for extension in detection::EXTENSIONS {
+                            self.images.delete(&images::original_key(*id, extension)).await?;
+                        }
+                    }
                 }
             }
             // As long as its record is there, it is found again by another try. And before its photo is deleted: until the record is

@@ -16,12 +16,15 @@ use crate::TelegramError;
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
+use crate::lane::Lane;
 use crate::ledger::{Entry, Ledger, Taken};
 use crate::me::Me;
 use crate::updates::Updates;
 
 /// So many updates may be under way here; more are left to Telegram, which brings them again.
 const MOST: usize = 2000;
+/// So many of one chat may wait here; more stay in the table until their lease is over, and the sweep brings them.
+const MOST_OF_ONE: usize = 200;
 /// The most that one look of the sweep takes over.
 const BATCH: usize = 200;
 /// After so many instances died under it, an update is not tried any more.
@@ -53,8 +56,8 @@ pub(crate) struct Queues(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// A chat that has a queue, be it an empty one, has a task that works on it.
-    by_lane: HashMap<i64, VecDeque<Entry>>,
+    /// A lane that has a queue, be it an empty one, has a task that works on it.
+    by_lane: HashMap<Lane, VecDeque<Entry>>,
     /// The updates that wait or are being handled.
     held: HashSet<i64>,
 }
@@ -126,20 +129,20 @@ impl Inbox {
 
     fn enqueue(&self, entry: Entry) {
         let lane = entry.asked.lane();
-        if let Some(first) = self.queues.push(lane, entry) {
+        if let Some(first) = self.queues.push(&lane, entry) {
             let inbox = self.clone();
             self.working.spawn(async move { inbox.work_on(lane, first).await });
         }
     }
 
-    /// Handle a chat's updates until none is left.
-    async fn work_on(&self, lane: i64, first: Entry) {
+    /// Handle a lane's updates until none is left.
+    async fn work_on(&self, lane: Lane, first: Entry) {
         let mut next = Some(first);
         while let Some(entry) = next {
             let span = tracing::info_span!("update", update_id = entry.update_id, chat_id = entry.asked.chat_id());
             let update_id = entry.update_id;
             self.work(entry).instrument(span).await;
-            next = self.queues.next(lane, update_id);
+            next = self.queues.next(&lane, update_id);
         }
     }
 
@@ -259,30 +262,67 @@ impl Queues {
         self.state().held.contains(&update_id)
     }
 
-    /// Put it behind the others of its chat; given back at once, if there are none: somebody has to begin.
-    fn push(&self, lane: i64, entry: Entry) -> Option<Entry> {
+    /// Put it behind the others of its lane, unless there are too many: one chat must not fill what all share. Given back at once, if
+    /// there are none: somebody has to begin.
+    fn push(&self, lane: &Lane, entry: Entry) -> Option<Entry> {
         let mut state = self.state();
-        state.held.insert(entry.update_id);
-        match state.by_lane.get_mut(&lane) {
+        let State { by_lane, held } = &mut *state;
+        match by_lane.get_mut(lane) {
+            Some(waiting) if waiting.len() >= MOST_OF_ONE => None,
             Some(waiting) => {
+                held.insert(entry.update_id);
                 waiting.push_back(entry);
                 None
             }
             None => {
-                state.by_lane.insert(lane, VecDeque::new());
+                held.insert(entry.update_id);
+                by_lane.insert(lane.clone(), VecDeque::new());
                 Some(entry)
             }
         }
     }
 
-    /// One is done; the next of its chat.
-    fn next(&self, lane: i64, done: i64) -> Option<Entry> {
+    /// One is done; the next of its lane.
+    fn next(&self, lane: &Lane, done: i64) -> Option<Entry> {
         let mut state = self.state();
         state.held.remove(&done);
-        let next = state.by_lane.get_mut(&lane).and_then(VecDeque::pop_front);
+        let next = state.by_lane.get_mut(lane).and_then(VecDeque::pop_front);
         if next.is_none() {
-            state.by_lane.remove(&lane);
+            state.by_lane.remove(lane);
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::incoming::{Asked, Pressed};
+
+    fn entry(update_id: i64) -> Entry {
+        let press = Pressed { id: "5".into(), presser: 6, data: "menu".into(), message: None, photo: None };
+        Entry {
+            update_id,
+            work_id: Uuid::nil(),
+            asked: Asked::Press(press),
+            held_until: fleet::Timestamp::from_secs(0),
+            first_failed_at: None,
+            gone_since: None,
+            deaths: 0,
+        }
+    }
+
+    #[test]
+    fn one_chat_can_not_fill_what_all_share() {
+        let queues = Queues::default();
+        let begun = (0..).take(MOST).filter_map(|id| queues.push(7, entry(id)));
+        assert_eq!(begun.map(|entry| entry.update_id).collect::<Vec<_>>(), [0]);
+        assert_eq!((queues.len(), queues.are_full()), (1 + MOST_OF_ONE, false));
+        assert!(queues.has(0) && queues.has(MOST_OF_ONE as i64) && !queues.has(1 + MOST_OF_ONE as i64));
+        assert!(queues.push(8, entry(-1)).is_some());
+        assert_eq!(queues.next(7, 0).map(|entry| entry.update_id), Some(1));
+        assert!(!queues.has(0) && queues.push(7, entry(-2)).is_none() && queues.has(-2));
     }
 }

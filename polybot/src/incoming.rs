@@ -8,14 +8,12 @@ use serde_json::Value;
 use teloxide::types::FileId;
 
 use crate::command;
+use crate::lane::Lane;
 use crate::me::Me;
 use crate::place::Place;
 
 /// How long people can edit what they wrote, in seconds; what Telegram reports as an edit later is something else.
 const EDITABLE: i64 = 49 * 3600;
-
-/// Beyond all of Telegram's ids.
-const PRESSES: i64 = 1 << 60;
 
 /// What a bot can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,12 +120,16 @@ impl Update {
 }
 
 impl Asked {
-    /// What has to be done one after another: what is asked in one chat. A press waits only for presses of the same person.
+    /// What it waits for: what was asked in its chat before. A part of an album waits only for other parts, and a press for presses
+    /// of the same person.
     #[must_use]
-    pub fn lane(&self) -> i64 {
+    pub fn lane(&self) -> Lane {
         match self {
-            Self::Message(incoming) | Self::Edited(incoming) => incoming.chat_id,
-            Self::Press(pressed) => pressed.presser.wrapping_add(PRESSES),
+            Self::Message(incoming) | Self::Edited(incoming) => match &incoming.media_group {
+                Some(media_group) => Lane::Album(incoming.chat_id, media_group.clone()),
+                None => Lane::Chat(incoming.chat_id),
+            },
+            Self::Press(pressed) => Lane::Presses(pressed.presser),
         }
     }
 

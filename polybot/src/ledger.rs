@@ -11,7 +11,8 @@
 use std::time::Duration;
 
 use fleet::table::attribute::{
-    ASKED, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, GONE_SINCE, HANDLED, LEASE_UNTIL, WORK_ID,
+    ASKED, ASKER, CHAT_ID, DEATHS, EXPIRES_AT, FAILING_SINCE, FINGERPRINT, FORGOTTEN, GONE_SINCE, HANDLED, LEASE_UNTIL,
+    WORK_ID,
 };
 use fleet::table::update::{HANDLED_RETENTION, UpdateTransition};
 use fleet::table::{Item, Key, Partition, Table, UpdateExpression, Written};
@@ -19,7 +20,7 @@ use fleet::{AwsError, Clock, Timestamp};
 use uuid::Uuid;
 
 use crate::answers;
-use crate::incoming::Asked;
+use crate::incoming::{Asked, Incoming};
 
 /// How long it is remembered what a message asked: longer than people can change it.
 const EDITABLE: Duration = HANDLED_RETENTION.saturating_mul(3);
@@ -180,23 +181,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// Remember what a message asks. Answers whether it asked something else, or nothing that is known, before.
+    /// Remember what a message asks. Answers whether it asked something else, or nothing that is known, before; not if it is forgotten.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
-    pub(crate) async fn asks(
-        &self,
-        message: (i64, i32),
-        words: Option<&str>,
-        work_id: Uuid,
-        now: Timestamp,
-    ) -> Result<bool, AwsError> {
-        let (chat_id, message_id) = message;
-        let mark = fingerprint(words);
+    pub(crate) async fn asks(&self, incoming: &Incoming, work_id: Uuid, now: Timestamp) -> Result<bool, AwsError> {
+        let &Incoming { chat_id, message_id, sender, .. } = incoming;
+        let mark = fingerprint(incoming.words.as_deref());
         let remembered = UpdateExpression::new()
             .set(FINGERPRINT, mark.as_str())
             .set(WORK_ID, work_id)
+            .set(ASKER, sender)
+            .set(CHAT_ID, chat_id)
             .set(EXPIRES_AT, now + EDITABLE)
+            // Its sender had it forgotten: what Telegram calls an edit then may be no more than a reaction.
+            .when(FORGOTTEN.absent())
             // The same work may come here twice.
             .when(FINGERPRINT.absent().or(FINGERPRINT.is_not(mark.as_str())).or(WORK_ID.is(work_id)));
         let key = Key::Message { chat_id, message_id };

@@ -17,6 +17,7 @@ mod forgetting;
 mod http;
 mod inbox;
 pub mod incoming;
+pub mod lane;
 mod ledger;
 mod me;
 mod memory;

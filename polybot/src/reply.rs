@@ -89,6 +89,10 @@ pub const GONE_REASON: &str = "Telegram does not give me the file; please send i
 pub const CONCAT_NEEDS_AN_ALBUM: &str =
     "To join photos, send 2 to 10 of them together as one album, with \"concat\" as its caption.";
 
+/// A photo of an album that is joined already.
+pub const TOO_LATE_TO_BE_JOINED: &str = "This photo came to me when I had joined the others of its album, so it is not among \
+    them. To have all of them joined, please send the album again.";
+
 /// A button whose photo can't be found, as when its message was deleted.
 pub const ORIGINAL_IS_GONE: &str = "The original photo is gone. Please send it again.";
 
@@ -242,6 +246,17 @@ pub(crate) fn filter_failed(error: &FilterError) -> String {
             failed("together the results are larger than Telegram takes; please send fewer or smaller photos")
         }
     }
+}
+
+/// What is wrong with those photos of an album of `count` that no filter could be applied to: a line for each, numbered as they
+/// were sent, as in [`album_answer`].
+#[must_use]
+pub(crate) fn album_failures(failed: &[(usize, FilterError)], count: usize) -> String {
+    let line = |(number, error): &(usize, FilterError)| match count {
+        1 => filter_failed(error),
+        _ => format!("{}. {}", number + 1, filter_failed(error)),
+    };
+    failed.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Why there is no result.

@@ -37,6 +37,8 @@ pub(crate) const MAX_DOWNLOAD: u64 = 20 << 20;
 const MAX_PHOTO: usize = 10 << 20;
 /// The longest text of a message, in UTF-16 code units, as Telegram counts.
 const MAX_TEXT: usize = 4096;
+/// So many messages one text may become; with an album of ten they stay within the twenty that a group takes in a minute.
+const MOST_TEXTS: usize = 5;
 /// The longest caption, in UTF-16 code units.
 const MAX_CAPTION: usize = 1024;
 /// How long one request for updates waits for them, in seconds.
@@ -376,9 +378,9 @@ impl Telegram {
     /// Send it, in several messages if it is longer than one may be. Returns the first.
     async fn text(&self, sending: &Sending, place: &Place, text: &str) -> Result<Sent, TelegramError> {
         let mut first = None;
-        for piece in pieces(text, MAX_TEXT) {
+        for piece in messages(text) {
             let sent = self.send(sending, place, 1, "a text", |target| {
-                let request = self.bot.send_message(target.chat, piece);
+                let request = self.bot.send_message(target.chat, piece.clone());
                 async move { aimed!(request, target).await.map(|message| message.id.0) }
             });
             first.get_or_insert(sent.await?);
@@ -883,6 +885,19 @@ fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
+/// A text as messages; where they would be too many, an ellipsis shows that there was more.
+fn messages(text: &str) -> Vec<String> {
+    const MORE: &str = "\n…";
+    let mut messages: Vec<String> = pieces(text, MAX_TEXT - length(MORE)).into_iter().map(str::to_owned).collect();
+    if messages.len() > MOST_TEXTS {
+        messages.truncate(MOST_TEXTS);
+        if let Some(last) = messages.last_mut() {
+            last.push_str(MORE);
+        }
+    }
+    messages
+}
+
 /// The text in pieces of at most `limit` UTF-16 code units: cut between lines, and where a line is longer, between characters.
 fn pieces(text: &str, limit: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
@@ -926,6 +941,10 @@ mod tests {
         let long = "😀".repeat(5000);
         let cut = pieces(&long, MAX_TEXT);
         assert!(cut.iter().all(|piece| length(piece) <= MAX_TEXT) && cut.concat() == long);
+        let lines = "a line of twenty-three\n".repeat(2000);
+        let messages = messages(&lines);
+        assert!(messages.len() == MOST_TEXTS && messages.iter().all(|message| length(message) <= MAX_TEXT));
+        assert!(messages[0].ends_with("three") && messages[MOST_TEXTS - 1].ends_with("three\n…"));
     }
 
     #[test]

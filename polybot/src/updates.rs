@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use fleet::{Clock, FailureReason};
 use uuid::Uuid;
 
-use crate::album_store::Added;
 use crate::albums::Albums;
 use crate::buttons::{self, Press};
 use crate::command::{self, Command, Text, Wanted};
@@ -79,15 +78,19 @@ impl Updates {
     /// [`HandleError`] if it has to be tried again.
     pub(crate) async fn message(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         if let Some(Attached::Photo(_)) = incoming.attached {
-            let message = (incoming.chat_id, incoming.message_id);
-            self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?;
+            self.ledger.asks(incoming, work_id, self.clock.now()).await?;
         }
-        if let (Some(media_group), Some(attached)) = (&incoming.media_group, &incoming.attached) {
-            match self.albums.add(incoming, media_group, attached).await? {
-                Added::InTime => return Ok(()),
-                Added::TooLate => {}
-            }
-        }
+        let late;
+        let incoming = match (&incoming.media_group, &incoming.attached) {
+            (Some(media_group), Some(attached)) => match self.albums.add(incoming, media_group, attached).await? {
+                Some(part) => {
+                    late = part;
+                    &late
+                }
+                None => return Ok(()),
+            },
+            _ => incoming,
+        };
         if !incoming.is_addressed {
             return Ok(());
         }
@@ -123,10 +126,7 @@ impl Updates {
     /// edited, too, if somebody only reacts to it.
     async fn edited(&self, incoming: &Incoming, work_id: Uuid) -> Result<(), HandleError> {
         let Some(Attached::Photo(file)) = &incoming.attached else { return Ok(()) };
-        let message = (incoming.chat_id, incoming.message_id);
-        if !self.ledger.asks(message, incoming.words.as_deref(), work_id, self.clock.now()).await?
-            || !incoming.is_addressed
-        {
+        if !self.ledger.asks(incoming, work_id, self.clock.now()).await? || !incoming.is_addressed {
             return Ok(());
         }
         if incoming.media_group.is_some() {
@@ -138,6 +138,9 @@ impl Updates {
     async fn photo(&self, incoming: &Incoming, file: &File, work_id: Uuid) -> Result<(), HandleError> {
         match command::caption(incoming.words.as_deref()) {
             Err(error) => self.answer(incoming, &reply::caption_error(&error)).await,
+            Ok(Command::Concat(_)) if incoming.media_group.is_some() => {
+                self.answer(incoming, reply::TOO_LATE_TO_BE_JOINED).await
+            }
             Ok(Command::Concat(_)) => self.answer(incoming, reply::CONCAT_NEEDS_AN_ALBUM).await,
             Ok(_) if file.bytes.is_some_and(|bytes| bytes > MAX_DOWNLOAD) => {
                 self.answer(incoming, reply::TOO_LARGE).await

@@ -32,21 +32,23 @@ pub enum AlbumState {
     Acting,
     /// It is closed, nobody holds it, and it is to be acted on.
     Abandoned,
+    /// It is not for the bot, unless a part that is still to come says so.
+    PassedOver,
     /// Its photos are queued; the last one to be finished brings the answer.
     Queued,
     /// An instance holds the lease and tells its user.
     Telling,
     /// Telling failed and waits for its next attempt.
     Deferred,
-    /// It was answered, or is passed over.
+    /// It was answered.
     Delivered,
 }
 
-use AlbumState::{Abandoned, Absent, Acting, Deferred, Delivered, Open, Queued, Telling};
+use AlbumState::{Abandoned, Absent, Acting, Deferred, Delivered, Open, PassedOver, Queued, Telling};
 
 impl AlbumState {
     /// All of them.
-    pub const ALL: [Self; 8] = [Absent, Open, Acting, Abandoned, Queued, Telling, Deferred, Delivered];
+    pub const ALL: [Self; 9] = [Absent, Open, Acting, Abandoned, PassedOver, Queued, Telling, Deferred, Delivered];
 
     /// What an item is `now`.
     #[must_use]
@@ -57,7 +59,8 @@ impl AlbumState {
         }
         let is_held = LEASE_UNTIL.of(item).is_some_and(|until| until >= now);
         match (CLOSED.is_in(item), UNDELIVERED.is_in(item)) {
-            (false, _) => Open,
+            (false, true) => Open,
+            (false, false) => PassedOver,
             (true, true) if is_held => Acting,
             (true, true) => Abandoned,
             (true, false) if is_held => Telling,
@@ -125,6 +128,8 @@ pub enum AlbumTransition<'a> {
     },
     /// Acting failed for a reason that may pass. That was no try of which an instance died.
     Rest {
+        /// The end of the right to act on it.
+        held_until: Timestamp,
         /// When acting failed first.
         failing_since: Timestamp,
         /// Since when Telegram does not give one of its files, if that is why.
@@ -133,6 +138,11 @@ pub enum AlbumTransition<'a> {
         next_attempt_at: Timestamp,
         /// Where it stands in the index until then.
         index_time: Timestamp,
+    },
+    /// Nobody speaks to the bot in it. It is open again, so that a part that comes late and does finds the others there.
+    PassOver {
+        /// The end of the right to act on it, which is given back.
+        held_until: Timestamp,
     },
     /// Its user was told what in it can't be read.
     NoteToldOthers,
@@ -182,6 +192,7 @@ impl Transition for AlbumTransition<'_> {
             Self::Close { .. } => "closing",
             Self::TakeOver { .. } => "taking over",
             Self::Rest { .. } => "deferring",
+            Self::PassOver { .. } => "passing over",
             Self::NoteToldOthers => "noting of",
             Self::NameParts(_) => "naming the parts of",
             Self::AnnounceStatus => "noting the message that says to wait for",
@@ -198,21 +209,27 @@ impl Transition for AlbumTransition<'_> {
         let is_to_be_acted_on = || UNDELIVERED.is(Partition::Album);
         Write::Update(match *self {
             Self::Add { part, arrival } => add(part, arrival),
-            Self::Close { arrival, until } => {
-                update.set(CLOSED, until).set(LEASE_UNTIL, until).when(CLOSED.absent()).when(LAST_ARRIVAL.is(arrival))
-            }
+            Self::Close { arrival, until } => update
+                .set(CLOSED, until)
+                .set(LEASE_UNTIL, until)
+                .when(CLOSED.absent())
+                .when(is_to_be_acted_on())
+                .when(LAST_ARRIVAL.is(arrival)),
             Self::TakeOver { now, until } => {
                 update.set(CLOSED, until).add(TRIES, 1).when(is_to_be_acted_on()).lease(now, until)
             }
-            Self::Rest { failing_since, gone_since, next_attempt_at, index_time } => update
+            Self::Rest { held_until, failing_since, gone_since, next_attempt_at, index_time } => update
                 // Free at that very second.
-                .set(LEASE_UNTIL, next_attempt_at - std::time::Duration::from_secs(1))
+                .extend_lease(held_until, next_attempt_at - std::time::Duration::from_secs(1))
                 .set(FAILING_SINCE, failing_since)
                 .set_or_remove(GONE_SINCE, gone_since)
                 .set(TRIES, 0)
                 .set(TIME, index_time)
                 .when(CLOSED.exists())
                 .when(is_to_be_acted_on()),
+            Self::PassOver { held_until } => {
+                update.remove(CLOSED).remove(UNDELIVERED).release(held_until).when(is_to_be_acted_on())
+            }
             Self::NoteToldOthers => update.set(TOLD_OTHERS, true).when(KEY.exists()),
             Self::NameParts(parts) => update.set_if_absent(PARTS, parts.to_vec()).when(KEY.exists()),
             Self::AnnounceStatus => {
@@ -253,6 +270,7 @@ impl Transition for AlbumTransition<'_> {
             Self::Close { .. } => "close",
             Self::TakeOver { .. } => "take over",
             Self::Rest { .. } => "rest",
+            Self::PassOver { .. } => "pass over",
             Self::NoteToldOthers => "note told others",
             Self::NameParts(_) => "name parts",
             Self::AnnounceStatus => "announce status",
@@ -267,10 +285,11 @@ impl Transition for AlbumTransition<'_> {
     fn moves(&self) -> Vec<(AlbumState, AlbumState)> {
         let each = |from: &[AlbumState], to: AlbumState| from.iter().map(|from| (*from, to)).collect();
         match self {
-            Self::Add { .. } => each(&[Absent, Open], Open),
+            Self::Add { .. } => each(&[Absent, Open, PassedOver], Open),
             Self::Close { .. } => each(&[Open], Acting),
             Self::TakeOver { .. } => each(&[Open, Abandoned], Acting),
-            Self::Rest { .. } => each(&[Acting, Abandoned], Acting),
+            Self::Rest { .. } => each(&[Acting], Acting),
+            Self::PassOver { .. } => each(&[Acting], PassedOver),
             Self::NoteToldOthers | Self::NameParts(_) | Self::AnnounceStatus => {
                 let there = AlbumState::ALL.iter().filter(|state| **state != Absent);
                 there.map(|state| (*state, *state)).collect()
@@ -279,7 +298,9 @@ impl Transition for AlbumTransition<'_> {
             Self::Lease { .. } => each(&[Abandoned, Queued], Telling),
             Self::Defer { .. } => each(&[Telling], Deferred),
             Self::GiveUp { .. } => each(&[Telling], Queued),
-            Self::MarkDelivered { .. } => each(&[Open, Acting, Abandoned, Queued, Telling, Deferred], Delivered),
+            Self::MarkDelivered { .. } => {
+                each(&[Open, Acting, Abandoned, PassedOver, Queued, Telling, Deferred], Delivered)
+            }
         }
     }
 

@@ -104,6 +104,8 @@ pub const CAME_TO: Attribute<String> = Attribute::new("came_to");
 pub const FOUND: Attribute<bool> = Attribute::new("found");
 /// Tells captions of a message apart.
 pub const FINGERPRINT: Attribute<String> = Attribute::new("fingerprint");
+/// Its sender had the message forgotten.
+pub const FORGOTTEN: Attribute<bool> = Attribute::new("forgotten");
 
 /// Messages that workers finished.
 pub const PHOTOS: Attribute<u64> = Attribute::new("photos");

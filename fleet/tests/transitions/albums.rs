@@ -33,6 +33,7 @@ fn item(state: AlbumState) -> Option<Item> {
         AlbumState::Open => open,
         AlbumState::Acting => with(closed, LEASE_UNTIL, HELD_UNTIL),
         AlbumState::Abandoned => with(closed, LEASE_UNTIL, ago(1)),
+        AlbumState::PassedOver => without(without(closed, CLOSED), UNDELIVERED),
         AlbumState::Queued => queued,
         AlbumState::Telling => with(queued, LEASE_UNTIL, HELD_UNTIL),
         AlbumState::Deferred => with(with(queued, FIRST_FAILED_AT, ago(50)), NEXT_ATTEMPT_AT, LATER),
@@ -53,12 +54,23 @@ fn part() -> Part {
     }
 }
 
+fn rest() -> AlbumTransition<'static> {
+    AlbumTransition::Rest {
+        held_until: HELD_UNTIL,
+        failing_since: NOW,
+        gone_since: None,
+        next_attempt_at: LATER,
+        index_time: LATER,
+    }
+}
+
 fn examples<'a>(part: &'a Part, parts: &'a [Uuid]) -> Vec<AlbumTransition<'a>> {
     vec![
         AlbumTransition::Add { part, arrival: ARRIVAL },
         AlbumTransition::Close { arrival: ARRIVAL, until: HELD_UNTIL },
         AlbumTransition::TakeOver { now: NOW, until: HELD_UNTIL },
-        AlbumTransition::Rest { failing_since: NOW, gone_since: None, next_attempt_at: LATER, index_time: LATER },
+        rest(),
+        AlbumTransition::PassOver { held_until: HELD_UNTIL },
         AlbumTransition::NoteToldOthers,
         AlbumTransition::NameParts(parts),
         AlbumTransition::AnnounceStatus,
@@ -77,14 +89,15 @@ fn number(transition: &AlbumTransition<'_>) -> usize {
         AlbumTransition::Close { .. } => 1,
         AlbumTransition::TakeOver { .. } => 2,
         AlbumTransition::Rest { .. } => 3,
-        AlbumTransition::NoteToldOthers => 4,
-        AlbumTransition::NameParts(_) => 5,
-        AlbumTransition::AnnounceStatus => 6,
-        AlbumTransition::Enqueued { .. } => 7,
-        AlbumTransition::Lease { .. } => 8,
-        AlbumTransition::Defer { .. } => 9,
-        AlbumTransition::GiveUp { .. } => 10,
-        AlbumTransition::MarkDelivered { .. } => 11,
+        AlbumTransition::PassOver { .. } => 4,
+        AlbumTransition::NoteToldOthers => 5,
+        AlbumTransition::NameParts(_) => 6,
+        AlbumTransition::AnnounceStatus => 7,
+        AlbumTransition::Enqueued { .. } => 8,
+        AlbumTransition::Lease { .. } => 9,
+        AlbumTransition::Defer { .. } => 10,
+        AlbumTransition::GiveUp { .. } => 11,
+        AlbumTransition::MarkDelivered { .. } => 12,
     }
 }
 
@@ -131,8 +144,7 @@ async fn tries_are_counted_until_it_rests() {
     assert_eq!(TRIES.of(&taken.expect("an item")), Some(1));
     let (taken, _) = db.after(&key(), Some(&with(abandoned, TRIES, 2)), &take_over).await;
     assert_eq!(TRIES.of(taken.as_ref().expect("an item")), Some(3));
-    let rest =
-        AlbumTransition::Rest { failing_since: NOW, gone_since: None, next_attempt_at: LATER, index_time: LATER };
+    let rest = rest();
     let (rested, _) = db.after(&key(), taken.as_ref(), &rest).await;
     let rested = rested.expect("an item");
     assert_eq!(TRIES.of(&rested), Some(0));
@@ -142,6 +154,13 @@ async fn tries_are_counted_until_it_rests() {
         let (_, written) = db.after(&key(), Some(&rested), &AlbumTransition::TakeOver { now, until: LATER }).await;
         assert_eq!(written, expected == AlbumState::Abandoned, "{now}");
     }
+}
+
+#[tokio::test]
+async fn who_lost_the_right_to_act_does_not_defer_what_another_acts_on() {
+    let db = Db::start().await;
+    let taken_over = with(item(AlbumState::Acting).expect("an item"), LEASE_UNTIL, LATER);
+    assert!(!db.after(&key(), Some(&taken_over), &rest()).await.1);
 }
 
 #[tokio::test]

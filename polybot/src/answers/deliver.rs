@@ -13,13 +13,11 @@ use super::answer::Answer;
 use super::outbox::{Found, Outbox, Pending};
 use super::outcome::{DeliverError, Delivered};
 use crate::Telegram;
-use crate::memory::Memory;
+use crate::memory::{ALBUM, Memory};
 use crate::telegram::{Picture, Sent};
 
 /// The largest annotated photo that is sent, in bytes; of a larger one the words are.
 const MAX_PHOTO: u64 = 25 << 20;
-/// The largest pictures of one answer, all together: what is beyond is told in words.
-const MAX_ALBUM: u64 = 45 << 20;
 
 /// The longest that an answer which is sent waits to be marked, for the removal of the message that says to wait. If its instance
 /// dies meanwhile, it is sent again.
@@ -110,7 +108,7 @@ impl Answers {
         }
         let place = answer.place();
         let fetch = async {
-            let (mut opened, mut left) = (Vec::with_capacity(shown.len()), MAX_ALBUM);
+            let (mut opened, mut left) = (Vec::with_capacity(shown.len()), ALBUM);
             for picture in shown {
                 match self.images.open(picture.key, left.min(MAX_PHOTO)).await {
                     Ok(file) => {
@@ -123,7 +121,7 @@ impl Answers {
                     }
                 }
             }
-            let room = self.memory.for_file(MAX_ALBUM - left).await;
+            let room = self.memory.for_pictures(ALBUM - left).await;
             let mut pictures = Vec::with_capacity(opened.len());
             for (file, spoiler) in opened {
                 pictures.push(Picture { jpeg: file.read().await?, spoiler });

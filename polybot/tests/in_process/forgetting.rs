@@ -1,11 +1,13 @@
 //! `/forget`: what is left of a photo is a tombstone, wherever the photo is at that moment.
 
 use aws_sdk_dynamodb::types::AttributeValue::S;
+use std::time::Duration;
+
 use embedded_aws::{Action, Fault, Service};
 use polybot::reply;
 use telegram_sandbox::Fault as TelegramFault;
 
-use crate::support::{LEASE_IS_OVER, SWEEP, Setup, World, jpeg};
+use crate::support::{LEASE_IS_OVER, PATIENCE, SWEEP, Setup, World, jpeg};
 
 async fn nothing_is_left(world: &World) {
     world.all_settled().await;
@@ -65,6 +67,33 @@ async fn a_photo_that_a_worker_is_looking_at_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_is_acted_on_while_it_is_forgotten_leaves_nothing() {
+    let world = Setup::of(1, 0).polybot("--album-quiet=60").start().await;
+    let ann = world.telegram.user("Ann");
+    ann.post_album([0, 1].map(|_| telegram_sandbox::Post::photo(jpeg())));
+    let has_both = async || {
+        let album = world.items_of("album#").await.pop()?;
+        (album.keys().filter(|name| name.starts_with("photo_")).count() == 2).then_some(())
+    };
+    world.until(has_both).await;
+    world.all_handled().await;
+    let slow = |seconds, service, operation: &str| {
+        let fault = Fault::new(Action::Delay(Duration::from_secs(seconds))).on(service).operation(operation);
+        world.aws.faults().add(fault.times(1))
+    };
+    // The album was found before its photos have ids, is closed before it is deleted, and its photos are stored after that.
+    let deleting = slow(3, Service::DynamoDb, "DeleteItem");
+    let storing = slow(6, Service::S3, "PutObject");
+    let asked = ann.post_text("/forget");
+    world.soon(deleting.fired_at_least(1)).await;
+    world.pass(Duration::from_secs(61));
+    world.soon(storing.fired_at_least(1)).await;
+    world.answer(&ann, asked).await;
+    nothing_is_left(&world).await;
+    assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_of_an_album_that_is_being_forgotten() {
     let mut world = Setup::of(1, 0).without_callback().start().await;
     let ann = world.telegram.user("Ann");
@@ -105,11 +134,14 @@ async fn what_is_said_of_it_is_true_also_if_it_is_done_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_can_not_be_forgotten_for_a_week_hears_it() {
     let world = Setup::of(1, 0).start().await;
-    world.aws.faults().add(Fault::internal_error(Service::DynamoDb).operation("Scan"));
     let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), None);
+    world.record(&ann, photo, |record| record.status_message_id.is_some()).await;
+    world.aws.faults().add(Fault::internal_error(Service::S3).operation("DeleteObject"));
     let asked = ann.post_text("/forget");
-    let is_deferred = async || world.aws.calls().count(Service::DynamoDb, "Scan") >= 12;
-    world.until(async || is_deferred().await.then_some(())).await;
+    let updates = async || world.items_of("update#").await.into_iter();
+    let is_deferred = async || updates().await.any(|update| update.contains_key("failing_since")).then_some(());
+    world.until(is_deferred).await;
     world.pass(LEASE_IS_OVER * 5100);
     assert_eq!(world.answer(&ann, asked).await.words(), reply::NOT_FORGOTTEN);
 }
@@ -153,4 +185,43 @@ async fn a_look_through_a_large_table_goes_on_where_the_last_polybot_came_to() {
     let again = world.aws.calls().count(Service::DynamoDb, "Scan") - killed_at;
     assert!(pages > 3 && again <= 2 * pages - 2, "{again} looks at {pages} pages");
     assert_eq!(world.objects().await, 0);
+}
+
+/// Whoever took it died between the photo and its record, and nobody will come that far any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_that_has_no_record_yet_leaves_nothing() {
+    let mut world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let stuck = Fault::new(Action::Delay(PATIENCE)).on(Service::DynamoDb).operation("PutItem").times(1);
+    let stuck = world.aws.faults().add(stuck);
+    ann.post_photo(jpeg(), None);
+    world.soon(stuck.fired_at_least(1)).await;
+    assert_eq!(world.objects().await, 1);
+    world.kill_polybot(0).await;
+    stuck.remove();
+    world.add_polybot().await;
+    assert_eq!(forget(&world, &ann).await, reply::forgotten(false));
+    nothing_is_left(&world).await;
+}
+
+/// A fingerprint of its caption is kept, so that a reaction is not taken for a corrected one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_photo_asked_is_forgotten_and_a_reaction_brings_nothing_back() {
+    let world = Setup::default().start().await;
+    let ann = world.telegram.user("Ann");
+    let photo = ann.post_photo(jpeg(), Some("predict"));
+    world.answer(&ann, photo).await;
+    world.record(&ann, photo, |record| record.delivered_at.is_some()).await;
+    assert!(world.items_of("message#").await[0].contains_key("fingerprint"));
+    assert_eq!(forget(&world, &ann).await, reply::forgotten(false));
+    let message = world.items_of("message#").await.remove(0);
+    let mut left: Vec<_> = message.keys().map(String::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["expires_at", "forgotten", "prediction_id"]);
+    let jobs = world.aws.calls().count(Service::Sqs, "SendMessage");
+    ann.react(photo).expect("her message");
+    let text = ann.post_text("/help");
+    world.answer(&ann, text).await;
+    nothing_is_left(&world).await;
+    assert_eq!(world.aws.calls().count(Service::Sqs, "SendMessage"), jobs);
 }

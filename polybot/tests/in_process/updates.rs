@@ -35,6 +35,7 @@ async fn an_update_is_kept_and_then_handled_and_what_it_asked_is_forgotten() {
     assert!(kept.contains_key("asked") && kept.contains_key("lease_until"), "{kept:?}");
     assert_eq!(kept["undelivered"].as_s().map(String::as_str), Ok("update"));
     update(&world, |item| number(item, "deaths") == Some(1)).await;
+    world.until(async || (world.telegram.calls("sendMessage") == 1).then_some(())).await;
     // Telegram is told "ok" meanwhile.
     world.soon(world.telegram.wait_for_webhook(|webhook| webhook.pending == 0, PATIENCE)).await.expect("it is told");
     world.pass(LEASE_IS_OVER);
@@ -175,6 +176,26 @@ async fn a_sweep_leaves_alone_what_its_own_polybot_has_queued() {
     assert!(world.clock.now().as_secs() > held_until);
     world.all_looked().await;
     assert_eq!(lease().await, held_until);
+}
+
+/// More than may wait in memory: what is beyond waits in the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_chat_is_answered_to_the_last_and_holds_nobody() {
+    const TEXTS: usize = 210;
+    let world = Setup::of(1, 0).start().await;
+    world.telegram.fail_next("getFile", 1, TelegramFault::Hold);
+    let ann = world.telegram.user("Ann");
+    ann.post_photo(jpeg(), Some("invert"));
+    for _ in 0..TEXTS {
+        ann.post_text("/privacy");
+    }
+    let is_kept = async || (world.items_of("update#").await.len() == 1 + TEXTS).then_some(());
+    world.until(is_kept).await;
+    let ben = world.telegram.user("Ben");
+    let asked = ben.post_text("/help");
+    world.answer(&ben, asked).await;
+    world.in_the_end(async || world.is_settled().await.then_some(())).await;
+    assert_eq!(world.answers(&ann).len(), 1 + TEXTS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -281,6 +281,12 @@ impl World {
         self.until(async || (looks() >= enough).then_some(())).await;
     }
 
+    /// Wait until no update is being handled.
+    pub(crate) async fn all_handled(&self) {
+        let is_handled = |update: &HashMap<String, AttributeValue>| update.contains_key("handled");
+        self.until(async || self.items_of("update#").await.iter().all(is_handled).then_some(())).await;
+    }
+
     /// Whether nothing is left to be done: no update, no album, no job, no answer.
     pub(crate) async fn is_settled(&self) -> bool {
         let is_open = |item: &HashMap<String, AttributeValue>| {
