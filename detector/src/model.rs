@@ -497,7 +497,9 @@ impl Whole {
                 Err(error) => tracing::debug!(error = format!("{error:#}"), "nothing of the graph can be lowered"),
             }
         }
-        let plan = bounded::optimised(graph)?.into_runnable()?;
+        // All of a detector, if that was asked for: as fast as tract is.
+        let graph = if options.own_operators { bounded::optimised(graph)? } else { graph.into_optimized()? };
+        let plan = graph.into_runnable()?;
         bounded::ensure_it_fits(&plan, brought)?;
         Ok(Self { plan, reason, isa: None, buffers: Buffers::default() })
     }
