@@ -19,7 +19,7 @@ use crate::detection::{Detection, HandleError, Request};
 use crate::filter_error::FilterError;
 use crate::filter_runner::{FilterRunner, Joined};
 use crate::incoming::{Attached, File, Incoming};
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::place::Place;
 use crate::telegram::{Picture, Sent};
 use crate::{TelegramError, reply};
@@ -30,7 +30,7 @@ const ABANDONED: Duration = Duration::from_secs(20);
 /// After so many instances died under it, an album is not tried any more.
 const MOST_TRIES: i64 = 3;
 /// The most bytes that the pictures of one album may have; Telegram takes no larger request.
-const MAX_PICTURES: u64 = 45 << 20;
+const MAX_PICTURES: u64 = memory::ALBUM;
 /// The most albums that one look of the sweep takes over.
 const BATCH: i32 = 50;
 

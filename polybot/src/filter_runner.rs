@@ -12,7 +12,7 @@ use crate::detection::HandleError;
 use crate::filter_error::FilterError;
 use crate::incoming::{File, Incoming};
 use crate::memory::{Memory, PIXELS};
-use crate::telegram::{Fetched, Picture};
+use crate::telegram::{Fetched, MAX_DOWNLOAD, Picture};
 use crate::{Telegram, buttons, content, reply};
 use photo::filters::{self, Concat, Filter, Join, MAX_SIDE};
 
@@ -150,15 +150,18 @@ impl FilterRunner {
             Ok(join) => join,
             Err(error) => return Ok(Some(Err(error.into()))),
         };
+        // Before the pixels: who holds those asks for nothing.
+        let is_again = kept.iter().any(|(.., fetched)| fetched.is_none());
+        let spare = self.memory.for_file(if is_again { MAX_DOWNLOAD } else { 0 }).await;
         let room = self.memory.for_pixels(most + JOIN_MEMORY).await;
         let mut is_whole = true;
         for (place, (number, file, kept)) in kept.into_iter().enumerate() {
-            let fetched = match kept {
-                Some(fetched) => fetched,
-                None => self.telegram.download(&file.id).await?,
+            let (bytes, _room) = match kept {
+                Some(Fetched { bytes, _room }) => (bytes, Some(_room)),
+                None => (self.telegram.download_into(&file.id, &spare).await?, None),
             };
             let put = self.on_a_thread(move || {
-                let put = decode(&fetched.bytes).map(|photo| join.put(place, &photo));
+                let put = decode(&bytes).map(|photo| join.put(place, &photo));
                 Ok((join, put))
             });
             let put = match put.await {

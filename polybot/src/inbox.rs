@@ -46,11 +46,11 @@ pub(crate) struct Inbox {
     pub(crate) working: TaskTracker,
     /// At shutdown what is not begun is given back.
     pub(crate) shutdown: CancellationToken,
-    /// Those that wait for others of their chat.
+    /// Those that wait for others of their lane.
     pub(crate) queues: Queues,
 }
 
-/// Updates that wait for others of their chat. Clones share.
+/// Updates that wait for others of their lane. Clones share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queues(Arc<Mutex<State>>);
 
@@ -316,13 +316,13 @@ mod tests {
 
     #[test]
     fn one_chat_can_not_fill_what_all_share() {
-        let queues = Queues::default();
-        let begun = (0..).take(MOST).filter_map(|id| queues.push(7, entry(id)));
+        let (queues, busy, other) = (Queues::default(), Lane::Chat(7), Lane::Chat(8));
+        let begun = (0..).take(MOST).filter_map(|id| queues.push(&busy, entry(id)));
         assert_eq!(begun.map(|entry| entry.update_id).collect::<Vec<_>>(), [0]);
         assert_eq!((queues.len(), queues.are_full()), (1 + MOST_OF_ONE, false));
         assert!(queues.has(0) && queues.has(MOST_OF_ONE as i64) && !queues.has(1 + MOST_OF_ONE as i64));
-        assert!(queues.push(8, entry(-1)).is_some());
-        assert_eq!(queues.next(7, 0).map(|entry| entry.update_id), Some(1));
-        assert!(!queues.has(0) && queues.push(7, entry(-2)).is_none() && queues.has(-2));
+        assert!(queues.push(&other, entry(-1)).is_some());
+        assert_eq!(queues.next(&busy, 0).map(|entry| entry.update_id), Some(1));
+        assert!(!queues.has(0) && queues.push(&busy, entry(-2)).is_none() && queues.has(-2));
     }
 }

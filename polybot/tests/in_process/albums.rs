@@ -322,6 +322,24 @@ async fn an_albums_file_that_is_not_given_once_after_other_failures_is_asked_for
     world.all_settled().await;
 }
 
+/// More bytes than are kept between the look at the photos' sizes and the work.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_of_large_files_is_joined_though_one_has_to_be_downloaded_again() {
+    let mut bmp = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(2500, 2000).write_to(&mut bmp, image::ImageFormat::Bmp).expect("encode");
+    let bmp = bmp.into_inner();
+    assert!(2 * bmp.len() < 40 << 20 && 3 * bmp.len() > 40 << 20);
+    let world = Setup::of(1, 0).start().await;
+    let ann = world.telegram.user("Ann");
+    let album = ann.post_album([1, 2, 3].map(|number| {
+        let photo = Post::document(bmp.clone(), format!("{number}.bmp"));
+        if number == 1 { photo.caption("concat") } else { photo }
+    }));
+    has(&world, "closed").await;
+    assert!(world.answer(&ann, album[0]).await.photo().is_some());
+    assert_eq!(world.telegram.calls("getFile"), 4);
+}
+
 /// What does not fit under the photos follows them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_album_with_much_to_say_of_is_answered_whole() {

@@ -82,13 +82,15 @@ async fn an_album_that_is_acted_on_while_it_is_forgotten_leaves_nothing() {
         world.aws.faults().add(fault.times(1))
     };
     // The album was found before its photos have ids, is closed before it is deleted, and its photos are stored after that.
-    let deleting = slow(3, Service::DynamoDb, "DeleteItem");
-    let storing = slow(6, Service::S3, "PutObject");
+    let deleting = slow(2, Service::DynamoDb, "DeleteItem");
+    let storing = slow(4, Service::S3, "PutObject");
     let asked = ann.post_text("/forget");
     world.soon(deleting.fired_at_least(1)).await;
     world.pass(Duration::from_secs(61));
     world.soon(storing.fired_at_least(1)).await;
     world.answer(&ann, asked).await;
+    // One is stored after the other.
+    world.until(async || (world.aws.calls().count(Service::S3, "PutObject") == 2).then_some(())).await;
     nothing_is_left(&world).await;
     assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
 }

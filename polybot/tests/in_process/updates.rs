@@ -151,11 +151,10 @@ async fn photos_that_wait_for_others_of_their_chat_for_many_leases_are_done() {
         world.all_looked().await;
         world.pass(LEASE_IS_OVER);
     }
-    for photo in photos {
-        assert_eq!(world.answer(&ann, photo).await.words(), "I see 1 stand-in.");
-    }
     world.in_the_end(async || world.is_settled().await.then_some(())).await;
-    assert_eq!(world.answers(&ann).len(), SLOW + 2);
+    let answers = world.answers(&ann);
+    assert!(answers.iter().all(|answer| answer.words() == "I see 1 stand-in."), "{answers:?}");
+    assert_eq!(answers.len(), photos.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
