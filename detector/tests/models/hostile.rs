@@ -164,10 +164,10 @@ fn maps_alive_at_once(count: usize) -> Graph {
 /// Each map is allowed. How many are alive at once is an estimate, so what the process takes is looked at.
 #[test]
 fn maps_that_fit_one_by_one_do_not_take_all_memory() {
-    for count in [5, 6, 12, 40] {
+    for count in [4, 5, 6, 12, 40] {
         let said = load_within_bounds(maps_alive_at_once(count));
         // What fits is run, and its scores are none.
-        let expected = if count > 5 { "its maps take" } else { "are not probabilities" };
+        let expected = if count > 4 { "its maps take" } else { "are not probabilities" };
         assert!(said.contains(expected), "{count}: {said}");
     }
 }
@@ -204,6 +204,18 @@ fn windows_of_any_size_are_not_made() {
         let said = Model::load(graph.file().path()).expect_err("refused").to_string();
         assert!(said.contains("a window larger than any map"), "{said}");
     }
+}
+
+/// Found by the fuzzer: of 336 places the 8 million best, which tract fills up with zeros, and all that is made of them: 1.2 GB.
+#[test]
+fn more_of_the_greatest_values_than_there_are_is_refused() {
+    let said = load_within_bounds(with(|graph| {
+        graph.shape("rows", &[1, -1]);
+        graph.shape("count", &[8_388_908]);
+        graph.step("Reshape", &["images", "rows"], "row", vec![]);
+        graph.node("TopK", &["row", "count"], &["huge", "places"], vec![integer("axis", 1)]);
+    }));
+    assert!(said.contains("more of the greatest values than there are"), "{said}");
 }
 
 /// Found by the fuzzer: tract looked for the end of the permutation until there was no more memory.
