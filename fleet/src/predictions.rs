@@ -307,8 +307,8 @@ impl PredictionStore {
     }
 
     /// Delete it. Of a prediction a tombstone is left: a record without content that says that nothing is to be done, as its job may
-    /// be on the queue, or be at a worker. So it is of a message: Telegram may say that it was edited. Returns what it was at last; `None` if it went on meanwhile
-    /// and is not deleted: look at it again then.
+    /// be on the queue, or be at a worker. So it is of a message: Telegram may say that it was edited. Returns what it was at last;
+    /// `None` if it went on meanwhile and is not deleted: look at it again then.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.

@@ -63,8 +63,8 @@ impl Metrics {
         std::mem::forget(self.on_this_thread());
     }
 
-    /// Puts the samples of histograms into their buckets, this often, for ever. Until then each takes memory of its own, and else only
-    /// `/metrics` would do it.
+    /// Puts the samples of histograms into their buckets, this often, for ever. Until then each takes memory of its own, and otherwise
+    /// only `/metrics` would do it.
     pub async fn upkeep(self, every: Duration) {
         loop {
             tokio::time::sleep(every).await;

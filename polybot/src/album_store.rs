@@ -179,9 +179,9 @@ impl AlbumStore {
         self.apply(album, &AlbumTransition::TakeOver { now, until }).await
     }
 
-    /// Acting on it failed for a reason that will pass, first at `failing_since`, and since `gone_since` because Telegram does not give
-    /// one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no try of which an instance died. Not
-    /// done, if it is not held until `held_until` any more: another instance acts on it.
+    /// Acting on it failed for a reason that will pass, first at `failing_since`, and since `gone_since` because Telegram does
+    /// not give one of its files; it is taken over at `next_attempt_at`. The index has it at `index_time` until then. That was no
+    /// try of which an instance died. Not done, if it is not held until `held_until` any more: another instance acts on it.
     ///
     /// # Errors
     /// [`AwsError`] after the SDK's retries.
