@@ -69,6 +69,11 @@ pub fn outcomes() -> [&'static str; 6] {
 }
 
 impl Outcome {
+    /// Nothing is left to do for the job.
+    fn is_finished(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Repeated)
+    }
+
     /// Its name in metrics.
     fn name(self) -> &'static str {
         match self {
@@ -182,8 +187,8 @@ impl Attempt {
             Err(error) => self.refuse(worker, error).await,
         };
         match &recorded {
-            Ok(Outcome::Done | Outcome::Failed | Outcome::Repeated) => worker.failures.end(),
-            Ok(Outcome::Retry | Outcome::Released | Outcome::GivenUp) => {}
+            Ok(outcome) if outcome.is_finished() => worker.failures.end(),
+            Ok(_) => {}
             Err(_) => worker.failures.add(),
         }
         recorded.unwrap_or_else(|error| {
@@ -255,7 +260,7 @@ impl Attempt {
                 }
             }
             Outcome::Released => self.nack(worker, Duration::ZERO).await,
-            // After too many receives SQS moves it to the dead-letter queue, whatever its visibility.
+            // After too many receives SQS moves it to the dead-letter queue, once it is visible again.
             Outcome::Retry => {
                 self.nack(worker, backoff(worker.retry_wait, self.message.receive_count, fastrand::f64())).await;
             }
@@ -273,7 +278,7 @@ impl Attempt {
 
     /// The prediction that is finished with this outcome, if any is.
     fn finished(&self, outcome: Outcome) -> Option<Uuid> {
-        self.prediction_id.filter(|_| matches!(outcome, Outcome::Done | Outcome::Failed | Outcome::Repeated))
+        self.prediction_id.filter(|_| outcome.is_finished())
     }
 
     /// The third step: polybot hears of what is finished. If this does not come to its end, polybot's sweep finds the result.
