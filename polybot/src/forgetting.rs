@@ -103,6 +103,10 @@ impl Forgetting {
         forgotten: &mut Forgotten,
     ) -> Result<(), AwsError> {
         let remove_until = self.clock.instant() + REMOVAL_PATIENCE;
+        let remove = async |(chat_id, message_id)| {
+            let patience = remove_until.saturating_duration_since(self.clock.instant());
+            self.telegram.remove_soon(chat_id, message_id, patience, &self.working).await;
+        };
         let mut albums = BTreeSet::new();
         while let Some(belonging) = left.pop() {
             if asked.is_before(&belonging) {
@@ -128,9 +132,8 @@ impl Forgetting {
             }
             // As long as its record is there, it is found again by another try. And before its photo is deleted: until the record is
             // a tombstone, a worker would miss the photo and say so.
-            if let Some((chat_id, message_id)) = belonging.status_message {
-                let patience = remove_until.saturating_duration_since(self.clock.instant());
-                self.telegram.remove_soon(chat_id, message_id, patience, &self.working).await;
+            if let Some(message) = belonging.status_message {
+                remove(message).await;
             }
             let Belonging { original, predicted, .. } = &belonging;
             for (key, count) in [(original, &mut forgotten.photos), (predicted, &mut forgotten.results)] {
@@ -146,9 +149,8 @@ impl Forgetting {
                 Some(last) => {
                     forgotten.records += 1;
                     let late = last.status_message.filter(|last| Some(*last) != belonging.status_message);
-                    if let Some((chat_id, message_id)) = late {
-                        let patience = remove_until.saturating_duration_since(self.clock.instant());
-                        self.telegram.remove_soon(chat_id, message_id, patience, &self.working).await;
+                    if let Some(message) = late {
+                        remove(message).await;
                     }
                 }
                 // A worker was faster, and there is a result now.
