@@ -157,19 +157,16 @@ impl Albums {
 
     /// Defer it, or give it up and say so.
     async fn failed(&self, id: &AlbumId, album: &Album, error: HandleError) -> Result<(), AwsError> {
-        if error.telegram().is_some_and(TelegramError::is_unreachable) {
+        if error.is_unreachable() {
             tracing::warn!(album = id.as_str(), %error, "nobody is there who could be told");
             return self.delivered(id).await;
         }
         let now = self.clock.now();
         let failing_since = album.failing_since.unwrap_or(now);
-        let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
-        let gone_since = is_gone.then(|| album.gone_since.unwrap_or(now));
-        let wait = error.telegram().and_then(TelegramError::retry_after);
+        let gone_since = error.gone_since(album.gone_since, now);
         let next = match gone_since {
-            // What failed before was something else.
             Some(gone_since) => self.retry_policy.next_attempt(gone_since, now),
-            None => self.retry_policy.next_attempt_after(failing_since, now, wait),
+            None => self.retry_policy.next_attempt_after(failing_since, now, error.retry_after()),
         };
         if let Some(next) = next {
             tracing::warn!(album = id.as_str(), %error, "the album failed and will be tried again");

@@ -1,7 +1,9 @@
 //! A photo onto the road: stored, recorded, queued, and its sender told.
 
+use std::time::Duration;
+
 use fleet::predictions::Written;
-use fleet::{AwsError, Clock, FailureReason, ImageStore, JobQueue, Prediction, PredictionStore, images};
+use fleet::{AwsError, Clock, FailureReason, ImageStore, JobQueue, Prediction, PredictionStore, Timestamp, images};
 use image::ImageFormat;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -69,6 +71,25 @@ impl HandleError {
     #[must_use]
     pub(crate) fn telegram(&self) -> Option<&TelegramError> {
         if let Self::Telegram(error) = self { Some(error) } else { None }
+    }
+
+    /// Nobody is there who could be told.
+    #[must_use]
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.telegram().is_some_and(TelegramError::is_unreachable)
+    }
+
+    /// Since when Telegram does not give a file, if that is why it failed `now`: then since `before`, if it was so already. What
+    /// failed before for another reason does not count.
+    #[must_use]
+    pub(crate) fn gone_since(&self, before: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        self.telegram().filter(|error| error.is_gone()).map(|_| before.unwrap_or(now))
+    }
+
+    /// What Telegram, or the chat's queue, says of when to try again.
+    #[must_use]
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.telegram().and_then(TelegramError::retry_after)
     }
 
     /// Whether another try a moment later may do better.

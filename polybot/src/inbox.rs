@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::TelegramError;
 use crate::answers::{self, RetryPolicy};
 use crate::detection::HandleError;
 use crate::incoming::{self, Update};
@@ -209,18 +208,15 @@ impl Inbox {
     /// Defer it, or give it up and say so.
     async fn failed(&self, entry: &Entry, error: HandleError) -> Result<(), AwsError> {
         let (update_id, now) = (entry.update_id, self.clock.now());
-        if error.telegram().is_some_and(TelegramError::is_unreachable) {
+        if error.is_unreachable() {
             tracing::info!(%error, update_id, "the chat can't be reached");
             return self.ledger.end(update_id, &self.clock).await;
         }
         let first_failed_at = entry.first_failed_at.unwrap_or(now);
-        let is_gone = error.telegram().is_some_and(TelegramError::is_gone);
-        let gone_since = is_gone.then(|| entry.gone_since.unwrap_or(now));
-        let wait = error.telegram().and_then(TelegramError::retry_after);
+        let gone_since = error.gone_since(entry.gone_since, now);
         let next = match gone_since {
-            // What failed before was something else.
             Some(gone_since) => self.retry_policy.next_attempt_for_a_file(gone_since, now),
-            None => self.retry_policy.next_attempt_after(first_failed_at, now, wait),
+            None => self.retry_policy.next_attempt_after(first_failed_at, now, error.retry_after()),
         };
         if let Some(next) = next {
             tracing::warn!(%error, update_id, seconds = next.since(now).as_secs(), "an update failed; it is retried");
@@ -228,13 +224,15 @@ impl Inbox {
         }
         fleet::log!(UPDATE_GIVEN_UP, %error, update_id, "an update was given up");
         metrics::counter!("polybot_updates_given_up_total").increment(1);
-        let reason = if is_gone { FailureReason::NotGivenByTelegram } else { FailureReason::RetriesExhausted };
+        let reason = match gone_since {
+            Some(_) => FailureReason::NotGivenByTelegram,
+            None => FailureReason::RetriesExhausted,
+        };
         match self.updates.apologise(&entry.asked, &reason).await {
             // Told later, for as long as anything else would be.
-            Err(error) if error.telegram().is_none_or(|error| !error.is_unreachable()) => {
+            Err(error) if !error.is_unreachable() => {
                 tracing::warn!(%error, update_id, "the sender was not told");
-                let wait = error.telegram().and_then(TelegramError::retry_after);
-                match self.retry_policy.next_attempt_after(first_failed_at, now, wait) {
+                match self.retry_policy.next_attempt_after(first_failed_at, now, error.retry_after()) {
                     Some(next) => self.ledger.defer(entry, first_failed_at, gone_since, next).await,
                     None => self.ledger.end(update_id, &self.clock).await,
                 }
