@@ -82,7 +82,7 @@ async fn an_album_waits_for_nothing_else_in_its_chat() {
     assert_eq!(size(&world.answer(&ann, album[0]).await), (4 * 40, 30));
     has(&world, "delivered_at").await;
     world.pass(LEASE_IS_OVER);
-    world.answer(&ann, held).await;
+    world.answer_by_sweep(&ann, held).await;
     world.all_settled().await;
     let answers = world.answers(&ann);
     assert_eq!(answers.len(), 2, "{answers:?}");

@@ -145,7 +145,7 @@ async fn who_can_not_be_forgotten_for_a_week_hears_it() {
     let is_deferred = async || updates().await.any(|update| update.contains_key("failing_since")).then_some(());
     world.until(is_deferred).await;
     world.pass(LEASE_IS_OVER * 5100);
-    assert_eq!(world.answer(&ann, asked).await.words(), reply::NOT_FORGOTTEN);
+    assert_eq!(world.answer_by_sweep(&ann, asked).await.words(), reply::NOT_FORGOTTEN);
 }
 
 /// Fill the table with what is nobody's. Returns in how many pages it is read then.

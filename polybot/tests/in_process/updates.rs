@@ -39,7 +39,7 @@ async fn an_update_is_kept_and_then_handled_and_what_it_asked_is_forgotten() {
     // Telegram is told "ok" meanwhile.
     world.soon(world.telegram.wait_for_webhook(|webhook| webhook.pending == 0, PATIENCE)).await.expect("it is told");
     world.pass(LEASE_IS_OVER);
-    world.answer(&ann, text).await;
+    world.answer_by_sweep(&ann, text).await;
     let handled = update(&world, is_handled).await;
     for gone in ["asked", "asker", "chat_id", "undelivered", "lease_until", "time", "deaths"] {
         assert!(!handled.contains_key(gone), "{gone}");
@@ -81,7 +81,7 @@ async fn an_update_that_fails_for_a_week_is_given_up_and_its_sender_told() {
     let photo = ann.post_photo(jpeg(), None);
     update(&world, |item| item.contains_key("failing_since")).await;
     world.pass(LEASE_IS_OVER * 5100);
-    assert_eq!(world.answer(&ann, photo).await.words(), reply::failed(reply::KEPT_FAILING));
+    assert_eq!(world.answer_by_sweep(&ann, photo).await.words(), reply::failed(reply::KEPT_FAILING));
     update(&world, is_handled).await;
     assert!(world.records().await.is_empty());
 }
@@ -94,7 +94,7 @@ async fn a_file_that_telegram_does_not_give_is_told_after_two_minutes() {
     let photo = ann.post_photo(jpeg(), None);
     update(&world, |item| item.contains_key("failing_since")).await;
     world.pass(LEASE_IS_OVER);
-    assert_eq!(world.answer(&ann, photo).await.words(), reply::failed(reply::GONE_REASON));
+    assert_eq!(world.answer_by_sweep(&ann, photo).await.words(), reply::failed(reply::GONE_REASON));
     update(&world, is_handled).await;
 }
 
