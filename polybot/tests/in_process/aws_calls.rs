@@ -51,8 +51,9 @@ async fn the_first_photo_wakes_the_fleet(world: &World) {
     world
         .in_the_end(async || {
             let woken = world.aws.auto_scaling().group(GROUP)?.desired_capacity == 1;
-            let read = world.aws.calls().count(Service::DynamoDb, "BatchGetItem") > 0;
-            (woken && read).then_some(())
+            let is_called = |service, operation| world.aws.calls().count(service, operation) > 0;
+            let read = is_called(Service::DynamoDb, "BatchGetItem");
+            (woken && read && is_called(Service::CloudWatch, "PutMetricData")).then_some(())
         })
         .await;
 }
