@@ -113,10 +113,7 @@ async fn nothing_is_answered_of_an_album_that_is_being_forgotten() {
     world.all_looked().await;
     assert!(world.answers(&ann).is_empty(), "{:?}", world.answers(&ann));
     broken.remove();
-    for _ in 0..3 {
-        world.pass(SWEEP);
-    }
-    world.answer(&ann, asked).await;
+    world.answer_by_sweep(&ann, asked).await;
     nothing_is_left(&world).await;
     assert_eq!(world.answers(&ann).len(), 1, "only what /forget says");
 }
